@@ -52,6 +52,31 @@ pub fn duration(text: &str) -> Option<Duration> {
     span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
 }
 
+/// Which end of a day is meant by a date without a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfDay {
+    Beginning,
+    End,
+}
+
+/// A moment of the past as people write it, in seconds since 1970: an age (`2d`, `90m`), a date (`2026-11-23`), a date with
+/// a time (`2026-11-23 14:45`), or a time in RFC 3339. Without a zone it is local time. `None`: it is none of these.
+pub fn moment(text: &str, of_day: OfDay) -> Option<f64> {
+    let zone = jiff::tz::TimeZone::system();
+    let local = |civil: jiff::civil::DateTime| civil.to_zoned_datetime(zone).ok().map(|then| then.timestamp());
+    let moment = if let Ok(moment) = text.parse::<Timestamp>() {
+        Some(moment)
+    } else if let (false, Ok(date)) = (text.contains([':', 'T', ' ']), text.parse::<jiff::civil::Date>()) {
+        let date = if of_day == OfDay::End { date.tomorrow().ok()? } else { date };
+        local(date.at(0, 0, 0, 0))
+    } else if let Ok(civil) = text.parse::<jiff::civil::DateTime>() {
+        local(civil)
+    } else {
+        Timestamp::now().checked_sub(duration(text)?).ok()
+    };
+    moment.map(|moment| moment.as_duration().as_secs_f64())
+}
+
 /// Seconds from one time in RFC 3339 to another; `None`: one of them is no such time.
 pub fn seconds_between(begin: &str, end: &str) -> Option<f64> {
     let (begin, end): (Timestamp, Timestamp) = (begin.parse().ok()?, end.parse().ok()?);
@@ -156,6 +181,26 @@ mod tests {
         assert_eq!(rfc3339_of_run("20261123T144552.123Z-4711-7d3f").as_deref(), Some(time));
         assert!(rfc3339_of_run(&format!("{}-1-aaaa", run_id_stamp())).is_some());
         assert_eq!(rfc3339_of_run("yesterday").or(rfc3339_of_run("2026Txx-1")), None);
+    }
+
+    #[test]
+    fn moments_are_ages_dates_and_times() {
+        let of = |text: &str| moment(text, OfDay::Beginning);
+        assert_eq!(of("2026-11-23T14:45:52Z"), unix_seconds("2026-11-23T14:45:52Z"));
+        assert_eq!(of("2026-11-23T14:45:52+01:00"), unix_seconds("2026-11-23T13:45:52Z"));
+        let (day, next) = (of("2026-11-23").unwrap(), of("2026-11-24").unwrap());
+        assert!((next - day - 86_400.0).abs() < 1.0, "{day} {next}");
+        assert_eq!(moment("2026-11-23", OfDay::End), Some(next));
+        for minute in ["2026-11-23 14:45", "2026-11-23T14:45", "2026-11-23 14:45:00"] {
+            assert_eq!(of(minute), Some(day + (14.0 * 60.0 + 45.0) * 60.0), "{minute}");
+            assert_eq!(moment(minute, OfDay::End), of(minute));
+        }
+        let age = |text: &str| Timestamp::now().as_second() as f64 - of(text).unwrap();
+        assert!((age("2d") - 172_800.0).abs() < 60.0 && (age("1h30m") - 5400.0).abs() < 60.0);
+        assert!((age("2w") - 14.0 * 86_400.0).abs() < 60.0);
+        for wrong in ["", "soon", "-2d", "2026-13-01", "2026-11-31", "14:45", "2026-11-23 25:00", "-1", "2x"] {
+            assert_eq!(of(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -82,20 +82,16 @@ mod tests {
 
     #[test]
     fn a_glob_matches_the_whole_text_in_either_dialect() {
-        for (pattern, text, fits) in [
-            ("", "", true),
-            ("*", "", true),
-            ("a*c", "abbc", true),
-            ("a*c", "abbcd", false),
-            ("*.x.*", "a.x.x.b", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("a.c", "abc", false),
-            ("**a*b*", "xaxbx", true),
-        ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+        let fits = |pattern: &str, text: &str| {
+            let fits = matches(pattern.as_bytes(), text.as_bytes());
             assert_eq!(regex::Regex::new(&expression(pattern)).unwrap().is_match(text), fits, "{pattern} {text}");
-        }
+            fits
+        };
+        assert!(fits("", "") && fits("*", ""));
+        assert!(fits("a*c", "abbc") && !fits("a*c", "abbcd"));
+        assert!(fits("a?c", "abc") && !fits("a?c", "ac"));
+        assert!(fits("*.x.*", "a.x.x.b") && !fits("a.c", "abc"));
+        assert!(fits("**a*b*", "xaxbx"));
         assert!(matches(b"[ab]", b"[ab]") && !matches(b"[ab]", b"a"));
         assert!(regex::Regex::new(&expression("[!a-c]x")).unwrap().is_match("dx"));
     }

@@ -27,6 +27,15 @@ impl Scene {
         Scene { farm, project, restarts }
     }
 
+    /// The same, with the revision `one` deployed to all of them.
+    fn with_one(more: &str) -> (Scene, String) {
+        let scene = Scene::new(more);
+        let one = scene.commit("one");
+        scene.project.deploy(&[]).ends(0);
+        scene.restarted(HOSTS);
+        (scene, one)
+    }
+
     fn commit(&self, words: &str) -> String {
         self.project.write("index.html", &format!("{words}\n"));
         self.project.commit(words)
@@ -94,10 +103,7 @@ impl Scene {
 
 #[test]
 fn no_more_services_are_down_at_once_than_may_be_whatever_is_done() {
-    let scene = Scene::new("");
-    let one = scene.commit("one");
-    scene.project.deploy(&[]).ends(0);
-    scene.restarted(HOSTS);
+    let (scene, one) = Scene::with_one("");
     scene.project.deploy(&["--service-restart"]).ends(0);
     scene.restarted(HOSTS);
     // The last host fails its check, and everything goes back.
@@ -124,9 +130,7 @@ fn no_more_services_are_down_at_once_than_may_be_whatever_is_done() {
 
 #[test]
 fn hosts_that_are_tried_again_and_runs_that_are_resumed_take_no_more_room() {
-    let scene = Scene::new("failure_limit: 3\nretry_failed: 2");
-    scene.project.deploy(&[]).ends(0);
-    scene.restarted(HOSTS);
+    let (scene, _) = Scene::with_one("failure_limit: 3\nretry_failed: 2");
     scene.project.check("page", "restart_service", "test ! -e /srv/once || { rm /srv/once; false; }");
     for n in [0, 1, 3] {
         scene.put(n, "once");
@@ -157,10 +161,7 @@ fn hosts_that_are_tried_again_and_runs_that_are_resumed_take_no_more_room() {
 
 #[test]
 fn hosts_of_the_group_that_a_run_leaves_alone_count_if_they_are_out_of_service() {
-    let scene = Scene::new("");
-    let one = scene.commit("one");
-    scene.project.deploy(&[]).ends(0);
-    scene.restarted(HOSTS);
+    let (scene, one) = Scene::with_one("");
     // A record that cannot be read is one all the same.
     let record = scene.put(3, &format!("{CACHE}/.hoist/drained.json"));
     // Nobody listens at that port.
@@ -193,9 +194,7 @@ fn hosts_of_the_group_that_a_run_leaves_alone_count_if_they_are_out_of_service()
 
 #[test]
 fn a_failed_host_that_uses_the_budget_up_halts_the_run_and_is_named() {
-    let scene = Scene::new("failure_limit: 4");
-    scene.project.deploy(&[]).ends(0);
-    scene.restarted(HOSTS);
+    let (scene, _) = Scene::with_one("failure_limit: 4");
     scene.project.check("page", "restart_service", "test ! -e /srv/broken");
     for n in 0..2 {
         std::fs::write(scene.farm.srv(&address(n)).join("broken"), "").unwrap();

@@ -249,8 +249,7 @@ fn what_was_aborted_is_named_with_its_state_where_nobody_wants_it_back() {
     let (scene, mut terminal) = Scene::new().hanging_restart();
     terminal.types_and_sees("\x03", "[a]bort now");
     terminal.types("wait\na\n");
-    terminal.wait_for("Roll back 1 host?");
-    terminal.types("n\n");
+    terminal.answers("Roll back 1 host?", "n");
     terminal.ends(3);
     let log = newest_log(&scene.project);
     assert!(log.contains(r#""event":"stopping","step":{"run":"promote"},"hosts":["127.0.0.1"],"stops":true"#), "{log}");
@@ -293,8 +292,7 @@ fn the_first_ctrl_c_at_the_question_about_the_rollback_answers_nothing() {
     terminal.wait_for("failure limit of canary exceeded. Roll back 1 host? [Y]es/[n]o");
     terminal.types("\x03");
     terminal.wait_for("please answer y or n; a second Ctrl-C ends hoist at once");
-    terminal.wait_for("Roll back 1 host? [y]es/[n]o");
-    terminal.types("n\n");
+    terminal.answers("Roll back 1 host? [y]es/[n]o", "n");
     terminal.ends(3);
     assert!(scene.is_promoted());
 }
@@ -308,8 +306,7 @@ fn what_was_typed_before_a_question_is_no_answer_to_it() {
     terminal.types("c\ny\n\ny");
     scene.go();
     terminal.wait_for("input that was typed before this question was discarded");
-    terminal.wait_for("Continue?");
-    terminal.types("\n");
+    terminal.answers("Continue?", "");
     terminal.wait_for("please answer y, n or c");
     assert!(!scene.farm.srv(&address(1)).join("waiting").exists(), "nobody has said that it goes on");
     // The answer, and an Enter too many, which may be followed by others.

@@ -262,9 +262,9 @@ fn who_may_only_read_sees_what_there_is_to_read() {
 }
 
 #[test]
-fn the_newest_logs_are_kept_as_many_as_tags() {
+fn the_newest_logs_are_kept_as_many_as_journals() {
     let (_farm, project) = Project::on_farm(0, 1);
-    project.configure("tags_to_keep: 2");
+    project.configure("journals_to_keep: 2\ntags_to_keep: 1");
     project.write("hoist/log/scap-sync-2016-11-23-0001.log", SCAP);
     for number in 0..4 {
         project.deploy(&["-f", &format!("number {number}")]).ends(0);

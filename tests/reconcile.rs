@@ -169,8 +169,7 @@ fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
     let mut terminal = Terminal::run(project.hoist(&["reconcile"]));
     terminal.wait_for(&question);
     terminal.types("y\n");
-    terminal.wait_for("Continue?");
-    terminal.types("y\n");
+    terminal.answers("Continue?", "y");
     terminal.ends(0);
     common::all_on(&farm, 3, &two);
 }

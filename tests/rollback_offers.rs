@@ -241,8 +241,7 @@ fn an_unfinished_deployment_is_shown_and_undone_after_a_question() {
     project.run(&["rollback", "--dry-run"]).ends(0).says(&unfinished).says("undoes it");
     project.run(&["rollback", "--yes", "-l", "127.0.0.1"]).ends(6).says("hoist resume");
     let mut terminal = Terminal::run(project.hoist(&["rollback"]));
-    terminal.wait_for("Undo it on every host that it touched? [y]es/[N]o");
-    terminal.types("n\n");
+    terminal.answers("Undo it on every host that it touched? [y]es/[N]o", "n");
     terminal.ends(1);
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
     all_on(&farm, 2, &two);

@@ -21,10 +21,12 @@ struct Nowhere {
 
 impl Nowhere {
     fn new() -> Nowhere {
-        Nowhere::of(Farm::up())
+        Nowhere::with(&[])
     }
 
-    fn of(farm: Farm) -> Nowhere {
+    /// A farm with these settings in its environment.
+    fn with(settings: &[(&str, &str)]) -> Nowhere {
+        let farm = Farm::up_with(settings);
         let dir = tempfile::Builder::new().prefix("hoist-run-").tempdir().unwrap();
         let settings = format!("[global]\n{}", ssh_settings(&farm));
         std::fs::write(dir.path().join("global.cfg"), settings).unwrap();
@@ -181,7 +183,7 @@ fn every_way_to_end_is_told_apart_and_counts() {
 
 #[test]
 fn a_command_whose_channel_the_server_closed_is_lost_and_one_that_says_nothing_is_not() {
-    let it = Nowhere::of(Farm::up_with(&[("FARM_SSHD_OPTS", "ChannelTimeout session:*=2s")]));
+    let it = Nowhere::with(&[("FARM_SSHD_OPTS", "ChannelTimeout session:*=2s")]);
     let silent = "case $(basename $(dirname ~)) in 127.0.0.1) sleep 60;; 127.0.0.3) exit 4;; esac";
     let ran = it.run(&["--hosts", "127.0.0.[1:3]", "--timeout", "50", "--format", "json", "--", silent]).ends(1);
     let mut ended = of_kind(&ran.events(), "host_ended");

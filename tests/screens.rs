@@ -77,6 +77,23 @@ impl Scene {
         Terminal::of_size(self.on_deploy1(arguments, true), rows, columns)
     }
 
+    /// A command at a terminal of this size ends with this status and shows this screen.
+    #[track_caller]
+    fn shows(&self, size: (u16, u16), arguments: &[&str], status: i32, name: &str) {
+        let mut terminal = self.at(size, arguments);
+        terminal.ends(status);
+        screen(name, &terminal, size.1);
+    }
+
+    /// A command at a terminal of this size asks this, and shows this screen.
+    #[track_caller]
+    fn asks(&self, size: (u16, u16), arguments: &[&str], question: &str, name: &str) -> Terminal {
+        let terminal = self.at(size, arguments);
+        terminal.wait_for(question);
+        screen(name, &terminal, size.1);
+        terminal
+    }
+
     fn on_deploy1(&self, arguments: &[&str], colour: bool) -> Command {
         let hoist = self.project.hoist(arguments);
         let mut command = Command::new("unshare");
@@ -98,31 +115,24 @@ impl Scene {
 #[test]
 fn a_good_run_of_sixty_hosts_in_two_groups() {
     let scene = Scene::of(4, 56, "default_group_size: 28\n");
-    for (rows, columns) in SIZES {
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "A new page"]);
-        terminal.ends(0);
-        screen("good-run", &terminal, columns);
-        scene.project.write("index.html", &format!("{columns}\n"));
+    for size in SIZES {
+        scene.shows(size, &["deploy", "--yes", "A new page"], 0, "good-run");
+        scene.project.write("index.html", &format!("{}\n", size.1));
         scene.project.commit("Second page");
     }
     text("good-run.pipe", &scene.pipe(&["deploy", "--yes", "A new page"]).ends(0));
-    let mut terminal = scene.at(SIZES[0], &["status"]);
-    terminal.ends(0);
-    screen("status-in-sync", &terminal, 80);
+    scene.shows(SIZES[0], &["status"], 0, "status-in-sync");
 }
 
 #[test]
 fn a_question_at_the_end_of_the_first_group() {
     let scene = Scene::new();
-    for (rows, columns) in SIZES {
-        let mut terminal = scene.at((rows, columns), &["deploy", "First page"]);
-        terminal.wait_for("Continue?");
-        screen("question", &terminal, columns);
+    for size in SIZES {
+        let mut terminal = scene.asks(size, &["deploy", "First page"], "Continue?", "question");
         terminal.types("n\n");
-        terminal.wait_for("Roll back");
-        terminal.types("y\n");
+        terminal.answers("Roll back", "y");
         terminal.ends(3);
-        screen("nothing-to-go-back-to", &terminal, columns);
+        screen("nothing-to-go-back-to", &terminal, size.1);
         std::fs::remove_dir_all(scene.farm.srv(&address(0)).join("deployment")).unwrap();
         std::fs::remove_dir_all(scene.farm.srv(&address(1)).join("deployment")).unwrap();
     }
@@ -132,10 +142,8 @@ fn a_question_at_the_end_of_the_first_group() {
 fn a_failure_limit_that_is_exceeded_and_the_same_without_colour() {
     let scene = Scene::broken();
     let deploy = ["deploy", "--yes", "Second page"];
-    for (rows, columns) in SIZES {
-        let mut terminal = scene.at((rows, columns), &deploy);
-        terminal.ends(1);
-        screen("limit-exceeded", &terminal, columns);
+    for size in SIZES {
+        scene.shows(size, &deploy, 1, "limit-exceeded");
     }
     text("limit-exceeded.pipe", &scene.pipe(&deploy).ends(1));
 
@@ -155,33 +163,23 @@ fn a_mixed_fleet() {
     text("plan.pipe", &scene.pipe(&["plan"]).ends(0));
     scene.project.configure("failure_limit: 2\n");
     scene.project.commit("Two hosts may fail");
-    for (rows, columns) in SIZES {
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "Second page"]);
-        terminal.ends(0);
-        screen("mixed-deploy", &terminal, columns);
-        let mut terminal = scene.at((rows, columns), &["plan"]);
-        terminal.ends(0);
-        screen("plan", &terminal, columns);
-        let mut terminal = scene.at((rows, columns), &["status"]);
-        terminal.ends(1);
-        screen("status", &terminal, columns);
+    for size in SIZES {
+        scene.shows(size, &["deploy", "--yes", "Second page"], 0, "mixed-deploy");
+        scene.shows(size, &["plan"], 0, "plan");
+        scene.shows(size, &["status"], 1, "status");
     }
     // The operator wants no rollback.
     scene.project.configure("failure_limit: 0\n");
     scene.project.write("index.html", "two, again\n");
     scene.project.commit("Third page");
-    for (rows, columns) in SIZES {
-        let mut terminal = scene.at((rows, columns), &["deploy", "Third page"]);
-        terminal.wait_for("Continue?");
-        terminal.types("y\n");
-        terminal.wait_for("Roll back");
-        terminal.types("n\n");
+    for size in SIZES {
+        let mut terminal = scene.at(size, &["deploy", "Third page"]);
+        terminal.answers("Continue?", "y");
+        terminal.answers("Roll back", "n");
         terminal.ends(3);
-        screen("declined", &terminal, columns);
+        screen("declined", &terminal, size.1);
         scene.pipe(&["history", "-n", "1"]).ends(0).says("stopped, not rolled back");
-        let mut terminal = scene.at((rows, columns), &["status"]);
-        terminal.ends(1);
-        screen("status-mixed", &terminal, columns);
+        scene.shows(size, &["status"], 1, "status-mixed");
     }
     std::fs::remove_file(scene.farm.srv(&address(3)).join("broken")).unwrap();
     scene.pipe(&["rollback", "--yes"]).ends(0);
@@ -195,20 +193,15 @@ fn a_mixed_fleet() {
 fn a_rollback_from_its_question_to_its_end() {
     let scene = Scene::broken();
     std::fs::remove_file(scene.farm.srv(&address(3)).join("broken")).unwrap();
-    for (rows, columns) in SIZES {
+    for size in SIZES {
         scene.pipe(&["deploy", "--yes", "Second page"]).ends(0);
-        let mut terminal = scene.at((rows, columns), &["rollback"]);
-        terminal.wait_for("[y]es/[N]o");
-        screen("rollback-question", &terminal, columns);
+        let mut terminal = scene.asks(size, &["rollback"], "[y]es/[N]o", "rollback-question");
         terminal.types("y\n");
-        terminal.wait_for("Roll back the next group?");
-        terminal.types("y\n");
+        terminal.answers("Roll back the next group?", "y");
         terminal.ends(0);
-        screen("rollback", &terminal, columns);
+        screen("rollback", &terminal, size.1);
     }
-    let mut terminal = scene.at(SIZES[0], &["history"]);
-    terminal.ends(0);
-    screen("history", &terminal, 80);
+    scene.shows(SIZES[0], &["history"], 0, "history");
 }
 
 #[test]
@@ -220,10 +213,8 @@ fn a_rollback_that_does_not_bring_every_host_back() {
         let both = std::fs::read_to_string(&script).unwrap() + "if test -e /srv/broken; then exit 3; fi\n";
         std::fs::write(&script, both).unwrap();
     }
-    for (rows, columns) in SIZES {
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "Second page"]);
-        terminal.ends(3);
-        screen("rollback-failed", &terminal, columns);
+    for size in SIZES {
+        scene.shows(size, &["deploy", "--yes", "Second page"], 3, "rollback-failed");
         std::fs::remove_file(scene.farm.srv(&address(0)).join("broken")).unwrap();
     }
 }
@@ -252,13 +243,9 @@ fn eight_hosts_with_unknown_keys() {
     // One after the other, so that the first one is the first that is told of.
     let scene = Scene::of(0, 8, "max_sessions: 1\n");
     std::fs::write(scene.farm.known_hosts(), "").unwrap();
-    for (rows, columns) in SIZES {
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "First page"]);
-        terminal.ends(1);
-        screen("unknown-keys", &terminal, columns);
-        let mut terminal = scene.at((rows, columns), &["status"]);
-        terminal.ends(1);
-        screen("status-unknown-keys", &terminal, columns);
+    for size in SIZES {
+        scene.shows(size, &["deploy", "--yes", "First page"], 1, "unknown-keys");
+        scene.shows(size, &["status"], 1, "status-unknown-keys");
     }
 }
 
@@ -267,9 +254,9 @@ fn a_run_that_is_resumed() {
     let scene = Scene::of(1, 2, "");
     scene.project.check("waits", "promote", common::WAITS);
     scene.project.commit("First page, with a check");
-    for (rows, columns) in SIZES {
+    for size in SIZES {
         common::hold(&scene.farm, 3);
-        let mut deployer = scene.at((rows, columns), &["deploy", "--yes", "First page"]);
+        let mut deployer = scene.at(size, &["deploy", "--yes", "First page"]);
         common::wait_for_check(&scene.farm, 0);
         common::go(&scene.farm, 1);
         common::wait_for_check(&scene.farm, 1);
@@ -277,13 +264,9 @@ fn a_run_that_is_resumed() {
         deployer.child.kill().unwrap();
         deployer.child.wait().unwrap();
         common::go(&scene.farm, 3);
-        let mut terminal = scene.at((rows, columns), &["status"]);
-        terminal.ends(1);
-        screen("status-unfinished", &terminal, columns);
-        let mut terminal = scene.at((rows, columns), &["resume", "--yes"]);
-        terminal.ends(0);
-        screen("resumed", &terminal, columns);
-        scene.project.write("index.html", &format!("{columns}\n"));
+        scene.shows(size, &["status"], 1, "status-unfinished");
+        scene.shows(size, &["resume", "--yes"], 0, "resumed");
+        scene.project.write("index.html", &format!("{}\n", size.1));
         scene.project.commit("Second page");
     }
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use common::terminal::Terminal;
-use common::{Farm, HOIST, Project, Ran};
+use common::{HOIST, Project, Ran};
 use schema::Answer;
 
 /// A repository with two groups, an environment, a branch and a tag, whose hosts are nowhere.
@@ -34,34 +34,48 @@ fn told(project: &Project, words: &str) -> String {
     ran.err.lines().next().unwrap_or_default().to_owned()
 }
 
+/// The answer to each of these command lines.
+#[track_caller]
+fn answers(project: &Project, answers: &[(&str, &str)]) {
+    for (words, says) in answers {
+        assert_eq!(told(project, words), *says, "{words}");
+    }
+}
+
 #[test]
 fn words_of_other_tools_are_answered_with_what_they_are_called_here() {
     let project = project();
-    for (words, says) in [
+    let others = [
         // Capistrano
-        ("restart", "unknown command \"restart\": `hoist deploy --service-restart` restarts the services"),
-        ("releases", "unknown command \"releases\": `hoist history` shows the last deployments"),
-        ("revert", "unknown command \"revert\": `hoist rollback` returns to the previous revision"),
+        ("restart", "hoist: unknown command \"restart\": `hoist deploy --service-restart` restarts the services"),
+        ("releases", "hoist: unknown command \"releases\": `hoist history` shows the last deployments"),
+        ("revert", "hoist: unknown command \"revert\": `hoist rollback` returns to the previous revision"),
         (
             "deploy:check",
-            "unknown command \"deploy:check\": `hoist check-config` shows all mistakes in the configuration",
+            "hoist: unknown command \"deploy:check\": `hoist check-config` shows all mistakes in the configuration",
         ),
         (
             "production deploy",
-            "unknown command \"production\": it is the name of an environment: use `hoist deploy -e production`",
+            "hoist: unknown command \"production\": it is the name of an environment: use `hoist deploy -e production`",
         ),
         // kubectl
-        ("exec web01 ls", "unknown command \"exec\": `hoist run -- COMMAND` runs a command on the hosts"),
-        ("logs", "unknown command \"logs\": `hoist log` shows the log of a deployment"),
-        ("apply -f x", "unknown command \"apply\": `hoist deploy -r REVISION` deploys a revision"),
-        ("rollout undo", "unknown command \"rollout\": `hoist rollback` returns to the previous revision"),
-        ("rollout status", "unknown command \"rollout\": `hoist status` shows what every host runs"),
-        ("rollout history", "unknown command \"rollout\": `hoist history` shows the last deployments"),
-        ("rollout restart", "unknown command \"rollout\": `hoist deploy --service-restart` restarts the services"),
+        ("exec web01 ls", "hoist: unknown command \"exec\": `hoist run -- COMMAND` runs a command on the hosts"),
+        ("logs", "hoist: unknown command \"logs\": `hoist log` shows the log of a deployment"),
+        ("apply -f x", "hoist: unknown command \"apply\": `hoist deploy -r REVISION` deploys a revision"),
+        ("rollout undo", "hoist: unknown command \"rollout\": `hoist rollback` returns to the previous revision"),
+        ("rollout status", "hoist: unknown command \"rollout\": `hoist status` shows what every host runs"),
+        ("rollout history", "hoist: unknown command \"rollout\": `hoist history` shows the last deployments"),
+        (
+            "rollout restart",
+            "hoist: unknown command \"rollout\": `hoist deploy --service-restart` restarts the services",
+        ),
         ("status --output json", "hoist status: unknown flag --output: --json prints JSON"),
         // Ansible
-        ("ping", "unknown command \"ping\": `hoist status` asks every host, and `hoist run -- true` logs in to each"),
-        ("inventory", "unknown command \"inventory\": `hoist hosts` shows the groups and their hosts"),
+        (
+            "ping",
+            "hoist: unknown command \"ping\": `hoist status` asks every host, and `hoist run -- true` logs in to each",
+        ),
+        ("inventory", "hoist: unknown command \"inventory\": `hoist hosts` shows the groups and their hosts"),
         ("deploy --check", "hoist deploy: unknown flag --check: --dry-run shows what would change"),
         ("deploy -n", "hoist deploy: unknown flag -n: --dry-run shows what would change"),
         ("deploy --tags fetch", "hoist deploy: unknown flag --tags: -s STAGES runs single stages"),
@@ -96,12 +110,10 @@ fn words_of_other_tools_are_answered_with_what_they_are_called_here() {
         ("version 2", "hoist version: unexpected argument \"2\""),
         ("unlock --limit web01", "hoist unlock: unknown flag --limit"),
         // Scap and git
-        ("deploy-log", "unknown command \"deploy-log\": `hoist log` shows the log of a deployment"),
+        ("deploy-log", "hoist: unknown command \"deploy-log\": `hoist log` shows the log of a deployment"),
         ("deploy --branch main", "hoist deploy: unknown flag --branch: -r REVISION takes any branch, tag or commit"),
-    ] {
-        let line = told(&project, words);
-        assert!(line.ends_with(says), "{words}: {line}");
-    }
+    ];
+    answers(&project, &others);
     // Ansible's flag is the beginning of the one here.
     project.run(&["plan", "--limit", "web01"]).ends(0).says("group canary: 1 host");
 }
@@ -109,22 +121,25 @@ fn words_of_other_tools_are_answered_with_what_they_are_called_here() {
 #[test]
 fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
     let project = project();
-    for (words, says) in [
-        ("depoly", "hoist: unknown command \"depoly\": did you mean \"deploy\"?"),
-        ("hlep", "hoist: unknown command \"hlep\": did you mean \"help\"?"),
-        ("help stauts", "hoist: unknown command \"stauts\": did you mean \"status\"?"),
-        ("deploy --dry-rnu", "hoist deploy: unknown flag --dry-rnu: did you mean \"--dry-run\"?"),
-        ("plan -g canry", "hoist plan: unknown group \"canry\": did you mean \"canary\"?"),
-        ("plan -g nosuch", "hoist plan: unknown group \"nosuch\"; the groups are canary, default"),
-        ("plan -l @defualt", "hoist plan: unknown group \"defualt\": did you mean \"default\"?"),
-        ("plan -l wbe01", "hoist plan: wbe01 matches none of the 4 targets: did you mean \"web01\"?"),
-        ("plan -l canarry", "hoist plan: canarry matches none of the 4 targets: did you mean \"canary\"?"),
-        ("plan -s fetch,promot", "hoist plan: --stages: unknown stage \"promot\": did you mean \"promote\"?"),
-        ("config bacth_size", "hoist config: unknown key \"bacth_size\": did you mean \"batch_size\"?"),
-        ("config xyzzy", "hoist config: unknown key \"xyzzy\"; `hoist config` shows all keys"),
+    for (words, unknown, meant) in [
+        ("depoly", "hoist: unknown command \"depoly\"", "deploy"),
+        ("hlep", "hoist: unknown command \"hlep\"", "help"),
+        ("help stauts", "hoist: unknown command \"stauts\"", "status"),
+        ("deploy --dry-rnu", "hoist deploy: unknown flag --dry-rnu", "--dry-run"),
+        ("plan -g canry", "hoist plan: unknown group \"canry\"", "canary"),
+        ("plan -l @defualt", "hoist plan: unknown group \"defualt\"", "default"),
+        ("plan -l wbe01", "hoist plan: wbe01 matches none of the 4 targets", "web01"),
+        ("plan -l canarry", "hoist plan: canarry matches none of the 4 targets", "canary"),
+        ("plan -s fetch,promot", "hoist plan: --stages: unknown stage \"promot\"", "promote"),
+        ("config bacth_size", "hoist config: unknown key \"bacth_size\"", "batch_size"),
     ] {
-        assert_eq!(told(&project, words), says, "{words}");
+        assert_eq!(told(&project, words), format!("{unknown}: did you mean {meant:?}?"), "{words}");
     }
+    let far = [
+        ("plan -g nosuch", "hoist plan: unknown group \"nosuch\"; the groups are canary, default"),
+        ("config xyzzy", "hoist config: unknown key \"xyzzy\"; `hoist config` shows all keys"),
+    ];
+    answers(&project, &far);
     let line = told(&project, "plan -e prodution");
     assert!(line.ends_with("has no directory hoist/environments/prodution: did you mean \"production\"?"), "{line}");
     project.run(&["plan", "-D", "bacth_size=3"]).ends(0).says("did you mean \"batch_size\"?");
@@ -154,13 +169,10 @@ fn a_word_that_is_a_revision_is_refused_as_a_message_and_both_ways_out_are_shown
 #[test]
 fn a_word_that_is_a_group_a_host_or_an_environment_is_refused_as_a_message_and_as_a_revision() {
     let project = project();
-    for (word, flag, what) in [
-        ("canary", "-g", "a group"),
-        ("default", "-g", "a group"),
-        ("web02", "-l", "a host"),
-        ("root@db1:2222", "-l", "a host"),
-        ("production", "-e", "an environment"),
-    ] {
+    let groups = ["canary", "default"].map(|group| (group, "-g", "a group"));
+    let hosts = ["web02", "root@db1:2222"].map(|host| (host, "-l", "a host"));
+    let environments = ["production"].map(|environment| (environment, "-e", "an environment"));
+    for (word, flag, what) in groups.into_iter().chain(hosts).chain(environments) {
         let message = format!(
             "hoist deploy: {word:?} is the name of {what}, but this argument is the message: to \
                                deploy there, run "
@@ -404,43 +416,6 @@ fn a_first_configuration_comes_from_answers_at_a_terminal() {
     project.run(&["check-config"]).ends(0);
 }
 
-#[test]
-fn the_history_tells_of_every_deployment_and_of_tags_whose_journals_are_gone() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 1);
-    project.run(&["history"]).ends(0).says("no deployments yet");
-    let one = project.commit("one");
-    project.deploy(&["first page"]).ends(0);
-    project.write("hoist/checks.yaml", "checks:\n  no:\n    stage: promote\n    command: \"false\"\n");
-    let two = project.commit("two");
-    project.deploy(&["a bad page"]).ends(1);
-    let ran = project.run(&["history"]).ends(0);
-    let lines: Vec<Vec<&str>> =
-        ran.out.lines().map(|line| line.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect()).collect();
-    assert_eq!(lines[0], ["when", "who", "revision", "result", "message"]);
-    assert_eq!(lines[1][2..], [&two[..10], "failed, rolled back", "a bad page"]);
-    assert_eq!(lines[2][2..], [&one[..10], "deployed", "first page"]);
-    assert!(lines[1][1].starts_with("op@"), "{}", ran.out);
-    let json = |words: &[&str]| -> serde_json::Value {
-        let said = project.run(&[&["history", "--json"], words].concat()).ends(0).out;
-        let value = serde_json::from_str(&said).unwrap();
-        Answer::named("history").holds(&value);
-        value
-    };
-    let newest = json(&["-n", "1"]);
-    assert_eq!(newest["deployments"].as_array().unwrap().len(), 1);
-    assert_eq!((&newest["deployments"][0]["status"], &newest["deployments"][0]["kind"]), (&1.into(), &"deploy".into()));
-    project.run(&["history", "-n", "0"]).ends(2).says("--number");
-    std::fs::remove_dir_all(project.path("hoist/state")).unwrap();
-    let old = json(&[]);
-    let old = old["deployments"].as_array().unwrap();
-    assert_eq!(old.len(), 2, "a tag for each");
-    // A tag is made before the first host is touched: how its deployment ended is not known.
-    let told: Vec<_> = old.iter().map(|it| (it["result"].as_str().unwrap(), it["message"].as_str().unwrap())).collect();
-    assert_eq!(told, [("not recorded", "a bad page"), ("not recorded", "first page")]);
-    assert!(old[0]["tag"].as_str().unwrap().starts_with("hoist/sync/"), "{old:?}");
-}
-
 /// What `hoist complete` proposes for the words, the last of them unfinished.
 fn proposed(project: &Project, line: &str) -> Vec<String> {
     let words: Vec<&str> = ["complete"].into_iter().chain(line.split(' ')).collect();
@@ -468,6 +443,8 @@ fn completion_knows_commands_flags_hosts_groups_revisions_stages_environments_an
         ("plan -D batch_s", vec!["batch_size="]),
         ("config ssh_us", vec!["ssh_user"]),
         ("plan --format ", vec!["text", "json"]),
+        ("history --host d", vec!["db1"]),
+        ("history --result ok,under", vec!["ok,under-way"]),
         ("status ca", vec!["canary"]),
         ("unlock db", vec!["db1"]),
         ("completion f", vec!["fish"]),

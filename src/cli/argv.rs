@@ -422,7 +422,7 @@ mod tests {
             (&["deploy", "-Z"], "unknown flag -Z"),
             (&["deploy", "-D"], "--define needs a value: <key:value>"),
             (&["deploy", "--yes=1"], "--yes takes no value"),
-            (&["deploy", "--format", "xml"], "text or json"),
+            (&["deploy", "--format", "xml"], "the formats are text, json"),
             (&["plan", "extra"], "extra"),
         ] {
             let error = words(line).unwrap_err().0;

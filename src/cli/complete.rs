@@ -10,7 +10,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 use crate::config::Options;
 use crate::invocation::Invocation;
-use crate::operation::{Names, deployed, names};
+use crate::operation::{Names, WantedResult, deployed, names};
 use crate::terminal::Ci;
 use crate::wire::Stage;
 
@@ -175,6 +175,8 @@ impl Line {
             "rev" => self.names(Names::Revisions, ""),
             "to" => self.revisions_to_go_back_to(),
             "environment" => self.names(Names::Environments, ""),
+            "host" => self.names(Names::Hosts, "host"),
+            "result" => list(current, plain(WantedResult::words().iter().map(String::as_str))),
             "define" => {
                 let keys = self.names(Names::Keys, "");
                 keys.into_iter().map(|(key, about)| (format!("{key}="), about)).collect()

@@ -1,5 +1,6 @@
 //! How a command shows what it does.
 
+use crate::named::named;
 use crate::operation::Refused;
 use crate::report;
 use crate::report::Verbosity;
@@ -29,22 +30,11 @@ impl Show {
     }
 }
 
-/// How an answer is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    Json,
-}
-
-impl std::str::FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Format::Text),
-            "json" => Ok(Format::Json),
-            _ => Err(format!("unknown format {text:?}: write text or json")),
-        }
+named! {
+    /// How an answer is written.
+    pub enum Format: "format" {
+        Text = "text",
+        Json = "json",
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::clock;
-use crate::operation::Refused;
+use crate::clock::OfDay;
+use crate::operation::{Refused, Span};
 use crate::targets::{Target, parse_list, parse_targets, read_targets};
 
 /// The longest: beyond that it is a slip of the finger.
@@ -36,6 +38,31 @@ pub fn hosts(hosts: &str) -> anyhow::Result<Vec<Target>> {
         return Ok(read_targets(path, hosts)?);
     }
     parse_list(hosts).map_err(|why| anyhow::anyhow!("--hosts: {why}"))
+}
+
+/// The span of time of `--since` and `--until`.
+///
+/// # Errors
+/// A text that names no moment, and an end that is not after the beginning.
+pub fn span(since: &Option<String>, until: &Option<String>) -> Result<Span, Refused> {
+    let moment = |text: &str, of_day| {
+        let wrong = || format!("{text:?} is no time: write an age such as 2d, 2026-11-23, or \"2026-11-23 14:45\"");
+        clock::moment(text, of_day).ok_or_else(wrong)
+    };
+    let span = Span {
+        since: flag("--since", since, |text| moment(text, OfDay::Beginning))?,
+        until: flag("--until", until, |text| moment(text, OfDay::End))?,
+    };
+    match (span.since, span.until) {
+        (Some(begin), Some(end)) if begin >= end => Err(Refused::Usage("--until is not after --since".into())),
+        _ => Ok(span),
+    }
+}
+
+/// The values of a flag that takes several, separated by commas; one of them may have a comma of its own.
+pub fn list<T: FromStr<Err = String>>(name: &str, text: &Option<String>) -> Result<Option<Vec<T>>, Refused> {
+    let several = |text: &str| text.split(',').map(|word| word.trim().parse()).collect();
+    flag(name, text, |text| text.parse().map(|one| vec![one]).or_else(|_| several(text)))
 }
 
 /// A flag's value, if it was given, read as its key's would be.

@@ -8,7 +8,7 @@ use crate::gates::{Auth, Endpoint, Template};
 use crate::problem::Problem;
 
 use super::authority;
-use super::entries::Entry;
+use super::entries::{Entry, Field};
 use super::values;
 
 /// How a server is asked.
@@ -16,6 +16,17 @@ pub const OF_SERVERS: &[&str] = &["url", "bearer_token_file", "username", "passw
 
 /// Keys as they stand, with their lines.
 pub type Texts = IndexMap<&'static str, (String, usize)>;
+
+/// Keeps a key that its entry may hold, as it stands.
+pub fn keep(field: &Field, known: &[&'static str], texts: &mut Texts) -> Result<(), Problem> {
+    let Some(key) = known.iter().find(|key| **key == field.name()) else { return Ok(()) };
+    let text = field.text()?;
+    if text.trim().is_empty() {
+        return Err(field.problem(format!("{key} is empty: write a value, or remove the key")));
+    }
+    texts.insert(key, (text.to_owned(), field.line()));
+    Ok(())
+}
 
 /// Where a request goes. `server_alone`: a path and a query are put behind it.
 pub fn endpoint(texts: &mut Texts, server_alone: bool, entry: &Entry) -> Result<Endpoint, Problem> {

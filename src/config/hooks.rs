@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::yaml::{Node, Value};
 
 use super::checks::seconds;
-use super::endpoint::{OF_SERVERS, Texts, at, endpoint, file, files, missing};
+use super::endpoint::{OF_SERVERS, Texts, at, endpoint, file, files, keep, missing};
 use super::entries::{Entry, EntryKind, Field, Types, known_of};
 use super::gates::fields::{add_words, number, texts};
 use super::problems::Problems;
@@ -171,14 +171,7 @@ impl Config {
                     return Err(wrong(format!("{bad:?} is not an address: write name@example.org")));
                 }
             }
-            name => {
-                let Some(key) = KEYS.iter().find(|key| **key == name) else { return Ok(()) };
-                let text = field.text()?.to_owned();
-                if text.trim().is_empty() {
-                    return Err(wrong(format!("{key} is empty: write a value, or remove the key")));
-                }
-                draft.text.insert(key, (text, field.line()));
-            }
+            _ => keep(field, &KEYS, &mut draft.text)?,
         }
         Ok(())
     }

@@ -219,6 +219,7 @@ pub const KEYS: &[Key] = &[
     key("nrpe_dir", Path, Some("/etc/nagios/nrpe.d"), "where targets define the commands of checks of type nrpe"),
     key("cache_revs", Number { min: 0 }, Some("5"), "old revisions kept on a target"),
     key("tags_to_keep", Number { min: 1 }, Some("20"), "deployment tags kept in the repository"),
+    key("journals_to_keep", Number { min: 1 }, Some("100"), "journals and logs of runs kept on the deploy host"),
     key("block_deployments", Bool, Some("no"), "refuse to deploy from this host"),
     key("deploy_windows", Calendar, None, "times at which deployments are allowed, one on each line; unset: always"),
     key("freeze", Calendar, None, "times at which deployments are not allowed, one on each line"),

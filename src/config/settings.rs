@@ -220,6 +220,7 @@ settings! {
         nrpe_dir: PathBuf = get(values::absolute),
         cache_revs: usize = get(|value| values::number(value, 0)),
         tags_to_keep: usize = get(|value| values::number(value, 1)),
+        journals_to_keep: usize = get(|value| values::number(value, 1)),
         block_deployments: bool = get(values::boolean),
         /// When deployments are allowed; `None`: always.
         deploy_windows: Option<Calendar> = opt(str::parse),

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{Drain, Header, Holder, LfsSource, PROTOCOL, StageRequest, SubmoduleSource};
 
+use super::basis::Basis;
 use super::plan::Plan;
 use super::preflight::Ahead;
 use super::requests::{Requests, server};
@@ -57,10 +58,10 @@ impl Asked {
 impl Requests {
     /// The part of the requests that the journal stores.
     pub fn asked(&self) -> Asked {
-        let mut request = (*self.request).clone();
+        let mut request = (*self.basis.request).clone();
         request.extras.set_server("", None);
         let vars_sum = sum(&std::mem::take(&mut request.vars));
-        Asked { request, by_server: self.server.is_some(), vars_sum, drains: (*self.drains).clone() }
+        Asked { request, by_server: self.server.is_some(), vars_sum, drains: (*self.basis.drains).clone() }
     }
 
     /// The requests for a run of another deployer that `holder` finishes. Only the variables and the git server are
@@ -93,16 +94,16 @@ impl Requests {
         let shallow = parts.shallow(repo)?;
         let ahead = Arc::new(Ahead::of(plan, repo, &request));
         let (tag, describing) = Default::default();
-        let (request, parts, invocation) = (Arc::new(request), Arc::new(parts), plan.invocation.clone());
-        let drains = Arc::new(asked.drains.clone());
-        Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains, invocation })
+        let (drains, invocation) = (Arc::new(asked.drains.clone()), plan.invocation.clone());
+        let basis = Basis { request: Arc::new(request), drains, invocation };
+        Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead })
     }
 
     /// The requests for a rollback from the finished deployment `undone` to the deployment `restored`. The services of
     /// both are restarted: those of the old revision, and those that may exist only in the new one. The deploy
     /// directory is the current one.
     pub fn go_back(&mut self, undone: Option<&Asked>, restored: Option<&Asked>) {
-        let request = Arc::make_mut(&mut self.request);
+        let request = Arc::make_mut(&mut self.basis.request);
         if let Some(restored) = restored {
             request.service = restored.request.service.clone();
         }

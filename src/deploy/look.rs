@@ -5,8 +5,8 @@ use crate::fleet::remarks::Remark;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, RequestSource, Step, Task};
 use crate::wire::{Header, Holder, Service};
 
+use super::basis::header;
 use super::calls::CONTACT_TIMEOUT;
-use super::requests::header;
 
 /// The requests of a command that only probes targets.
 pub struct Look {

@@ -1,9 +1,9 @@
 //! The deployment: its plan, its story, its host table, its verdict.
 
 mod asked;
+mod basis;
 mod calls;
 mod capacity;
-mod command;
 mod contact;
 mod control;
 pub mod health;
@@ -29,14 +29,15 @@ mod watch;
 mod way_out;
 
 pub use asked::Asked;
+pub use basis::Basis;
 pub use calls::CONTACT_TIMEOUT;
 pub use capacity::{Capacity, contradictions, resolved, used_up};
-pub use command::DrainedCommand;
 pub use control::{Digests, WorkingTree, changed};
 pub use holder::{holder, lock_places, long_message};
 pub use interrupts::Interrupts;
 pub use look::{Look, close, look};
 pub use new_hosts::for_new_hosts;
+pub(crate) use operator::left_to;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{GatePlan, GroupId, Kind, Pace, Plan, StagePlan};
 pub use prepare::{Choice, HostChoice, Prepared, prepare};

@@ -112,32 +112,24 @@ pub trait Operator {
     fn name(&self) -> &'static str;
 }
 
-impl<O: Operator + ?Sized> Operator for &mut O {
-    fn ask(&mut self, question: &Question) -> Answer {
-        (**self).ask(question)
-    }
+/// The methods of an [`Operator`] that leaves them to the one in this field.
+macro_rules! left_to {
+    ($inner:ident) => {
+        fn has_interrupted(&self) -> bool {
+            self.$inner.has_interrupted()
+        }
 
-    fn interrupted(&mut self) -> bool {
-        (**self).interrupted()
-    }
+        fn advice(&mut self, can_abort: bool) -> String {
+            self.$inner.advice(can_abort)
+        }
 
-    fn undoes(&self) -> bool {
-        (**self).undoes()
-    }
+        fn aborts(&mut self) -> bool {
+            self.$inner.aborts()
+        }
 
-    fn has_interrupted(&self) -> bool {
-        (**self).has_interrupted()
-    }
-
-    fn advice(&mut self, can_abort: bool) -> String {
-        (**self).advice(can_abort)
-    }
-
-    fn aborts(&mut self) -> bool {
-        (**self).aborts()
-    }
-
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
+        fn name(&self) -> &'static str {
+            self.$inner.name()
+        }
+    };
 }
+pub(crate) use left_to;

@@ -1,30 +1,27 @@
 //! The requests of a run to its targets, made once from the configuration and the repository. The fleet completes them
 //! for each step.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, bail};
 
 use crate::config::Config;
 use crate::fleet::RequestSource;
-use crate::invocation::Invocation;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{
-    DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Preflight, Revision,
-    Source, StageRequest, SubmoduleSource,
+    DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, Preflight, Revision, Source,
+    StageRequest, SubmoduleSource,
 };
 
+use super::basis;
+use super::basis::{Basis, SCAPS};
 use super::plan::{Kind, Plan};
 use super::preflight::Ahead;
-
-/// The control folder of a repository that was made for Scap.
-const SCAPS: &str = "scap";
 
 /// The requests of a run to its targets.
 #[derive(Clone)]
 pub struct Requests {
-    pub(super) request: Arc<StageRequest>,
+    pub(super) basis: Basis,
     pub(super) shallow: Vec<Revision>,
     pub(super) parts: Arc<Parts>,
     /// The repository on the git server, and the proxy for it.
@@ -35,16 +32,12 @@ pub struct Requests {
     pub(super) describing: Arc<OnceLock<DescribingTags>>,
     /// What the probe reads.
     pub(super) ahead: Arc<Ahead>,
-    /// How the targets of each group are drained.
-    pub(super) drains: Arc<BTreeMap<String, Drain>>,
-    /// For the commands that remarks suggest.
-    pub(super) invocation: Invocation,
 }
 
 impl Requests {
     /// What all stage requests have in common.
     pub fn basis(&self) -> &StageRequest {
-        &self.request
+        &self.basis.request
     }
 
     /// The deployment's tag, if it is already set.
@@ -80,30 +73,32 @@ impl Requests {
 
 impl RequestSource for Requests {
     fn header(&self) -> &Header {
-        &self.request.header
+        self.basis.header()
     }
 
     fn command(&self, words: &str) -> String {
-        self.invocation.command(words)
+        self.basis.command(words)
     }
 
     fn deployment(&self) -> Option<&StageRequest> {
-        Some(&self.request)
-    }
-
-    fn preflight(&self) -> Option<Preflight> {
-        Some(self.ahead.preflight(&self.request))
+        self.basis.deployment()
     }
 
     fn drain(&self, group: &str) -> Option<Drain> {
-        self.drains.get(group).cloned()
+        self.basis.drain(group)
+    }
+
+    fn preflight(&self) -> Option<Preflight> {
+        Some(self.ahead.preflight(&self.basis.request))
     }
 
     fn fetch(&self) -> Fetch {
         let source = self.server.as_ref().map(|(url, proxy)| Source {
             url: url.clone(),
             proxy: proxy.clone(),
-            reference: self.tag().map_or_else(|| self.request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
+            reference: self
+                .tag()
+                .map_or_else(|| self.basis.request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
         });
         let describing = self.describing.get().cloned();
         Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() }
@@ -136,59 +131,26 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     };
     let server = server(config);
     let url = server.as_ref().map(|(url, _)| url.as_str());
+    let holder = Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder };
+    let goes_back = plan.kind == Kind::Rollback;
     let request = StageRequest {
-        header: header(config, Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder }),
-        group: String::new(),
-        revision: plan.revision.clone(),
-        restore: None,
-        found_nothing: false,
-        force: false,
         cache_revs: cache_revs(config),
         confirm_timeout: plan.confirm_timeout.as_secs(),
-        lease_slot: 0,
-        environment: config.environment.clone(),
-        extras: if plan.kind == Kind::Rollback { ExternalContent::default() } else { extras(config, repo, url) },
-        fetch: None,
+        extras: if goes_back { ExternalContent::default() } else { extras(config, repo, url) },
         checks: config.checks()?.0,
-        perform_checks: settings.perform_checks,
-        nrpe_dir: settings.nrpe_dir.clone(),
-        service: settings.service(),
-        drain: None,
-        host: String::new(),
-        command: None,
         config_files,
         templates,
         vars,
-        kept: plan.kind == Kind::Rollback,
+        kept: goes_back,
         link_files: settings.link_files,
         scap: for_scap(config, repo),
+        ..basis::request(config, holder, plan.revision.clone())
     };
     let shallow = parts.shallow(repo)?;
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
     let (tag, describing) = Default::default();
-    let drains = settings.groups.iter().filter_map(|group| Some((group.name.clone(), group.drain.clone()?)));
-    let drains = Arc::new(drains.collect());
-    let (request, parts, invocation) = (Arc::new(request), Arc::new(parts), plan.invocation.clone());
-    Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains, invocation })
-}
-
-/// What every request of a command begins with, from the current configuration.
-pub(super) fn header(config: &Config, holder: Holder) -> Header {
-    let settings = &config.settings;
-    Header {
-        protocol: PROTOCOL,
-        holder,
-        repo: settings.git_repo.clone(),
-        deploy_dir: settings.git_deploy_dir.clone(),
-        control_dir: config.control_name.clone(),
-        umask: umask(config),
-        timeout: 0,
-    }
-}
-
-/// The umask on targets. Scap's key only affects the deploy host: Scap's targets use the umask of the login.
-fn umask(config: &Config) -> Option<u32> {
-    (config.control_name != SCAPS).then_some(config.settings.umask)
+    let basis = Basis::new(config, request, plan.invocation.clone());
+    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead })
 }
 
 /// How many old revisions targets keep. Scap's number includes the live one.

@@ -33,7 +33,7 @@ pub struct HostsByRevision {
 
 named! {
     /// The variables that can be used between the braces.
-    enum Variable {
+    enum Variable: "variable" {
         Revision = "revision", PreviousRevision = "previous_revision",
         Group = "group", NewHosts = "new_hosts", OldHosts = "old_hosts",
     }
@@ -47,13 +47,7 @@ impl std::str::FromStr for Template {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let variable = |name: &str| {
-            let known = Variable::ALL.map(Variable::name);
-            let unknown =
-                || format!("unknown variable {name:?}{}", crate::text::meant_or_known(name, "variables", &known));
-            Variable::ALL.into_iter().find(|variable| variable.name() == name).ok_or_else(unknown)
-        };
-        Placeholders::parse(text, variable).map(Template)
+        Placeholders::parse(text, str::parse).map(Template)
     }
 }
 

@@ -1,47 +1,36 @@
 //! An announcement: an event of a deployment, as hooks get it.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::named::named;
-use crate::text::{counted, meant_or_known};
+use crate::text::counted;
+use crate::wire::Level;
 
 named! {
-    /// What happened: the values of `on:`, in the order of the manual.
-    pub enum EventKind {
+    /// What happened: the values of `on:`, in the order of the manual. Each has the level of its entry in a log.
+    pub enum EventKind: "event" => level: Level {
         /// A deployment begins; nothing was touched yet.
-        Started = "started",
+        Started = "started" => Level::Info,
         /// A group has passed its stages.
-        Group = "group",
+        Group = "group" => Level::Info,
         /// The result of a gate has changed.
-        Gate = "gate",
+        Gate = "gate" => Level::Info,
         /// The operator is asked a question.
-        Question = "question",
+        Question = "question" => Level::Info,
         /// The deployment was halted.
-        Halted = "halted",
+        Halted = "halted" => Level::Warning,
         /// A rollback has ended.
-        RolledBack = "rolled_back",
+        RolledBack = "rolled_back" => Level::Warning,
         /// `hoist reconcile` has brought hosts to what they should run.
-        Reconciled = "reconciled",
+        Reconciled = "reconciled" => Level::Info,
         /// The deployment has ended, with any result: its last announcement.
-        Finished = "finished",
+        Finished = "finished" => Level::Info,
         /// The deployer died.
-        Unfinished = "unfinished",
+        Unfinished = "unfinished" => Level::Warning,
         /// An unfinished deployment is resumed or rolled back.
-        Resumed = "resumed",
+        Resumed = "resumed" => Level::Info,
         /// `hoist lock` keeps deployments out.
-        Locked = "locked",
-    }
-}
-
-impl FromStr for EventKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let words = EventKind::ALL.map(EventKind::name);
-        let unknown = || format!("unknown event {text:?}{}", meant_or_known(text, "events", &words));
-        EventKind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(unknown)
+        Locked = "locked" => Level::Info,
     }
 }
 

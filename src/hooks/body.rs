@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::str::FromStr;
 
+use crate::named::named;
 use crate::placeholders::Placeholders;
 use crate::text::meant_or_known;
 
@@ -12,39 +13,15 @@ use super::variables::{VARIABLES, value};
 /// Variables that exist only in bodies.
 const MORE: [&str; 4] = ["json", "time", "time_ms", "began_ms"];
 
-/// The format of a body, which decides how values of variables are escaped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ContentType {
-    /// A value is the inside of a JSON string.
-    #[default]
-    Json,
-    /// A value is percent-encoded.
-    Form,
-    /// A value is not escaped.
-    Text,
-}
-
-impl ContentType {
-    /// The value of the `Content-Type` header.
-    pub fn header(self) -> &'static str {
-        match self {
-            ContentType::Json => "application/json",
-            ContentType::Form => "application/x-www-form-urlencoded",
-            ContentType::Text => "text/plain; charset=utf-8",
-        }
-    }
-}
-
-impl FromStr for ContentType {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "json" => Ok(ContentType::Json),
-            "form" => Ok(ContentType::Form),
-            "text" => Ok(ContentType::Text),
-            _ => Err(format!("unknown content_type {text:?}: write json, form or text")),
-        }
+named! {
+    /// The format of a body, which decides how values of variables are escaped. Each has its `Content-Type`.
+    pub enum ContentType: "content_type" => header: &'static str {
+        /// A value is the inside of a JSON string.
+        Json = "json" => "application/json",
+        /// A value is percent-encoded.
+        Form = "form" => "application/x-www-form-urlencoded",
+        /// A value is not escaped.
+        Text = "text" => "text/plain; charset=utf-8",
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::gates::client::plain;
+use crate::wire::Level;
 
 use super::announcement::{Announcement, EventKind};
 use super::variables::{VARIABLES, value};
@@ -60,15 +61,20 @@ fn addresses(host: &str, port: u16) -> Result<impl Iterator<Item = SocketAddr>, 
     (host, port).to_socket_addrs().map_err(|error| format!("{host} is not found: {error}"))
 }
 
-/// The severity in syslog: 6 is informational, 4 a warning, 3 an error.
+/// The severity in syslog.
 fn priority(announcement: &Announcement) -> u8 {
     let is_bad = announcement.status.is_some_and(|status| status != 0);
     let gate_fails = announcement.gate.as_ref().is_some_and(|gate| gate.verdict != "pass");
-    match announcement.event {
-        EventKind::Halted | EventKind::RolledBack | EventKind::Unfinished => 4,
-        EventKind::Finished if is_bad => 3,
-        EventKind::Gate if gate_fails => 4,
-        _ => 6,
+    let level = match announcement.event {
+        EventKind::Finished if is_bad => Level::Error,
+        EventKind::Gate if gate_fails => Level::Warning,
+        event => event.level(),
+    };
+    match level {
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Info => 6,
+        Level::Debug => 7,
     }
 }
 

@@ -9,9 +9,11 @@ use serde::Deserialize;
 use crate::clock;
 use crate::deploy::{Kind, Plan};
 use crate::files::no_links;
+use crate::fleet::Step;
 
-use super::read::{journals, read_finished};
-use super::record::Record;
+use super::past::{Past, past_if};
+use super::read::journals;
+use super::record::Opened;
 
 /// The newest journals that are read.
 const MOST: usize = 50;
@@ -37,28 +39,24 @@ struct Line {
 /// # Errors
 /// A folder that cannot be read.
 pub fn durations(folder: &Path, environment: Option<&str>) -> Result<Vec<PastDuration>> {
+    let wanted = |opened: &Opened| opened.environment.as_deref() == environment && opened.plan.kind == Kind::Deploy;
     let of = |path: &std::path::PathBuf| {
-        let (opened, records) = read_finished(path).ok()??;
-        let through = matches!(records.last(), Some(Record::Closed { status: 0 | 7, .. }));
-        let counts = through && opened.environment.as_deref() == environment && opened.plan.kind == Kind::Deploy;
-        if !counts || !had_work(&records, &opened.plan) {
+        let past = past_if(path, wanted).ok()??;
+        if !matches!(past.status, Some(0 | 7)) || !had_work(&past) {
             return None;
         }
         let bytes = no_links::read_own(path).ok()?;
         let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-        Some(PastDuration { plan: opened.plan, work: work(lines)? })
+        Some(PastDuration { plan: past.opened.plan, work: work(lines)? })
     };
     Ok(journals(folder)?.iter().rev().take(MOST).filter_map(of).collect())
 }
 
 /// Whether a host ran something else before.
-fn had_work(records: &[Record], plan: &Plan) -> bool {
-    records.iter().any(|record| match record {
-        Record::Ended { result, .. } => {
-            result.facts.as_ref().is_some_and(|facts| facts.state.current.as_ref() != Some(&plan.revision))
-        }
-        _ => false,
-    })
+fn had_work(past: &Past) -> bool {
+    let probes = past.steps.iter().filter(|step| step.step == Step::Probe);
+    let found = probes.flat_map(|step| &step.results).filter_map(|result| result.links.as_ref());
+    found.into_iter().any(|links| links.current.as_ref() != Some(&past.opened.plan.revision))
 }
 
 /// The time between the first line and the last that the run spent on hosts. `None`: the lines have no times.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::read::{Found, look, read_finished};
-use super::record::Record;
+use super::past::{Past, past_of};
+use super::read::{Found, look};
 
 /// What a run's journal says of its deployer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +24,8 @@ pub fn fate(folder: &Path, run: &str) -> Fate {
     match look(&path) {
         Ok(Found::Unfinished(found)) if found.live => Fate::Live,
         Ok(Found::Unfinished(_) | Found::Newer(_)) => Fate::Unfinished,
-        Ok(Found::Finished) => match read_finished(&path) {
-            Ok(Some((_, records))) => match records.into_iter().next_back() {
-                Some(Record::Closed { verdict, status, .. }) => Fate::Ended { verdict, status },
-                _ => Fate::Unknown,
-            },
+        Ok(Found::Finished) => match past_of(&path) {
+            Ok(Some(Past { verdict: Some(verdict), status: Some(status), .. })) => Fate::Ended { verdict, status },
             _ => Fate::Unknown,
         },
         Ok(Found::Blank | Found::Unreadable(_)) | Err(_) => Fate::Unknown,

@@ -117,10 +117,10 @@ impl Journal {
         let at = crate::clock::rfc3339_utc();
         for record in records {
             let line = match record {
-                Record::Ended { host, result } if self.low && !result.tail.is_empty() => {
+                Record::Ended { host, result, took_seconds } if self.low && !result.tail.is_empty() => {
                     let mut result = result.clone();
                     result.tail.clear();
-                    line_of(&Record::Ended { host: *host, result }, &at)
+                    line_of(&Record::Ended { host: *host, result, took_seconds: *took_seconds }, &at)
                 }
                 record => line_of(record, &at),
             };

@@ -1,18 +1,19 @@
 //! What the journals tell of the deployments before this one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::deploy::{Asked, Digests, Kind, Plan};
+use crate::deploy::{Asked, Digests, Kind};
 use crate::exit_code::ExitCode;
 use crate::fleet::{HostId, Step};
 use crate::targets::Target;
 use crate::wire::{Fault, Revision, RunId, Stage, StartedBy};
 
-use super::read::{journals, read_finished};
-use super::record::{Opened, Record};
+use super::past::{Past, PastResult, PastStep, past_if};
+use super::read::journals;
+use super::record::Opened;
 
 /// A finished run that may have changed the revision of a host.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,33 +42,25 @@ pub struct PastRun {
 }
 
 impl PastRun {
-    fn new(opened: Opened, records: &[Record]) -> PastRun {
-        let Opened { plan, asked, control_files, .. } = opened;
-        let names: HashMap<HostId, &Target> = plan.hosts().zip(plan.targets().map(|(_, target)| target)).collect();
-        let done_before = records.iter().filter_map(|record| match record {
-            Record::Ended { host, result } => {
-                let done = result.facts.as_ref()?.state.done.clone().filter(|done| *done != plan.revision)?;
-                Some(((*names.get(host)?).clone(), done))
-            }
-            _ => None,
-        });
-        let before = done_before.collect();
-        let there = stayed_on(records, &plan);
+    fn new(past: Past) -> PastRun {
+        let there = stayed_on(&past);
+        let Past { opened: Opened { plan, asked, control_files, .. }, status, interrupted, steps, .. } = past;
         let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
-        let mixed = ExitCode::Mixed.status();
-        let goes_back =
-            |record: &Record| matches!(record, Record::Called { call, .. } if call.step == Step::Run(Stage::Rollback));
+        let mut before = Vec::new();
+        for result in steps.iter().filter(|step| step.step == Step::Probe).flat_map(|step| &step.results) {
+            let done = result.links.as_ref().and_then(|links| links.done.clone());
+            before.extend(
+                done.filter(|done| *done != plan.revision).map(|done| (all[result.host.index()].clone(), done)),
+            );
+        }
+        let goes_back = steps.iter().any(|step| step.step == Step::Run(Stage::Rollback));
+        let stayed_on = plan.hosts().zip(&all).filter(|(host, _)| there.contains(host));
         PastRun {
             before,
-            undone: plan.kind == Kind::Deploy && there.is_empty() && records.iter().any(goes_back),
-            stayed_on: plan
-                .hosts()
-                .zip(&all)
-                .filter(|(host, _)| there.contains(host))
-                .map(|(_, it)| it.clone())
-                .collect(),
-            interrupted: records.contains(&Record::Interrupted),
-            left_mixed: matches!(records.last(), Some(Record::Closed { status, .. }) if *status == mixed),
+            undone: plan.kind == Kind::Deploy && there.is_empty() && goes_back,
+            stayed_on: stayed_on.map(|(_, target)| target.clone()).collect(),
+            interrupted,
+            left_mixed: status == Some(ExitCode::Mixed.status()),
             run: plan.run,
             kind: plan.kind,
             revision: plan.revision,
@@ -104,65 +97,45 @@ pub struct History {
 /// A folder that cannot be read.
 pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
     let mut history = History::default();
+    let wanted = |opened: &Opened| opened.environment.as_deref() == environment && opened.plan.kind.changes_revision();
     for path in journals(folder)? {
-        let (opened, records) = match read_finished(&path) {
-            Ok(Some(whole)) => whole,
-            Ok(None) => continue,
-            Err(error) => {
-                history.warnings.push(format!("{error:#}; its deployment is ignored"));
-                continue;
-            }
-        };
-        if opened.environment.as_deref() == environment && changes(&records, &opened.plan) {
-            history.runs.push(PastRun::new(opened, &records));
+        match past_if(&path, wanted) {
+            Ok(Some(past)) if past.status.is_some() && past.touched() => history.runs.push(PastRun::new(past)),
+            Ok(_) => {}
+            Err(error) => history.warnings.push(format!("{error:#}; its deployment is ignored")),
         }
     }
     Ok(history)
 }
 
-/// Whether a stage of a run that changes revisions was begun on a host.
-fn changes(records: &[Record], plan: &Plan) -> bool {
-    let begins = |record: &Record| matches!(record, Record::Called { call, .. } if matches!(call.step, Step::Run(_)));
-    plan.kind.changes_revision() && records.iter().any(begins)
-}
-
 /// The hosts on which the run's revision went live, or was finalized, and was not taken back afterwards.
-fn stayed_on(records: &[Record], plan: &Plan) -> HashSet<HostId> {
-    let said = match records.last() {
-        Some(Record::Closed { stayed, .. }) => *stayed,
-        _ => None,
-    };
-    if said == Some(false) {
+fn stayed_on(past: &Past) -> HashSet<HostId> {
+    let plan = &past.opened.plan;
+    if past.stayed == Some(false) {
         return HashSet::new();
     }
-    let mut step = None;
     let mut there = HashSet::new();
-    for record in records {
-        match record {
-            Record::Called { call, .. } => step = Some(call.step),
-            Record::Ended { host, result } => {
-                let current = result.state.as_ref().map(|state| state.current.as_ref() == Some(&plan.revision));
-                match step {
-                    Some(Step::Run(Stage::Finalize)) if result.outcome.is_ok() => drop(there.insert(*host)),
-                    Some(Step::Run(Stage::Promote | Stage::Finalize))
-                        if plan.kind == Kind::Deploy
-                            && (current == Some(true) || matches!(result.outcome, Err(Fault::Lost { .. }))) =>
-                    {
-                        there.insert(*host);
-                    }
-                    // With a check that fails it is back there too.
-                    Some(Step::Run(Stage::Rollback))
-                        if matches!(result.outcome, Ok(()) | Err(Fault::ChecksFailed { .. }))
-                            || current == Some(false) =>
-                    {
-                        there.remove(host);
-                    }
-                    _ => {}
+    for PastStep { step, results, .. } in &past.steps {
+        for PastResult { host, outcome, links, .. } in results {
+            let current = links.as_ref().map(|links| links.current.as_ref() == Some(&plan.revision));
+            match step {
+                Step::Run(Stage::Finalize) if outcome.is_ok() => drop(there.insert(*host)),
+                Step::Run(Stage::Promote | Stage::Finalize)
+                    if plan.kind == Kind::Deploy
+                        && (current == Some(true) || matches!(outcome, Err(Fault::Lost { .. }))) =>
+                {
+                    there.insert(*host);
                 }
+                // With a check that fails it is back there too.
+                Step::Run(Stage::Rollback)
+                    if matches!(outcome, Ok(()) | Err(Fault::ChecksFailed { .. })) || current == Some(false) =>
+                {
+                    there.remove(host);
+                }
+                _ => {}
             }
-            _ => {}
         }
     }
     // The run knew more than its records say of single hosts.
-    if said == Some(true) && there.is_empty() { plan.hosts().collect() } else { there }
+    if past.stayed == Some(true) && there.is_empty() { plan.hosts().collect() } else { there }
 }

@@ -95,7 +95,7 @@ fn read(plan: &Plan, lines: &[Line]) -> (Option<Revision>, Vec<PastLook>) {
                 }
                 restarted = matches!(call.step, Step::Run(stage) if stage.restarts()).then_some(&call.group);
             }
-            Record::Ended { host, result } => {
+            Record::Ended { host, result, .. } => {
                 if restarted.is_some() {
                     touched.insert(*host, result.outcome.is_ok());
                 } else if step == Some(Step::Probe)

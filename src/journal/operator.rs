@@ -1,14 +1,14 @@
 //! The operator and the reporters of a run that keeps a journal: the answers that it holds are given from it, and what
 //! is told from it has its own times.
 
-use crate::deploy::{Answer, Operator, Question};
+use crate::deploy::{Answer, Operator, Question, left_to};
 use crate::report::{Event, Reporter};
 
 use super::{Record, Replay};
 
 impl Replay {
     /// The operator of the run.
-    pub fn operator<O: Operator>(&self, inner: O) -> impl Operator + use<O> {
+    pub fn operator<'a>(&self, inner: &'a mut dyn Operator) -> impl Operator + use<'a> {
         JournaledOperator { replay: self.clone(), inner }
     }
 
@@ -38,12 +38,12 @@ impl Reporter for JournaledReporter<'_> {
     }
 }
 
-struct JournaledOperator<O> {
+struct JournaledOperator<'a> {
     replay: Replay,
-    inner: O,
+    inner: &'a mut dyn Operator,
 }
 
-impl<O: Operator> Operator for JournaledOperator<O> {
+impl Operator for JournaledOperator<'_> {
     fn ask(&mut self, question: &Question) -> Answer {
         let undoes = self.undoes();
         let is_last = matches!(question, Question::RollBack { .. });
@@ -99,19 +99,5 @@ impl<O: Operator> Operator for JournaledOperator<O> {
         self.replay.0.borrow().undoes
     }
 
-    fn has_interrupted(&self) -> bool {
-        self.inner.has_interrupted()
-    }
-
-    fn advice(&mut self, can_abort: bool) -> String {
-        self.inner.advice(can_abort)
-    }
-
-    fn aborts(&mut self) -> bool {
-        self.inner.aborts()
-    }
-
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
+    left_to!(inner);
 }

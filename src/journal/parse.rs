@@ -103,7 +103,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     parsed
 }
 
-fn first(line: &[u8]) -> Result<Box<Opened>, Wrong> {
+pub(super) fn first(line: &[u8]) -> Result<Box<Opened>, Wrong> {
     let damaged = |error: serde_json::Error| Wrong::Damaged(format!("line 1: {error}"));
     let head: Head = serde_json::from_slice(line).map_err(damaged)?;
     if head.format > FORMAT {

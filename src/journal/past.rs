@@ -1,12 +1,23 @@
-//! Every run that the journals of a folder tell of, however it ended.
+//! Every run that the journals of a folder tell of, however it ended. Of its records only so much is read as tells what
+//! became of its hosts, and when: what hosts said, and what their disks held, takes most of a journal.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use serde::Deserialize;
 
 use crate::clock;
+use crate::deploy::Answer;
+use crate::deploy::health::{Health, Unwell};
+use crate::files::no_links;
+use crate::fleet::{Call, HostId, Step};
+use crate::targets::Target;
+use crate::wire::{Fault, Outcome, Revision, Stage};
 
-use super::read::{Found, journals, look, read_finished};
+use super::file::claim;
+use super::parse::{Wrong, first};
+use super::read::{journals, read};
 use super::record::{Opened, Record};
 
 /// A run, and how it ended.
@@ -17,8 +28,55 @@ pub struct Past {
     pub status: Option<u8>,
     /// The sentence that it ended with.
     pub verdict: Option<String>,
+    /// As of [`Record::Closed`].
+    pub stayed: Option<bool>,
+    /// When it ended: RFC 3339, in UTC. Unknown where an earlier build wrote the journal.
+    pub ended: Option<String>,
     /// Its deployer is at work on it right now.
     pub live: bool,
+    /// A person stopped it, or called for its rollback.
+    pub interrupted: bool,
+    /// The gate that halted it, and why.
+    pub gate: Option<Unwell>,
+    /// What was done on its hosts, in order.
+    pub steps: Vec<PastStep>,
+}
+
+/// One call on the fleet.
+#[derive(Debug)]
+pub struct PastStep {
+    pub step: Step,
+    /// RFC 3339, in UTC, where it is known.
+    pub began: Option<String>,
+    pub results: Vec<PastResult>,
+}
+
+/// How a step ended on one host.
+#[derive(Debug)]
+pub struct PastResult {
+    /// It is one of the run's plan.
+    pub host: HostId,
+    pub outcome: Outcome,
+    /// When it ended: RFC 3339, in UTC, where it is known.
+    pub at: Option<String>,
+    /// How long the host was at work on it, where that is known.
+    pub seconds: Option<f64>,
+    /// What the host's links said then, where it told of them.
+    pub links: Option<PastLinks>,
+}
+
+/// The revisions that a host's links named.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PastLinks {
+    pub current: Option<Revision>,
+    pub done: Option<Revision>,
+}
+
+impl PastStep {
+    /// Whether it takes a host forward: a failure in it is one of the run, and not of its way back.
+    pub fn is_forward(&self) -> bool {
+        !matches!(self.step, Step::Run(Stage::Rollback | Stage::Undrain))
+    }
 }
 
 impl Past {
@@ -26,41 +84,171 @@ impl Past {
     pub fn when(&self) -> String {
         clock::rfc3339_of_run(self.opened.plan.run.as_str()).unwrap_or_default()
     }
+
+    /// Seconds from its beginning to its end.
+    pub fn seconds(&self) -> Option<f64> {
+        clock::seconds_between(&self.when(), self.ended.as_deref()?)
+    }
+
+    /// Whether a stage was begun on any host.
+    pub fn touched(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.step, Step::Run(_)))
+    }
+
+    /// Its targets, by the number of their host.
+    pub fn targets(&self) -> Vec<&Target> {
+        self.opened.plan.targets().map(|(_, target)| target).collect()
+    }
+
+    /// The hosts that failed and the step that each failed, on the way forward and on the way back. One that passed when it
+    /// was tried again has not failed.
+    pub fn failures(&self) -> Vec<(&Target, Step, &Fault)> {
+        let targets = self.targets();
+        let mut last: Vec<[Option<(Step, &Outcome)>; 2]> = vec![[None; 2]; targets.len()];
+        for step in &self.steps {
+            for result in &step.results {
+                last[result.host.index()][usize::from(!step.is_forward())] = Some((step.step, &result.outcome));
+            }
+        }
+        let ends = targets.into_iter().zip(last).flat_map(|(target, ends)| ends.map(|end| (target, end)));
+        ends.filter_map(|(target, end)| end.and_then(|(step, outcome)| Some((target, step, outcome.as_ref().err()?))))
+            .collect()
+    }
 }
 
-/// The runs, the oldest first, and what to say of journals that cannot be read. It changes nothing.
+/// The journals of a folder, the newest run first. It changes nothing.
 ///
 /// # Errors
 /// A folder that cannot be read.
-pub fn past(folder: &Path) -> Result<(Vec<Past>, Vec<String>)> {
-    let (mut runs, mut warnings) = (Vec::new(), Vec::new());
-    for path in journals(folder)? {
-        match past_of(&path) {
-            Ok(run) => runs.extend(run),
-            Err(error) => warnings.push(format!("{error:#}; its run is left out")),
-        }
+pub fn past(folder: &Path) -> Result<Vec<PastJournal>> {
+    Ok(journals(folder)?.into_iter().rev().map(PastJournal).collect())
+}
+
+/// A journal that was not read yet.
+#[derive(Debug)]
+pub struct PastJournal(PathBuf);
+
+impl PastJournal {
+    /// The id of its run, as its name has it.
+    pub fn run(&self) -> &str {
+        self.0.file_stem().and_then(|name| name.to_str()).unwrap_or_default()
     }
-    Ok((runs, warnings))
+
+    /// When its run began, in seconds since 1970, as its name has it.
+    pub fn began(&self) -> Option<f64> {
+        clock::unix_seconds(&clock::rfc3339_of_run(self.run())?)
+    }
+
+    /// Its run; `None` when it tells of nothing.
+    ///
+    /// # Errors
+    /// A journal that cannot be read.
+    pub fn read(&self) -> Result<Option<Past>> {
+        past_of(&self.0)
+    }
 }
 
 /// The run of one journal; `None` when it tells of nothing.
 pub(super) fn past_of(path: &Path) -> Result<Option<Past>> {
-    match look(path)? {
-        Found::Finished => Ok(read_finished(path)?.map(|(opened, records)| {
-            let closed = records.iter().rev().find_map(|record| match record {
-                Record::Closed { status, verdict, .. } => Some((*status, verdict.clone())),
-                _ => None,
-            });
-            let (status, verdict) = closed.unzip();
-            Past { opened, status, verdict, live: false }
-        })),
-        Found::Unfinished(found) => {
-            Ok(Some(Past { opened: found.opened, status: None, verdict: None, live: found.live }))
+    past_if(path, |_| true)
+}
+
+/// The same, if it is wanted: one that is not is read no further than to its first line.
+pub(super) fn past_if(path: &Path, wanted: impl Fn(&Opened) -> bool) -> Result<Option<Past>> {
+    let bytes = read(path)?;
+    // Without its newline a record was not promised to anyone.
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let opened = match lines.next().map_or(Err(Wrong::Blank), first) {
+        Ok(opened) => *opened,
+        Err(Wrong::Blank) => return Ok(None),
+        Err(Wrong::Newer(version)) => bail!("{} was written by a newer Hoist ({version})", path.display()),
+        Err(Wrong::Damaged(why)) => bail!("{} is damaged: {why}", path.display()),
+    };
+    if !wanted(&opened) {
+        return Ok(None);
+    }
+    let (status, verdict, stayed, ended, gate) = (None, None, None, None, None);
+    let (live, interrupted, steps) = (false, false, Vec::new());
+    let mut past = Past { opened, status, verdict, stayed, ended, live, interrupted, gate, steps };
+    read_records(lines, &mut past);
+    past.live = past.status.is_none() && no_links::open_own(path).is_ok_and(|file| !claim(&file));
+    Ok(Some(past))
+}
+
+/// A record, as far as it is read.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    record: Cow<'a, str>,
+    at: Option<String>,
+    call: Option<Call>,
+    host: Option<HostId>,
+    #[serde(borrow)]
+    result: Option<LineResult<'a>>,
+    took_seconds: Option<f64>,
+}
+
+/// A host's result, as far as it is read.
+#[derive(Deserialize)]
+struct LineResult<'a> {
+    #[serde(borrow, alias = "ended")]
+    outcome: Cow<'a, str>,
+    state: Option<PastLinks>,
+    facts: Option<LineFacts>,
+}
+
+/// What a probe found, as far as it is read.
+#[derive(Deserialize)]
+struct LineFacts {
+    state: PastLinks,
+}
+
+fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
+    let hosts = past.opened.plan.size();
+    // A gate could not tell, and what the operator makes of that is not known yet.
+    let mut undecided = None;
+    for line in lines {
+        let Ok(Line { record, at, call, host, result, took_seconds }) = serde_json::from_slice(line) else { continue };
+        // A run that was written on after its end has not ended.
+        (past.status, past.verdict, past.ended) = (None, None, None);
+        match (record.as_ref(), call, host, result) {
+            ("called", Some(call), ..) => {
+                past.steps.push(PastStep { step: call.step, began: at, results: Vec::new() });
+            }
+            ("ended", _, Some(host), Some(result)) if host.index() < hosts => {
+                let Some(step) = past.steps.last_mut() else { continue };
+                let Some(outcome) = outcome_of(&result.outcome, line) else { continue };
+                let links = result.state.or(result.facts.map(|facts| facts.state));
+                step.results.push(PastResult { host, outcome, at, seconds: took_seconds, links });
+            }
+            ("interrupted", ..) => past.interrupted = true,
+            ("look_ended" | "answered" | "closed", ..) => match serde_json::from_slice(line) {
+                Ok(Record::LookEnded { health: Health::Fail { gate, reason } }) => {
+                    past.gate = Some(Unwell { gate, reason, inconclusive: false });
+                }
+                Ok(Record::LookEnded { health: Health::Inconclusive { gate, reason } }) => {
+                    undecided = Some(Unwell { gate, reason, inconclusive: true });
+                }
+                Ok(Record::Answered { answer }) => {
+                    past.gate = undecided.take().filter(|_| answer == Answer::No).or(past.gate.take());
+                }
+                Ok(Record::Closed { verdict, status, stayed }) => {
+                    (past.verdict, past.status, past.stayed, past.ended) = (Some(verdict), Some(status), stayed, at);
+                }
+                _ => {}
+            },
+            _ => {}
         }
-        Found::Blank => Ok(None),
-        Found::Newer(version) => {
-            anyhow::bail!("{} was written by a newer Hoist ({version})", path.display())
-        }
-        Found::Unreadable(why) => anyhow::bail!("{} is damaged: {why}", path.display()),
+    }
+}
+
+/// The outcome in a line; what went wrong is read whole.
+fn outcome_of(word: &str, line: &[u8]) -> Option<Outcome> {
+    if word == "ok" {
+        return Some(Ok(()));
+    }
+    match serde_json::from_slice(line) {
+        Ok(Record::Ended { result, .. }) => Some(result.outcome),
+        _ => None,
     }
 }

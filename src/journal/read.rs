@@ -1,19 +1,24 @@
 //! Reading the journals of a folder: which deployment is unfinished, and what the finished ones hold.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::invocation::Invocation;
 
 use super::file::{Journal, claim};
-use super::parse::{Parsed, ReadRecords, Wrong, is_finished, parse};
-use super::record::{Opened, Record};
+use super::parse::{Parsed, Wrong, is_finished, parse};
 use super::unfinished::Unfinished;
+
+/// What the names of journals end in.
+const JOURNAL: &str = "journal";
+
+/// So much of the end of a journal is read first: it holds the last line of one that is finished.
+const TAIL: u64 = 64 << 10;
 
 /// The unfinished deployment of a folder, if there is one that may have touched a host. Call it with the repository's
 /// lock held.
@@ -109,22 +114,27 @@ pub fn abandoned(folder: &Path) -> Result<Option<String>> {
     Ok(abandoned.then(|| name.into_owned()))
 }
 
-/// Removes all but the newest `keep` journals. Call it when none is unfinished.
+/// Removes all but the newest `keep` journals, and with them what their runs had to announce. A run that is not finished
+/// keeps its journal, whatever its age.
 pub fn prune(folder: &Path, keep: usize) -> Result<()> {
-    for extension in ["journal", "damaged", "announcements"] {
-        let mut paths = files(folder, extension)?;
-        paths.truncate(paths.len().saturating_sub(keep));
-        for path in paths {
-            let removed = fs::remove_file(&path).map_err(|error| Denied::new(&path, error));
-            removed.with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-    }
-    Ok(())
+    let remove = |path: &Path| {
+        let removed = fs::remove_file(path).map_err(|error| Denied::new(path, error));
+        removed.with_context(|| format!("cannot remove {}", path.display()))
+    };
+    let (mut old, mut damaged) = (journals(folder)?, files(folder, "damaged")?);
+    old.truncate(old.len().saturating_sub(keep));
+    damaged.truncate(damaged.len().saturating_sub(keep));
+    old.retain(|path| matches!(look(path), Ok(Found::Finished)));
+    old.iter().chain(&damaged).try_for_each(|path| remove(path))?;
+    let Some(newest) = old.last() else { return Ok(()) };
+    // A run that was refused, or is just beginning, has announcements and no journal.
+    let goes = |path: &&PathBuf| path.file_stem() <= newest.file_stem() && !path.with_extension(JOURNAL).exists();
+    files(folder, "announcements")?.iter().filter(goes).try_for_each(|path| remove(path))
 }
 
 /// Every journal of a folder, oldest first: run ids sort by time.
 pub(super) fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
-    files(folder, "journal")
+    files(folder, JOURNAL)
 }
 
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
@@ -158,8 +168,11 @@ pub(super) enum Found {
     Unfinished(Box<Unfinished>),
 }
 
-/// Looks at a journal. One that is finished is read no further than to its last line.
+/// Looks at a journal. Of one that is finished only the end is read.
 pub(super) fn look(path: &Path) -> Result<Found> {
+    if ends_finished(path).unwrap_or(false) {
+        return Ok(Found::Finished);
+    }
     let bytes = read(path)?;
     if is_finished(&bytes) {
         return Ok(Found::Finished);
@@ -177,23 +190,21 @@ pub(super) fn look(path: &Path) -> Result<Found> {
     }
 }
 
-/// A finished journal as a whole; `None` when it is not finished.
-pub(super) fn read_finished(path: &Path) -> Result<Option<(Opened, Vec<Record>)>> {
-    let bytes = read(path)?;
-    if !is_finished(&bytes) {
-        return Ok(None);
-    }
-    let Parsed { opened, read: ReadRecords { mut records, later, .. } } = parse(&bytes);
-    records.extend(later);
-    match opened {
-        Ok(opened) => Ok(Some((*opened, records))),
-        Err(Wrong::Blank) => Ok(None),
-        Err(Wrong::Newer(version)) => bail!("{} was written by a newer Hoist ({version})", path.display()),
-        Err(Wrong::Damaged(why)) => bail!("{} is damaged: {why}", path.display()),
-    }
+/// Whether the end of a journal shows that its run is finished. If not, it has to be read whole.
+fn ends_finished(path: &Path) -> std::io::Result<bool> {
+    let file = no_links::open_own(path)?;
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(TAIL);
+    let mut tail = Vec::new();
+    (&file).seek(SeekFrom::Start(from))?;
+    file.take(TAIL).read_to_end(&mut tail)?;
+    // The first of these lines may have begun ahead of them.
+    let begun = if from == 0 { 0 } else { tail.iter().position(|byte| *byte == b'\n').map_or(tail.len(), |at| at + 1) };
+    Ok(is_finished(&tail[begun..]))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// All of a journal.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let read = no_links::read_own(path).map_err(|error| Denied::new(path, error));
     read.with_context(|| format!("cannot read {}", path.display()))
 }

@@ -81,6 +81,9 @@ pub enum Record {
     Ended {
         host: HostId,
         result: Box<HostResult>,
+        /// How long the host was at work on it; `None`: nobody saw it begin, or an earlier build wrote the record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took_seconds: Option<f64>,
     },
     Returned,
     Answered {

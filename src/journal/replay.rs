@@ -4,7 +4,7 @@
 //! Behind the end of a journal that was left by another deployer comes what the targets have on record ([`Told`]), and
 //! only then the run goes on, or back. So a journal may end anywhere, as long as it has no gap.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::fleet::remarks::{Remark, Remarks};
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
 use crate::wire::Stage;
 
-use super::times::Telling;
+use super::times::{Clocks, Telling};
 use super::{Journal, Record, Space, Times, Told};
 
 /// What happens when the journal has no more to say.
@@ -257,7 +257,7 @@ impl<F: Fleet> JournaledFleet<F> {
                 continue;
             }
             let Some(record) = self.replay.next_if(|record| matches!(record, Record::Ended { .. })) else { break };
-            let Record::Ended { host, result } = record else { unreachable!("only results were asked for") };
+            let Record::Ended { host, result, .. } = record else { unreachable!("only results were asked for") };
             heard.insert(host);
             failed += usize::from(result.outcome.is_err());
             flow = flow.max(on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]));
@@ -306,6 +306,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         }
         let mut flow = replayed.flow;
         let answered = &mut self.heard;
+        let (mut clocks, watches) = (Clocks::default(), Cell::new(true));
         let mut live = |mut events: Vec<HostEvent>| {
             replay.0.borrow_mut().telling.happens();
             answered.extend(events.iter().filter_map(|event| match event {
@@ -315,13 +316,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             if call.step == Step::Probe {
                 events.iter_mut().for_each(|event| as_before_the_run(event, &replay));
             }
-            let results: Vec<Record> = events
-                .iter()
-                .filter_map(|event| match event {
-                    HostEvent::Ended(host, result) => Some(Record::Ended { host: *host, result: result.clone() }),
-                    _ => None,
-                })
-                .collect();
+            let results: Vec<Record> = events.iter().filter_map(|event| clocks.record(event, watches.get())).collect();
             // One sync for all results that came in together.
             if !results.is_empty() {
                 replay.write(&results);
@@ -341,6 +336,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         let doubtful: Vec<Task> = doubtful.map(|(_, task)| task.clone()).collect();
         if !replayed.fresh || !doubtful.is_empty() {
             let recovery = Call { recover: true, ..call.clone() };
+            watches.set(false);
             let find_out_all = stop || (forward && replay.0.borrow().going_back);
             self.inner.run(&recovery, &doubtful, &mut |events| {
                 let found = if find_out_all { events } else { good_ends(events) };
@@ -356,6 +352,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
                 if flow == Flow::Abort { flow } else { Flow::Continue }
             });
         }
+        watches.set(true);
         // On the way to a rollback nothing is begun that nobody had begun.
         let turned = forward && replay.0.borrow().going_back;
         if !stop && !turned {

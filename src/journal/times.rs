@@ -1,9 +1,13 @@
 //! When the records of a journal were written, for whoever is told of them again.
 
+use std::collections::HashMap;
+use std::time::Instant;
+
 use serde::Deserialize;
 
 use crate::clock;
 use crate::files::no_links;
+use crate::fleet::{HostEvent, HostId};
 use crate::report::{Event, Reporter};
 
 use super::{Record, Unfinished};
@@ -41,6 +45,8 @@ pub(super) struct Telling {
     now: Option<Past>,
     /// When the step began that it belongs to.
     began: Option<Past>,
+    /// How long its host was at work, where it tells of the end of a step on a host.
+    took: Option<f64>,
 }
 
 impl Telling {
@@ -54,6 +60,10 @@ impl Telling {
         if matches!(record, Record::Called { .. }) {
             self.began = Some(at.clone());
         }
+        self.took = match record {
+            Record::Ended { took_seconds, .. } => *took_seconds,
+            _ => None,
+        };
         self.now = Some(at);
     }
 
@@ -83,12 +93,34 @@ impl Telling {
         let Some(past) = past else { return report.event(event) };
         report.replays(Some(past.0.as_deref()));
         let mut event = event.clone();
+        let of_host = self.took.filter(|_| matches!(event, Event::HostEnded { .. }));
         if let Event::HostEnded { seconds, .. } | Event::StepEnded { seconds, .. } = &mut event {
             let began = self.began.as_ref().and_then(|began| began.0.as_deref());
             let took = began.zip(past.0.as_deref()).and_then(|(began, ended)| clock::seconds_between(began, ended));
-            *seconds = took.unwrap_or(*seconds);
+            *seconds = of_host.or(took).unwrap_or(*seconds);
         }
         report.event(&event);
         report.replays(None);
+    }
+}
+
+/// When the hosts of a call began.
+#[derive(Default)]
+pub(super) struct Clocks(HashMap<HostId, Instant>);
+
+impl Clocks {
+    /// The record of an event, if it has one. `watches`: the step is seen from its beginning to its end, and not found out
+    /// about afterwards.
+    pub fn record(&mut self, event: &HostEvent, watches: bool) -> Option<Record> {
+        match event {
+            HostEvent::Started(host) => drop(self.0.insert(*host, Instant::now())),
+            HostEvent::Ended(host, result) => {
+                let began = self.0.remove(host).filter(|_| watches);
+                let took_seconds = began.map(|began| (began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0);
+                return Some(Record::Ended { host: *host, result: result.clone(), took_seconds });
+            }
+            _ => {}
+        }
+        None
     }
 }

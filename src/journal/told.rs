@@ -34,7 +34,7 @@ pub fn first_seen(records: &[Record]) -> HashMap<HostId, First> {
     for record in records {
         match record {
             Record::Called { call, .. } => step = Some(call.step),
-            Record::Ended { host, result } => match (step, &result.facts) {
+            Record::Ended { host, result, .. } => match (step, &result.facts) {
                 (Some(Step::Probe), Some(facts)) if facts.place.is_some() => {
                     let (place, state) = (facts.place.clone(), facts.state.clone());
                     seen.entry(*host).or_insert(First { place, state, begun: false });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Note, Options};
 use crate::deploy;
-use crate::deploy::{DrainedCommand, GatePlan, Operator};
+use crate::deploy::{Basis, GatePlan, Operator};
 use crate::exit_code::ExitCode;
 use crate::fleet::ssh::{Ssh, shell_word};
 use crate::fleet::{CommandFleet, Fleet, NoPacks, SshFleet};
@@ -164,7 +164,7 @@ impl Command {
         let (config, run) = (&config, &run);
         let mut reporters = vec![report];
         if let Some(holder) = &holder {
-            reporters.push(Box::new(LogFile::open(&config.control, &holder.run, config.settings.tags_to_keep)));
+            reporters.push(Box::new(LogFile::open(&config.control, &holder.run, config.settings.journals_to_keep)));
         }
         let mut report = Tee::new(reporters);
         for (level, note) in notes {
@@ -190,7 +190,7 @@ fn fleet(config: &Config, ssh: Ssh, run: &CommandRun, holder: Option<&Holder>, o
     match holder {
         None => Box::new(CommandFleet::new(ssh, targets, line)),
         Some(holder) => {
-            let requests = DrainedCommand::new(config, holder.clone(), line, own_time);
+            let requests = Basis::of_command(config, holder.clone(), line, own_time);
             Box::new(SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks)))
         }
     }

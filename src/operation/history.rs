@@ -1,13 +1,21 @@
 //! The deployments before this moment, as journals and tags of the repository tell of them.
 
-use crate::config::Options;
+use std::collections::{HashMap, HashSet};
+
+use crate::clock;
+use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::{Kind, Plan};
+use crate::fleet::Step;
+use crate::hooks::GroupSize;
 use crate::journal;
-use crate::journal::Past;
+use crate::journal::{Past, PastJournal};
 use crate::repo::{Repo, Tagged, Tags};
+use crate::report::causes;
+use crate::targets::Target;
 use crate::wire::Revision;
 
+use super::past_runs::{NOT_RECORDED, Wanted, unknown_host};
 use super::{Frontend, Refused, load, state_folder};
 
 /// One deployment.
@@ -15,81 +23,197 @@ use super::{Frontend, Refused, load, state_folder};
 pub struct Deployed {
     /// RFC 3339, in UTC.
     pub when: String,
+    /// When it ended, where that is known.
+    pub ended: Option<String>,
+    /// Seconds from its beginning to its end, where they are known.
+    pub seconds: Option<f64>,
     pub who: String,
     /// `None`: only a tag tells of it.
     pub kind: Option<Kind>,
     pub revision: Revision,
+    /// Its groups with their sizes; `None`: only a tag tells of it.
+    pub groups: Option<Vec<GroupSize>>,
     /// How it ended, in a word or two.
     pub result: String,
     /// The exit status that it ended with, where it did.
     pub status: Option<u8>,
     /// The sentence that it ended with, where it did.
     pub verdict: Option<String>,
+    /// What failed on hosts.
+    pub failed: Vec<FailedHosts>,
+    /// The gate that halted it, and why.
+    pub gate: Option<String>,
     pub message: String,
     pub environment: Option<String>,
     pub run: Option<String>,
     pub tag: Option<String>,
 }
 
-/// The last `most` deployments, the newest first. Journals tell of the newest; of those whose journals are gone, the
-/// tags that they left do. Of an environment, only if `options` names it, and then of no other.
-pub fn history(options: &Options, most: usize, front: &dyn Frontend) -> Result<Vec<Deployed>, Refused> {
+/// Hosts that failed for one reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FailedHosts {
+    pub hosts: Vec<Target>,
+    pub step: Step,
+    pub reason: String,
+}
+
+/// The last `most` deployments that are wanted, the newest first. Journals tell of them; of those whose journals are gone,
+/// the tags that they left. Of an environment, only if `options` names it, and then of no other.
+///
+/// # Errors
+/// The configuration, folders that cannot be read, and a host of which no journal tells.
+pub fn history(
+    options: &Options,
+    most: Option<usize>,
+    wanted: &Wanted,
+    front: &dyn Frontend,
+) -> Result<Vec<Deployed>, Refused> {
     let config = load(options)?;
-    let (past, warnings) = journal::past(&state_folder(&config))?;
-    for warning in warnings {
-        front.tell(&format!("warning: {warning}"));
+    let most = most.unwrap_or(usize::MAX);
+    let mut journals = journal::past(&state_folder(&config))?.into_iter();
+    let mut tags = FreeTags::of(&config)?;
+    let fits = |it: &Deployed| {
+        let is_of_environment = config.environment.is_none() || it.environment == config.environment;
+        // Of one that only a tag tells of, nobody knows the hosts.
+        let has_host = wanted.host.is_none() || it.kind.is_some();
+        let is_wanted = wanted.spans(clock::unix_seconds(&it.when)) && wanted.has_result(&it.result, it.status);
+        is_of_environment && has_host && is_wanted && wanted.is_by(&it.who)
+    };
+    let mut knows_host = wanted.host.is_none();
+    let mut all: Vec<Deployed> = Vec::new();
+    while all.len() < most || !knows_host {
+        let Some(journal) = journals.next() else { break };
+        let orphans = tags.newer_than(&journal);
+        if knows_host && orphans.is_empty() && !wanted.spans(journal.began()) {
+            continue;
+        }
+        let past = match journal.read() {
+            Ok(past) => past,
+            Err(error) => {
+                front.tell(&format!("warning: {error:#}; its run is left out"));
+                None
+            }
+        };
+        knows_host |= past.as_ref().is_some_and(|past| wanted.names_host_of(past));
+        let is_own = |tag: &Tagged| past.as_ref().is_some_and(|past| left(tag, past));
+        let (own, orphans): (Vec<_>, Vec<_>) = orphans.into_iter().partition(is_own);
+        let own = tags.by_run.remove(journal.run()).or(own.into_iter().next());
+        let told = match past {
+            Some(past) if !wanted.includes_host_of(&past) => None,
+            Some(past) => Some(of_journal(past, own)),
+            None => own.map(of_tag),
+        };
+        all.extend(orphans.into_iter().map(of_tag).chain(told).filter(&fits));
     }
-    let oldest = past.first().map(|past| past.when());
-    let repo = Repo::open(&config.top)?;
-    let tags = Tags::new(&repo, &config.control_name).all()?;
-    // A tag is made after its run's journal: one from before the first journal is of a run whose journal is gone.
-    let tags = tags.into_iter().filter(|tag| oldest.as_ref().is_none_or(|oldest| tag.when < *oldest));
-    let wanted = |deployed: &Deployed| config.environment.is_none() || deployed.environment == config.environment;
-    let mut all: Vec<Deployed> = past.into_iter().map(of_journal).chain(tags.map(of_tag)).filter(wanted).collect();
-    all.sort_by(|a, b| (&b.when, &b.tag).cmp(&(&a.when, &a.tag)));
+    if !knows_host {
+        return Err(unknown_host(wanted.host.as_deref().unwrap_or_default(), &config));
+    }
+    if all.len() < most {
+        all.extend(tags.rest().map(of_tag).filter(fits));
+    }
     all.truncate(most);
     Ok(all)
 }
 
-fn of_journal(past: Past) -> Deployed {
-    let Plan { kind, revision, message, .. } = &past.opened.plan;
+/// The tags of deployments that were not told of yet.
+struct FreeTags {
+    /// Those of runs that have a journal, the last one of each.
+    by_run: HashMap<String, Tagged>,
+    /// The others, the newest last.
+    others: Vec<Tagged>,
+}
+
+impl FreeTags {
+    fn of(config: &Config) -> Result<FreeTags, Refused> {
+        let repo = Repo::open(&config.top)?;
+        let mut tags = Tags::new(&repo, &config.control_name).all()?;
+        tags.sort_by(|a, b| (&a.when, &a.name).cmp(&(&b.when, &b.name)));
+        let folder = state_folder(config);
+        let has_journal: HashSet<String> =
+            journal::past(&folder)?.iter().map(|journal| journal.run().to_owned()).collect();
+        let (known, others): (Vec<_>, _) =
+            tags.into_iter().partition(|tag| tag.run.as_ref().is_some_and(|(run, _)| has_journal.contains(run)));
+        let by_run = known.into_iter().filter_map(|tag| Some((tag.run.clone()?.0, tag))).collect();
+        Ok(FreeTags { by_run, others })
+    }
+
+    /// Takes those that were made after a run began, the newest first.
+    fn newer_than(&mut self, journal: &PastJournal) -> Vec<Tagged> {
+        let began = journal.began().unwrap_or_default();
+        // Git's times are in whole seconds.
+        let is_newer = |tag: &Tagged| clock::unix_seconds(&tag.when).is_some_and(|when| when + 1.0 > began);
+        let first = self.others.iter().rposition(|tag| !is_newer(tag)).map_or(0, |at| at + 1);
+        self.others.drain(first..).rev().collect()
+    }
+
+    fn rest(self) -> impl Iterator<Item = Tagged> {
+        self.others.into_iter().rev()
+    }
+}
+
+/// Whether a tag that names no run is one that this run has left.
+fn left(tag: &Tagged, past: &Past) -> bool {
+    let in_time = |ended: &String| clock::seconds_between(ended, &tag.when).is_some_and(|after| after <= 1.0);
+    tag.run.is_none() && tag.revision == past.opened.plan.revision && past.ended.as_ref().is_none_or(in_time)
+}
+
+fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
+    let Plan { kind, revision, message, groups, .. } = &past.opened.plan;
     // What is said anyway, as revision and result.
     let message = match kind {
         Kind::Rollback if *message == super::rollback::message(revision) => String::new(),
         _ => message.clone(),
     };
+    let groups = groups.iter().map(|group| GroupSize { name: group.name.clone(), hosts: group.targets.len() });
+    let failures = past.failures().into_iter().map(|(target, step, fault)| (step, fault.to_string(), target));
+    let failed = causes(failures).into_iter().map(|cause| FailedHosts {
+        hosts: cause.hosts,
+        step: cause.key,
+        reason: cause.text,
+    });
     Deployed {
         when: past.when(),
+        seconds: past.seconds(),
         who: past.opened.plan.by.to_string(),
-        kind: Some(past.opened.plan.kind),
+        kind: Some(*kind),
+        groups: Some(groups.collect()),
         result: result(&past).to_owned(),
         status: past.status,
+        failed: failed.collect(),
+        gate: past.gate.as_ref().map(ToString::to_string),
+        run: Some(past.opened.plan.run.to_string()),
+        tag: tag.map(|tag| tag.name),
+        revision: revision.clone(),
+        message,
+        ended: past.ended,
         verdict: past.verdict,
         environment: past.opened.environment,
-        run: Some(past.opened.plan.run.to_string()),
-        tag: None,
-        revision: past.opened.plan.revision,
-        message,
     }
 }
 
-/// A tag is made just before the first host is touched, and so does not tell how the deployment ended.
 fn of_tag(tag: Tagged) -> Deployed {
+    let (run, environment) = tag.run.unzip();
     Deployed {
         when: tag.when,
+        ended: None,
+        seconds: None,
         who: tag.who,
         kind: None,
         revision: tag.revision,
-        result: "not recorded".to_owned(),
+        groups: None,
+        result: NOT_RECORDED.to_owned(),
         status: None,
         verdict: None,
+        failed: Vec::new(),
+        gate: None,
         message: tag.message,
-        environment: None,
-        run: None,
+        environment: environment.flatten(),
+        run,
         tag: Some(tag.name),
     }
 }
 
+/// How a run ended, in a word or two.
 fn result(past: &Past) -> &'static str {
     match (past.status, past.opened.plan.kind) {
         (None, _) if past.live => "under way",
@@ -97,11 +221,13 @@ fn result(past: &Past) -> &'static str {
         (Some(0 | 7), Kind::Deploy) => "deployed",
         (Some(0 | 7), Kind::Rollback) => "rolled back to",
         (Some(0 | 7), Kind::ServiceRestart) => "restarted",
+        (Some(0 | 7), Kind::DryRun) => "ok",
+        (Some(130), _) => "interrupted",
+        (Some(5), _) => "locked",
+        (Some(_), _) if !past.touched() => "failed, nothing touched",
         (Some(1), Kind::Deploy | Kind::Rollback) => "failed, rolled back",
         (Some(3), _) => deploy::what_is_wrong(past.verdict.as_deref().unwrap_or_default()),
         (Some(4), _) => "not finalized",
-        (Some(130), _) => "interrupted",
-        (Some(0 | 7), Kind::DryRun) => "ok",
         (Some(_), _) => "failed",
     }
 }

@@ -25,7 +25,7 @@ pub use operator::operator;
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;
-pub use tags::{Tagged, Tags};
+pub use tags::{Tagged, TaggedRun, Tags};
 
 #[cfg(test)]
 mod testing;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::{Repo, Submodule};
-use crate::wire::{Revision, StartedBy};
+use crate::wire::{Revision, RunId, StartedBy};
 
 /// How often to try another number when somebody else takes the one that was next.
 const TRIES: u32 = 50;
@@ -29,11 +29,27 @@ pub struct Tagged {
     pub revision: Revision,
     /// RFC 3339, in UTC.
     pub when: String,
-    /// The tagger.
+    /// Whoever deployed; of a tag that somebody made, the tagger.
     pub who: String,
     /// The first line of its message.
     pub message: String,
+    /// The run that left it, and the run's environment; `None` of a tag of Scap's or of an earlier build.
+    pub run: Option<(String, Option<String>)>,
 }
+
+/// The run that leaves a tag: lines of the tag's text, behind the message and the operator.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TaggedRun<'a> {
+    pub run: &'a str,
+    pub environment: Option<&'a str>,
+}
+
+/// Stands before the operator.
+const BY: &str = "Deployed by ";
+/// Stands before the run.
+const RUN: &str = "Run ";
+/// Stands before the environment.
+const ENVIRONMENT: &str = "Environment ";
 
 /// A tag's day and number; in this order they sort by age.
 type Serial = (String, u64);
@@ -81,26 +97,40 @@ impl<'a> Tags<'a> {
     pub fn all(&self) -> anyhow::Result<Vec<Tagged>> {
         let ours: HashSet<String> = self.serials()?.iter().map(|serial| self.name(serial)).collect();
         let format = "--format=%(refname:lstrip=2)%00%(objectname)%00%(*objectname)%00%(creatordate:unix)%00\
-                      %(taggername)%00%(contents:subject)";
+                      %(taggername)%00%(contents:subject)%00%(contents:body)%00";
         let listing = self.repo.text(&["for-each-ref", format, &format!("refs/tags/{}/sync/", self.kind)])?;
-        let tagged = |line: &str| {
-            let [name, object, commit, when, who, message] = line.split('\0').collect::<Vec<_>>().try_into().ok()?;
+        let tagged = |fields: &[&str]| {
+            let [name, object, commit, when, tagger, message, body] = <[&str; 7]>::try_from(fields).ok()?;
+            let name = name.trim_start().to_owned();
             let revision = if commit.is_empty() { object } else { commit }.parse().ok()?;
             let when = crate::clock::utc_of(when.parse().ok()?)?;
-            let (name, who, message) = (name.to_owned(), who.to_owned(), message.to_owned());
-            ours.contains(&name).then_some(Tagged { name, revision, when, who, message })
+            // The operator's own words, which may be alike, are ahead of it.
+            let note = body.rfind(BY).filter(|_| !commit.is_empty()).map_or("", |at| &body[at..]);
+            let line = |start: &str| note.lines().find_map(|line| line.strip_prefix(start)).map(str::to_owned);
+            let (who, message) = (line(BY).unwrap_or_else(|| tagger.to_owned()), message.to_owned());
+            let run = line(RUN).filter(|run| run.parse::<RunId>().is_ok()).map(|run| (run, line(ENVIRONMENT)));
+            ours.contains(&name).then_some(Tagged { name, revision, when, who, message, run })
         };
-        Ok(listing.lines().filter_map(tagged).collect())
+        Ok(listing.split('\0').collect::<Vec<_>>().chunks(7).filter_map(tagged).collect())
     }
 
     /// Tags a revision with the next name of the day, annotated with the operator's message and name. Where somebody
     /// else takes that name meanwhile, the one after it. Returns the tag's name.
     ///
     /// The tagger is whom git's own configuration names, else the operator.
-    pub fn tag(&self, date: &str, revision: &Revision, message: &str, operator: &StartedBy) -> anyhow::Result<String> {
+    pub fn tag(
+        &self,
+        date: &str,
+        revision: &Revision,
+        message: &str,
+        operator: &StartedBy,
+        of: TaggedRun,
+    ) -> anyhow::Result<String> {
         let message =
             if message.trim().is_empty() { format!("deploy {}", revision.short()) } else { message.to_owned() };
-        let text = format!("{}\n\nDeployed by {operator}\n", message.trim_end());
+        let run = if of.run.is_empty() { String::new() } else { format!("{RUN}{}\n", of.run) };
+        let environment = of.environment.map(|name| format!("{ENVIRONMENT}{name}\n")).unwrap_or_default();
+        let text = format!("{}\n\n{BY}{operator}\n{run}{environment}", message.trim_end());
         let nameless = self.repo.run(&["var", "GIT_COMMITTER_IDENT"]).is_err();
         let mut tries = 0;
         loop {
@@ -194,6 +224,7 @@ mod tests {
     use crate::repo::testing::Scratch;
 
     const DAY: &str = "2026-11-23";
+    const NO_RUN: TaggedRun = TaggedRun { run: "", environment: None };
 
     fn alice() -> StartedBy {
         StartedBy { user: "alice".into(), deploy_host: "deploy1".into() }
@@ -213,7 +244,7 @@ mod tests {
         scratch.git(&["tag", "hoist/sync/2026-11-24/0077"]);
         scratch.git(&["tag", "scap/sync/2026-11-23/0099"]);
         scratch.git(&["tag", "hoist/sync/2026-11-23/0500-mine"]);
-        assert_eq!(tags.tag(DAY, &head, "new page", &alice()).unwrap(), "hoist/sync/2026-11-23/0042");
+        assert_eq!(tags.tag(DAY, &head, "new page", &alice(), NO_RUN).unwrap(), "hoist/sync/2026-11-23/0042");
         assert_eq!(Tags::new(&scratch.repo, "scap").next_tag(DAY).unwrap(), "scap/sync/2026-11-23/0100");
         let none = HashSet::new();
         assert_eq!(tags.newest(&none).unwrap(), Some(("hoist/sync/2026-11-24/0077".into(), true)));
@@ -232,14 +263,31 @@ mod tests {
         let first = scratch.commit("a", b"1");
         scratch.commit("a", b"2");
         let tags = Tags::new(&scratch.repo, "hoist");
-        let name = tags.tag(DAY, &first, "#42: --delete the \"old\" page\n", &alice()).unwrap();
+        let name = tags.tag(DAY, &first, "#42: --delete the \"old\" page\n", &alice(), NO_RUN).unwrap();
         assert_eq!(scratch.git(&["cat-file", "-t", &name]), "tag");
         assert_eq!(scratch.git(&["rev-parse", &format!("{name}^{{commit}}")]), first.as_str());
         let text = scratch.git(&["for-each-ref", "--format=%(contents)", &format!("refs/tags/{name}")]);
         assert_eq!(text, "#42: --delete the \"old\" page\n\nDeployed by alice@deploy1");
-        let name = tags.tag(DAY, &first, "", &alice()).unwrap();
+        let name = tags.tag(DAY, &first, "", &alice(), NO_RUN).unwrap();
         let text = scratch.git(&["for-each-ref", "--format=%(subject)", &format!("refs/tags/{name}")]);
         assert_eq!(text, format!("deploy {}", first.short()));
+    }
+
+    #[test]
+    fn a_tag_tells_of_its_run_whatever_the_message_says() {
+        let scratch = Scratch::new();
+        let head = scratch.commit("a", b"1");
+        let tags = Tags::new(&scratch.repo, "hoist");
+        let said = "subject\n\nDeployed by mallory@host\nRun 1\nEnvironment nowhere";
+        let of = TaggedRun { run: "20261123T144552.123Z-4711-7d3f", environment: Some("beta") };
+        tags.tag(DAY, &head, said, &alice(), of).unwrap();
+        tags.tag(DAY, &head, "two", &alice(), NO_RUN).unwrap();
+        scratch.git(&["tag", "hoist/sync/2026-11-23/0003"]);
+        let told: Vec<_> = tags.all().unwrap().into_iter().map(|it| (it.who, it.message, it.run)).collect();
+        let alice = alice().to_string();
+        let run = Some((of.run.to_owned(), Some("beta".to_owned())));
+        assert_eq!(told[..2], [(alice.clone(), "subject".into(), run), (alice, "two".into(), None)]);
+        assert_eq!(told.len(), 3);
     }
 
     #[test]
@@ -251,7 +299,7 @@ mod tests {
         scratch.git(&["config", "user.name", ""]);
         scratch.git(&["config", "user.email", ""]);
         scratch.git(&["config", "tag.gpgSign", "true"]);
-        let name = Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice()).unwrap();
+        let name = Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice(), NO_RUN).unwrap();
         let tagger =
             scratch.git(&["for-each-ref", "--format=%(taggername) %(taggeremail)", &format!("refs/tags/{name}")]);
         assert_eq!(tagger, "alice <alice@deploy1>");
@@ -262,7 +310,7 @@ mod tests {
         let scratch = Scratch::new();
         let head = scratch.commit("a", b"1");
         let mut made: Vec<String> = std::thread::scope(|scope| {
-            let tag = || Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice()).unwrap();
+            let tag = || Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice(), NO_RUN).unwrap();
             let threads: Vec<_> = (0..6).map(|_| scope.spawn(tag)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
@@ -276,7 +324,8 @@ mod tests {
         let scratch = Scratch::new();
         let head = scratch.commit("a", b"1");
         scratch.git(&["tag", "hoist/sync/2026-11-23"]);
-        let error = format!("{:#}", Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice()).unwrap_err());
+        let error =
+            format!("{:#}", Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice(), NO_RUN).unwrap_err());
         assert!(error.contains("hoist/sync/2026-11-23/0001"), "{error}");
     }
 
@@ -305,7 +354,7 @@ mod tests {
         let scratch = Scratch::new();
         let head = scratch.commit("a", b"1");
         let tags = Tags::new(&scratch.repo, "hoist");
-        let name = tags.tag(DAY, &head, "m", &alice()).unwrap();
+        let name = tags.tag(DAY, &head, "m", &alice(), NO_RUN).unwrap();
         tags.update_server_info(&[]).unwrap();
         let listed = std::fs::read_to_string(scratch.path().join(".git/info/refs")).unwrap();
         assert!(listed.contains(&format!("refs/tags/{name}")), "{listed}");

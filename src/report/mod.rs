@@ -46,9 +46,7 @@ pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
-pub use words::took;
-
-use std::str::FromStr;
+pub use words::{step_name, took};
 
 use crate::named::named;
 use crate::targets::Target;
@@ -80,20 +78,10 @@ pub trait Reporter {
 
 named! {
     /// In which form events are on standard output: the values of `--format`. `hoist-deploy(1)` says what each is.
-    pub enum Format {
+    pub enum Format: "format" {
         Text = "text",
         /// One event a line, and nothing else.
         Json = "json",
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Format, String> {
-        let names = || Format::ALL.map(Format::name).join(" or ");
-        let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| format!("unknown format {text:?}: choose {}", names()))
     }
 }
 

@@ -24,15 +24,17 @@ pub fn heading(level: Level) -> &'static str {
     }
 }
 
-/// A time that something took: `0.4 s`, `12 s`, `2 min 05 s`.
+/// A time that something took: `0.4 s`, `12 s`, `2 min 05 s`, `3 h 20 min`, `2 d 5 h`.
 pub fn took(seconds: f64) -> String {
     if seconds < 9.95 {
         return format!("{:.1} s", seconds.max(0.0));
     }
     let whole = seconds.round() as u64;
-    match whole / 60 {
-        0 => format!("{whole} s"),
-        minutes => format!("{minutes} min {:02} s", whole % 60),
+    match (whole / 60, whole / 3600) {
+        (0, _) => format!("{whole} s"),
+        (minutes, 0) => format!("{minutes} min {:02} s", whole % 60),
+        (minutes, hours @ ..48) => format!("{hours} h {:02} min", minutes % 60),
+        (_, hours) => format!("{} d {} h", hours / 24, hours % 24),
     }
 }
 
@@ -86,5 +88,7 @@ mod tests {
         assert_eq!((hosts(0), hosts(1), hosts(2)), ("0 hosts".into(), "1 host".into(), "2 hosts".into()));
         let said: Vec<_> = [0.04, 9.94, 9.96, 59.4, 59.6, 125.0, -1.0, f64::NAN].map(took).into();
         assert_eq!(said, ["0.0 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "0.0 s", "0 s"]);
+        let said: Vec<_> = [3599.0, 3600.0, 12_045.0, 190_800.0].map(took).into();
+        assert_eq!(said, ["59 min 59 s", "1 h 00 min", "3 h 20 min", "2 d 5 h"]);
     }
 }

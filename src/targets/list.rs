@@ -34,6 +34,7 @@ fn expand(term: &str) -> Result<Vec<Target>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::targets::told_with_term;
 
     fn read(text: &str) -> Vec<String> {
         parse_list(text).unwrap().iter().map(Target::to_string).collect()
@@ -51,19 +52,19 @@ mod tests {
 
     #[test]
     fn a_bad_name_is_told_with_its_reason() {
-        for (list, term, why) in [
-            ("web1,we b*", "\"b*\"", "'*' is not allowed"),
-            ("web[1:3]*", "\"web[1:3]*\"", "names and ranges only"),
-            ("web[3:1]", "\"web[3:1]\"", "backwards"),
-            ("web[1:3", "\"web[1:3\"", "not closed"),
-            ("-oX[1:2]", "\"-ox1\"", "must not begin with '-'"),
-            ("a;b@w[1:2]", "\"a;b@w1\"", "bad user name"),
-            ("w[1:2]:0", "\"w1:0\"", "bad port"),
-            ("!web1", "\"!web1\"", "'!' is not allowed"),
-            ("~web[1]", "\"~web[1]\"", "names and ranges only"),
-        ] {
-            let error = parse_list(list).unwrap_err();
-            assert!(error.contains(term) && error.contains(why), "{list}: {error}");
-        }
+        told_with_term(
+            parse_list,
+            &[
+                ("web1,we b*", "\"b*\"", "'*' is not allowed"),
+                ("web[1:3]*", "\"web[1:3]*\"", "names and ranges only"),
+                ("web[3:1]", "\"web[3:1]\"", "backwards"),
+                ("web[1:3", "\"web[1:3\"", "not closed"),
+                ("-oX[1:2]", "\"-ox1\"", "must not begin with '-'"),
+                ("a;b@w[1:2]", "\"a;b@w1\"", "bad user name"),
+                ("w[1:2]:0", "\"w1:0\"", "bad port"),
+                ("!web1", "\"!web1\"", "'!' is not allowed"),
+                ("~web[1]", "\"~web[1]\"", "names and ranges only"),
+            ],
+        );
     }
 }

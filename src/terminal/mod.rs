@@ -34,6 +34,15 @@ impl Page {
         self.0.push(text.into());
     }
 
+    /// Adds rows of three columns, the first two of them as wide as they need to be.
+    pub fn columns(&mut self, rows: Vec<[String; 3]>) {
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let (one, two) = (width(0), width(1));
+        for [first, second, third] in &rows {
+            self.line(format!("{first:one$}  {second:two$}  {third}").trim_end());
+        }
+    }
+
     /// Writes the lines to standard output; whether there is somebody to read them.
     pub fn answer(&self) -> bool {
         let theme = answer_theme();

@@ -5,19 +5,26 @@
 //! [`TargetEvent`]s, one line of JSON each, from its standard output. Nothing else travels: a target needs no copy of the
 //! configuration.
 
+mod check;
+mod config_file;
 mod config_path;
 mod content;
 mod drain;
 mod facts;
 mod fault;
+mod header;
 mod lease;
 pub mod limits;
 mod names;
 mod request;
 mod running;
 mod seconds;
+mod service;
 mod stage;
+mod stage_request;
 
+pub use check::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Tries};
+pub use config_file::{ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
@@ -25,15 +32,14 @@ pub use content::{
 pub use drain::{Drain, DrainOn, DrainPart, DrainReply, Drained, NO_DEPLOYER};
 pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
+pub use header::Header;
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, StartedBy};
-pub use request::{
-    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, CommandLine, ConfigFile, ForScap, Header, LockHolderLine,
-    OutputFormat, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Service, ServiceName,
-    StageRequest, Tries, Unlock,
-};
+pub use request::{Ask, LockHolderLine, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Unlock};
 pub use running::{RunningService, VerifyService};
+pub use service::{Service, ServiceName};
 pub use stage::Stage;
+pub use stage_request::{CommandLine, ForScap, StageRequest};
 
 use std::time::Duration;
 

@@ -7,50 +7,53 @@ use crate::named::named;
 named! {
     /// One step on a target: all of them in the order in which they run. The name is that of configurations, of the wire
     /// and of every message.
-    pub enum Stage {
+    pub enum Stage => role: Role {
         /// Bring the revision's objects and its working tree.
-        Fetch = "fetch",
+        Fetch = "fetch" => Role::Deployment { restarts: false },
         /// Render the configuration files into the revision.
-        ConfigDeploy = "config_deploy",
+        ConfigDeploy = "config_deploy" => Role::Deployment { restarts: false },
         /// Make the revision the live one, then restart the services.
-        Promote = "promote",
+        Promote = "promote" => Role::Deployment { restarts: true },
         /// Restart or reload the services; a part of promote, or alone with `--service-restart`.
-        RestartService = "restart_service",
+        RestartService = "restart_service" => Role::Occasion { restarts: true },
         /// Name the live revision as done and remove old ones.
-        Finalize = "finalize",
+        Finalize = "finalize" => Role::Deployment { restarts: false },
         /// Go back to the revision that was done before.
-        Rollback = "rollback",
+        Rollback = "rollback" => Role::Occasion { restarts: true },
         /// Put a drained target back into service, if its services are healthy on what is live.
-        Undrain = "undrain",
+        Undrain = "undrain" => Role::Internal,
         /// Show what the configuration files would change; changes nothing.
-        ConfigDiff = "config_diff",
+        ConfigDiff = "config_diff" => Role::Occasion { restarts: false },
         /// Run a command of the operator's while the target is drained.
-        Command = "command",
+        Command = "command" => Role::Internal,
     }
 }
 
-impl Stage {
-    /// Whether a deployment runs it on every host. The others run on occasions of their own.
-    fn is_of_deployment(self) -> bool {
-        match self {
-            Stage::Fetch | Stage::ConfigDeploy | Stage::Promote | Stage::Finalize => true,
-            Stage::RestartService | Stage::Rollback | Stage::Undrain | Stage::ConfigDiff | Stage::Command => false,
-        }
-    }
+/// When a stage runs, and whether it takes the services of a host down for a while, where there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A deployment runs it on every host.
+    Deployment { restarts: bool },
+    /// It runs on occasions of its own.
+    Occasion { restarts: bool },
+    /// A part of other stages, or the operator's own: checks and keys may not name it. It restarts nothing.
+    Internal,
+}
 
-    /// Whether checks and keys may name it. An undrain is a part of other stages, and a command is the operator's own.
+impl Stage {
+    /// Whether checks and keys may name it.
     pub fn is_configured(self) -> bool {
-        !matches!(self, Stage::Undrain | Stage::Command)
+        self.role() != Role::Internal
     }
 
     /// Whether it takes the services of a host down for a while, where there are any.
     pub fn restarts(self) -> bool {
-        matches!(self, Stage::Promote | Stage::RestartService | Stage::Rollback)
+        matches!(self.role(), Role::Deployment { restarts: true } | Role::Occasion { restarts: true })
     }
 
     /// The stages that a deployment runs, in order.
     pub fn of_deployment() -> Vec<Stage> {
-        Stage::ALL.into_iter().filter(|stage| stage.is_of_deployment()).collect()
+        Stage::ALL.into_iter().filter(|stage| matches!(stage.role(), Role::Deployment { .. })).collect()
     }
 }
 

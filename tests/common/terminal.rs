@@ -124,6 +124,13 @@ impl Terminal {
         self.wait_for(text);
     }
 
+    /// Waits for a question, and answers it.
+    #[track_caller]
+    pub fn answers(&mut self, question: &str, answer: &str) {
+        self.wait_for(question);
+        self.types(&format!("{answer}\n"));
+    }
+
     /// Takes the terminal away from its program.
     pub fn hang_up(&mut self) {
         self.close.store(true, Ordering::SeqCst);

@@ -7,14 +7,15 @@ use crate::schema::Answer;
 /// A service that errs never, and takes 200 ms.
 const WELL: &str = "0 0.2\n";
 
-/// Hosts on which a revision is live that behaves well, and who watches them.
-fn watched(canary: usize, default: usize) -> (Farm, Project, Monitoring) {
+/// Hosts on which a revision is live that behaves well, who watches them, and the settings of the deployments to come.
+fn watched(canary: usize, default: usize, settings: &str) -> (Farm, Project, Monitoring) {
     let farm = Farm::up();
     let project = Project::new(&farm, canary, default);
     project.write(BEHAVIOUR, WELL);
     project.commit("well");
     project.deploy(&[]).ends(0);
     let monitoring = Monitoring::start(&farm, canary + default);
+    project.configure(settings);
     (farm, project, monitoring)
 }
 
@@ -29,9 +30,8 @@ fn write_gate(project: &Project, name: &str, kind: &str, port: u16, more: &str) 
     project.write("hoist/gates.yaml", &format!("gates:\n  {name}:\n    {gate}\n"));
 }
 
-/// A gate on the share of errors, and a soak that is long enough for it.
+/// A gate on the share of errors.
 fn watch_errors(project: &Project, monitoring: &Monitoring) {
-    project.configure("soak_time: 12");
     let query = monitoring.share_of_errors();
     let more = format!(
         "when: soak\n    query: '{query}'\n    require: '< 0.01'\n    interval: 1\n    delay: 8\n    within: 13"
@@ -41,7 +41,7 @@ fn watch_errors(project: &Project, monitoring: &Monitoring) {
 
 #[test]
 fn errors_are_caught_on_the_canary_and_a_prometheus_that_is_gone_is_no_pass() {
-    let (farm, project, mut monitoring) = watched(1, 2);
+    let (farm, project, mut monitoring) = watched(1, 2, "soak_time: 12");
     watch_errors(&project, &monitoring);
 
     // A good one goes through, and every group was looked at.
@@ -94,8 +94,7 @@ fn errors_are_caught_on_the_canary_and_a_prometheus_that_is_gone_is_no_pass() {
 
 #[test]
 fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
-    let (farm, project, monitoring) = watched(1, 1);
-    project.configure("soak_time: 25");
+    let (farm, project, monitoring) = watched(1, 1, "soak_time: 25");
     let url = format!("http://127.0.0.1:{}", monitoring.alertmanager_port);
     let more = "when: before, soak\n    matchers: ['severity=\"page\"', 'service=~\"page|api\"']\n    interval: 1";
     write_gate(&project, "alerts", "alertmanager", monitoring.alertmanager_port, more);
@@ -116,8 +115,7 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
 
 #[test]
 fn a_comparison_of_the_canaries_with_the_hosts_on_the_old_revision_catches_one_that_is_slower() {
-    let (farm, project, monitoring) = watched(2, 2);
-    project.configure("canary_soak_time: 22\ngroup_soak_time: 3");
+    let (farm, project, monitoring) = watched(2, 2, "canary_soak_time: 22\ngroup_soak_time: 3");
     let ratio = "sum by (instance) (rate(seconds_total[3s])) / sum by (instance) (rate(requests_total[3s]))";
     let more = format!(
         "when: soak\n    query: '{ratio}'\n    worse: higher\n    interval: 3\n    delay: 6\n    samples: 8\n    difference: 10%"

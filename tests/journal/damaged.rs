@@ -11,9 +11,9 @@ fn unclosed(scripts: &[Script], interrupt_at: Option<usize>) -> (Vec<Vec<u8>>, W
     let journal = Journal::create(folder.path(), opened(&plan)).unwrap();
     let path = journal.path().to_owned();
     let replay = Replay::new(journal, vec![], AtTheEnd::GoOn);
-    let yes = Yes { interrupt_at, ..YES };
+    let mut yes = Yes { interrupt_at, ..YES };
     let verdict =
-        deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(yes), &mut Silent);
+        deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(&mut yes), &mut Silent);
     let bytes = std::fs::read(path).unwrap();
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let world = world.borrow().clone();
@@ -33,8 +33,9 @@ fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Ve
     let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, then);
     replay.hint(&left.read.later);
     replay.add(Told::ask(&mut fleet, &plan));
+    let mut yes = YES;
     let verdict =
-        deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(YES), &mut Silent);
+        deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(&mut yes), &mut Silent);
     replay.close(&verdict.whole(), verdict.code.status(), false).unwrap();
     assert!(unfinished(folder.path(), &Invocation::default()).unwrap().is_none(), "it is finished now");
     // What it wrote has no gap: with its end taken away it is heard to the same end again.

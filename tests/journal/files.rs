@@ -68,16 +68,27 @@ fn a_deployment_that_died_before_it_touched_anything_is_closed_without_ado() {
 }
 
 #[test]
-fn old_journals_are_pruned_and_the_newest_are_kept() {
+fn old_journals_go_with_their_announcements_unless_their_run_is_not_finished() {
     let folder = folder();
-    for n in 0..5 {
+    let run = |n: usize| format!("2026010{n}T000000.000Z-1-abcd");
+    for n in 0..6 {
         let mut plan = plan(4, 2);
-        plan.run = format!("2026010{n}T000000.000Z-1-abcd").parse().unwrap();
-        Journal::create(folder.path(), opened(&plan)).unwrap();
+        plan.run = run(n).parse().unwrap();
+        let mut journal = Journal::create(folder.path(), opened(&plan)).unwrap();
+        if n != 1 {
+            journal.close("deployed", 0, true).unwrap();
+        }
     }
+    // Those of a run that was refused, and of the one that is just beginning, have no journal.
+    for n in (0..6).chain([8]) {
+        std::fs::write(folder.path().join(format!("{}.announcements", run(n))), "").unwrap();
+    }
+    std::fs::write(folder.path().join(format!("{}0.announcements", run(2))), "").unwrap();
     prune(folder.path(), 2).unwrap();
     let mut left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
-    assert_eq!(left, [".gitignore", "20260103T000000.000Z-1-abcd.journal", "20260104T000000.000Z-1-abcd.journal"]);
+    let both = [1, 4, 5].into_iter().flat_map(|n| ["announcements", "journal"].map(|end| format!("{}.{end}", run(n))));
+    let kept: Vec<_> = [".gitignore".into()].into_iter().chain(both).chain([run(8) + ".announcements"]).collect();
+    assert_eq!(left, kept);
 }

@@ -136,9 +136,9 @@ fn killed(
     first.fuse = Fuse::of(fuse);
     let gates = ScriptedGates { says, fuse: first.fuse.clone(), ..ScriptedGates::default() };
     let world = first.world.clone();
-    let run = |fleet: Scripted, gates: ScriptedGates, replay: &Replay, yes: Yes| {
+    let run = |fleet: Scripted, gates: ScriptedGates, replay: &Replay, mut yes: Yes| {
         let mut gates = replay.gates(gates);
-        let verdict = deploy(plan, &mut replay.fleet(fleet), &mut gates, &mut replay.operator(yes), &mut Silent);
+        let verdict = deploy(plan, &mut replay.fleet(fleet), &mut gates, &mut replay.operator(&mut yes), &mut Silent);
         replay.close(&verdict.whole(), verdict.code.status(), false).unwrap();
         verdict
     };

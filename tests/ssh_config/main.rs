@@ -63,6 +63,13 @@ impl Scene {
     fn refusal(&self, config: &str, to: &str) -> ConnectError {
         self.connect(config, to).err().expect("the connection was made")
     }
+
+    /// A connection is refused for this kind of reason, and these words say why.
+    #[track_caller]
+    fn refused(&self, config: &str, to: &str, kind: ConnectErrorKind, words: &[&str]) {
+        let error = self.refusal(config, to);
+        assert!(error.kind == kind && words.iter().all(|word| error.message.contains(word)), "{error:?}");
+    }
 }
 
 fn target(text: &str) -> Target {

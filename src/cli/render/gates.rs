@@ -36,7 +36,7 @@ pub fn text(answers: &[GateAnswer]) -> Page {
         let observed = if answer.gate.observe { " (observed only)" } else { "" };
         [sample.verdict.to_string(), format!("{}{about}", answer.gate.name), format!("{said}{observed}")]
     };
-    page_of(&mut page, &answers.iter().map(row).collect::<Vec<_>>());
+    page.columns(answers.iter().map(row).collect());
     let count = |wanted| answers.iter().filter(|answer| answer.sample.verdict == wanted).count();
     let [pass, fail, unclear] = [SampleVerdict::Pass, SampleVerdict::Fail, SampleVerdict::Inconclusive].map(count);
     let skipped = match count(SampleVerdict::Skipped) {
@@ -45,16 +45,6 @@ pub fn text(answers: &[GateAnswer]) -> Page {
     };
     page.line(format!("{pass} pass, {fail} fail, {unclear} inconclusive{skipped}"));
     page
-}
-
-/// Columns as wide as they need to be.
-fn page_of(page: &mut Page, rows: &[[String; 3]]) {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1)];
-    for [first, second, third] in rows {
-        let (one, two) = (widths[0], widths[1]);
-        page.line(format!("{first:one$}  {second:two$}  {third}").trim_end());
-    }
 }
 
 /// What gates would have said, for people.
@@ -86,7 +76,7 @@ pub fn backtest(past: &[Backtest]) -> Page {
             let said = format!("{time}, {}{values}{reason}{observed}", counted(*samples, "sample"));
             [format!("  {verdict}"), format!("{gate} ({group})"), said]
         };
-        page_of(&mut page, &answers.iter().map(row).collect::<Vec<_>>());
+        page.columns(answers.iter().map(row).collect());
     }
     page
 }

@@ -4,38 +4,76 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::deploy::Kind;
-use crate::operation::Deployed;
-use crate::terminal::Page;
+use crate::hooks::GroupSize;
+use crate::operation::{Deployed, FailedHosts, HostTimeline, How, Stay};
+use crate::report::{step_name, took};
+use crate::targets::fold;
+use crate::terminal::{Page, Style, Table, TableRow, Theme, columns};
+use crate::text;
 
-const HEAD: [&str; 6] = ["when", "who", "environment", "revision", "result", "message"];
+/// The columns that not every table has.
+const ENVIRONMENT: &str = "environment";
 
-/// For people.
-pub fn text(history: &[Deployed]) -> Page {
+/// Causes of failures that a row names, at the most.
+const NAMED: usize = 3;
+
+/// For people. `filters`: not every deployment was asked for.
+pub fn text(history: &[Deployed], filters: bool) -> Page {
     let mut page = Page::default();
     if history.is_empty() {
-        page.line("no deployments yet");
+        page.line(if filters { "no deployment matches" } else { "no deployments yet" });
         return page;
     }
-    let environments = history.iter().any(|it| it.environment.is_some());
+    let head = ["when", "who", ENVIRONMENT, "revision", "result", "took", "groups"];
     let row = |it: &Deployed| {
-        [
+        let groups = it.groups.iter().flatten().map(|group| group.name.clone());
+        let cells = [
             clock::local_minute(&it.when),
             it.who.clone(),
             it.environment.clone().unwrap_or_default(),
             it.revision.short().to_owned(),
             it.result.clone(),
-            it.message.lines().next().unwrap_or_default().to_owned(),
-        ]
+            it.seconds.map(took).unwrap_or_default(),
+            groups.collect::<Vec<_>>().join(","),
+        ];
+        let style = if is_bad(it) { Style::Bad } else { Style::Plain };
+        TableRow { mark: None, cells: cells.to_vec(), note: note(it), style }
     };
-    let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned)).chain(history.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().filter(|(column, _)| environments || *column != 2);
-        let cells: Vec<String> = cells.map(|(_, (cell, width))| format!("{cell:width$}")).collect();
-        page.line(cells.join("  ").trim_end());
-    }
+    table(&head, "message", history.iter().map(row).collect(), &mut page);
     page
+}
+
+/// The lines of a table. Columns in which no row has anything are left out.
+fn table(head: &[&str], note: &'static str, mut rows: Vec<TableRow>, page: &mut Page) {
+    let mut head: Vec<String> = head.iter().map(|&name| name.to_owned()).collect();
+    for at in (0..head.len()).rev() {
+        if head[at] == ENVIRONMENT && rows.iter().all(|row| row.cells[at].is_empty()) {
+            head.remove(at);
+            rows.iter_mut().for_each(|row| drop(row.cells.remove(at)));
+        }
+    }
+    let spare = ["took", "who", "how"].into_iter().filter_map(|name| head.iter().position(|it| it == name)).collect();
+    let table = Table { indent: "", head, note, spare, rows };
+    table.lines(Theme::of_stdout(), columns()).into_iter().for_each(|line| page.line(line));
+}
+
+/// Whether somebody may have to look at it.
+fn is_bad(deployed: &Deployed) -> bool {
+    deployed.status.is_some_and(|status| !matches!(status, 0 | 7 | 130)) || deployed.result == "unfinished"
+}
+
+/// The message, and what failed.
+fn note(deployed: &Deployed) -> String {
+    let failed: Vec<String> = deployed.failed.iter().map(failure).collect();
+    let failed = (!failed.is_empty()).then(|| format!("failed: {}", text::some(&failed, NAMED)));
+    let message = deployed.message.lines().next().map(str::to_owned);
+    let parts = [message, deployed.gate.clone(), failed];
+    parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// `web[01-02] (promote: exit status 3)`.
+fn failure(FailedHosts { hosts, step, reason }: &FailedHosts) -> String {
+    format!("{} ({}: {})", fold(hosts), step_name(*step), reason.lines().next().unwrap_or_default())
 }
 
 /// For programs: the object of `--format json`.
@@ -47,32 +85,143 @@ pub struct Answer<'a> {
 #[derive(Serialize)]
 struct Entry<'a> {
     when: &'a str,
+    ended: Option<&'a str>,
+    seconds: Option<f64>,
     who: &'a str,
     kind: Option<Kind>,
     revision: &'a str,
+    groups: Option<&'a [GroupSize]>,
     result: &'a str,
     status: Option<u8>,
     verdict: Option<&'a str>,
+    failed: Vec<Failed<'a>>,
+    gate: Option<&'a str>,
     message: &'a str,
     environment: Option<&'a str>,
     run: Option<&'a str>,
     tag: Option<&'a str>,
 }
 
+#[derive(Serialize)]
+struct Failed<'a> {
+    hosts: Vec<String>,
+    step: &'static str,
+    reason: &'a str,
+}
+
 /// For programs.
 pub fn json(history: &[Deployed]) -> Answer<'_> {
+    let failed = |it: &'_ FailedHosts| it.hosts.iter().map(ToString::to_string).collect();
     let deployments = history.iter().map(|it| Entry {
         when: &it.when,
+        ended: it.ended.as_deref(),
+        seconds: it.seconds,
         who: &it.who,
         kind: it.kind,
         revision: it.revision.as_str(),
+        groups: it.groups.as_deref(),
         result: &it.result,
         status: it.status,
         verdict: it.verdict.as_deref(),
+        failed: it
+            .failed
+            .iter()
+            .map(|of| Failed { hosts: failed(of), step: step_name(of.step), reason: &of.reason })
+            .collect(),
+        gate: it.gate.as_deref(),
         message: &it.message,
         environment: it.environment.as_deref(),
         run: it.run.as_deref(),
         tag: it.tag.as_deref(),
     });
     Answer { deployments: deployments.collect() }
+}
+
+/// What one host ran, for people.
+pub fn host_text(timelines: &[HostTimeline]) -> Page {
+    let mut page = Page::default();
+    for HostTimeline { host, repository, last_seen, stays } in timelines {
+        match last_seen {
+            Some(seen) => page.line(format!("{host} ({repository}), last seen {}", clock::local_with_zone(seen))),
+            None => page.line(format!("{host} ({repository}): no run has reached it")),
+        }
+        if stays.is_empty() {
+            continue;
+        }
+        let row = |stay: &Stay| {
+            let before = if stay.how == How::Found { "before " } else { "" };
+            let run = stay.run.as_ref();
+            let cells = [
+                format!("{before}{}", clock::local_minute(&stay.seen)),
+                stay.until.as_deref().map_or("-".to_owned(), clock::local_minute),
+                stay.revision.as_ref().map_or("none", |revision| revision.short()).to_owned(),
+                stay.how.to_string(),
+                run.and_then(|run| run.environment.clone()).unwrap_or_default(),
+                run.map(|run| run.who.clone()).filter(|_| stay.how != How::Found).unwrap_or_default(),
+            ];
+            let message = run.filter(|_| stay.how == How::Deployed).and_then(|run| run.message.lines().next());
+            TableRow {
+                mark: None,
+                cells: cells.to_vec(),
+                note: message.unwrap_or_default().to_owned(),
+                style: Style::Plain,
+            }
+        };
+        let head = ["since", "until", "revision", "how", ENVIRONMENT, "who"];
+        table(&head, "message", stays.iter().map(row).collect(), &mut page);
+    }
+    page
+}
+
+/// The same for programs: the object of `--format json`.
+#[derive(Serialize)]
+pub struct HostAnswer<'a> {
+    hosts: Vec<HostEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct HostEntry<'a> {
+    host: String,
+    repository: &'a str,
+    last_seen: Option<&'a str>,
+    revisions: Vec<StayEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct StayEntry<'a> {
+    seen: &'a str,
+    until: Option<&'a str>,
+    revision: Option<&'a str>,
+    how: How,
+    run: Option<&'a str>,
+    who: Option<&'a str>,
+    environment: Option<&'a str>,
+    message: Option<&'a str>,
+}
+
+/// For programs.
+pub fn host_json(timelines: &[HostTimeline]) -> HostAnswer<'_> {
+    let hosts = timelines.iter().map(|it| HostEntry {
+        host: it.host.to_string(),
+        repository: &it.repository,
+        last_seen: it.last_seen.as_deref(),
+        revisions: it.stays.iter().map(StayEntry::of).collect(),
+    });
+    HostAnswer { hosts: hosts.collect() }
+}
+
+impl<'a> StayEntry<'a> {
+    fn of(stay: &'a Stay) -> StayEntry<'a> {
+        let run = stay.run.as_ref();
+        StayEntry {
+            seen: &stay.seen,
+            until: stay.until.as_deref(),
+            revision: stay.revision.as_ref().map(|revision| revision.as_str()),
+            how: stay.how,
+            run: run.map(|run| run.run.as_str()),
+            who: run.map(|run| run.who.as_str()),
+            environment: run.and_then(|run| run.environment.as_deref()),
+            message: run.map(|run| run.message.as_str()),
+        }
+    }
 }

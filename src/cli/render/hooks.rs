@@ -25,7 +25,7 @@ pub fn text(hooks: &[ListedHook]) -> Page {
         ]
     };
     if hooks.iter().all(|listed| listed.tried.is_empty()) {
-        columns(&mut page, hooks.iter().map(row).collect());
+        page.columns(hooks.iter().map(row).collect());
         return page;
     }
     let tried = hooks.iter().flat_map(|listed| listed.tried.iter().map(move |tried| (&listed.hook.name, tried)));
@@ -36,18 +36,9 @@ pub fn text(hooks: &[ListedHook]) -> Page {
     let rows: Vec<[String; 3]> = tried.map(row).collect();
     let failed = rows.iter().filter(|row| row[0] == "failed").count();
     let sent = rows.len() - failed;
-    columns(&mut page, rows);
+    page.columns(rows);
     page.line(format!("{} sent, {failed} failed", counted(sent, "sample")));
     page
-}
-
-/// Columns as wide as they need to be.
-fn columns(page: &mut Page, rows: Vec<[String; 3]>) {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let (one, two) = (width(0), width(1));
-    for [first, second, third] in &rows {
-        page.line(format!("{first:one$}  {second:two$}  {third}").trim_end());
-    }
 }
 
 /// For programs: the object of `--format json`.

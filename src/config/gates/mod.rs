@@ -17,7 +17,7 @@ use crate::wire::Level;
 use crate::yaml::Node;
 
 use super::checks::seconds;
-use super::endpoint::{OF_SERVERS, files, missing};
+use super::endpoint::{OF_SERVERS, files, keep, missing};
 use super::entries::{Entry, EntryKind, Field, Types, known_of};
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
@@ -176,14 +176,7 @@ impl Config {
             "effect" => draft.comparison.effect = share(field, 0.5, 1.0)?,
             "difference" => draft.comparison.difference = share(field, 0.0, 100.0)?,
             "samples" => draft.comparison.samples = number(field, 2, MOST_SAMPLES)?,
-            name => {
-                let Some(key) = KEYS.iter().find(|key| **key == name) else { return Ok(()) };
-                let text = field.text()?.to_owned();
-                if text.trim().is_empty() {
-                    return Err(wrong(format!("{key} is empty: write a value, or remove the key")));
-                }
-                draft.text.insert(key, (text, field.line()));
-            }
+            _ => keep(field, &KEYS, &mut draft.text)?,
         }
         Ok(())
     }

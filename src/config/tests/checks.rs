@@ -77,31 +77,7 @@ fn no_file_an_empty_one_and_checks_that_are_switched_off_are_no_checks() {
 
 #[test]
 fn a_wrong_check_is_told_with_file_line_and_name() {
-    for (text, line, why) in [
-        ("checks:\n  a:\n    command: x\n    stage: promte\n", 4, "unknown stage \"promte\""),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    type: shell\n", 5, "unknown type \"shell\""),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    timout: 3\n", 5, "unknown key \"timout\""),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    group: canry\n", 5, "unknown group \"canry\""),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: 0\n", 5, "bad timeout"),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: .inf\n", 5, "bad timeout"),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: -3\n", 5, "bad timeout"),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    shell: maybe\n", 5, "shell is text"),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    after: fetch\n", 5, "mean the same"),
-        ("checks:\n  a:\n    command: [x]\n    stage: promote\n", 3, "command is a list"),
-        ("checks:\n  a:\n    stage: promote\n    command: ' '\n", 2, "has no command"),
-        ("checks:\n  a:\n    stage: promote\n", 2, "has no command"),
-        ("checks:\n  a:\n    command: x\n", 2, "has no stage"),
-        ("checks:\n  a: x\n", 2, "check \"a\" is text"),
-        ("checks:\n  - a\n", 2, "`checks` is a list"),
-        ("\nchekcs:\n  a:\n", 2, "unknown key \"chekcs\""),
-        ("checks:\n  a:\n    stage: fetch\n    type: nrpe\n    command: a b\n", 5, "not the name of an nrpe command"),
-        ("checks:\n  a:\n    stage: fetch\n    type: script\n    command: ../x\n", 5, "not the name of a script"),
-        ("checks:\n  a:\n    stage: fetch\n    type: script\n    command: x.sh\n", 5, "looked for hoist/scripts/x.sh"),
-        ("checks:\n  a: {stage: fetch, command: x}\n  a: {stage: fetch, command: y}\n", 3, "duplicate key"),
-    ] {
-        let error = fails(text);
-        assert!(error.starts_with(&format!("hoist/checks.yaml:{line}: ")) && error.contains(why), "{text}\n{error}");
-    }
+    told_by_line("checks.yaml", include_str!("wrong/checks.yaml"), fails);
 }
 
 #[test]

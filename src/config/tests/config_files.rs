@@ -84,32 +84,7 @@ fn the_environment_s_files_and_templates_win_and_its_variables_are_merged_key_by
 
 #[test]
 fn a_wrong_entry_is_told_with_file_and_line() {
-    for (text, line, why) in [
-        ("/etc/a:\n  template: nosuch.j2\n", 2, "looked for hoist/templates/nosuch.j2"),
-        ("/etc/a:\n  template: ../x\n", 2, "bad template name"),
-        ("/etc/a:\n  erb_syntax: true\n", 1, "has no template"),
-        ("/etc/a:\n", 1, "has no template"),
-        ("/etc/../a: {template: t.j2}\n", 1, "bad path"),
-        ("../a: {template: t.j2}\n", 1, "bad path"),
-        ("\"\": {template: t.j2}\n", 1, "it is empty"),
-        ("/: {template: t.j2}\n", 1, "it is empty"),
-        ("a//b: {template: t.j2}\n", 1, "bad path"),
-        ("a/: {template: t.j2}\n", 1, "bad path"),
-        ("a/-b: {template: t.j2}\n", 1, "can begin with `-`"),
-        (".git/hooks/post-checkout: {template: t.j2}\n", 1, "git's own directory"),
-        ("/etc/a:\n  template: t.j2\n  owner: root\n", 3, "unknown key \"owner\""),
-        ("/etc/a:\n  template: t.j2\n  erb_syntax: maybe\n", 3, "erb_syntax is text"),
-        ("/etc/a:\n  template: t.j2\n  output_format: json\n", 3, "unknown output_format"),
-        ("/etc/a:\n  template: t.j2\n  remote_vars: vars.yaml\n", 3, "not an absolute path"),
-        ("/etc/a:\n  template: [t.j2]\n", 2, "template is a list"),
-        ("/etc/a: t.j2\n", 1, "is text"),
-        ("- /etc/a\n", 1, "the file is a list"),
-        ("/etc/a: {template: t.j2}\n/etc/a: {template: t.j2}\n", 2, "duplicate key"),
-    ] {
-        let error = fails(text);
-        let start = format!("hoist/config-files.yaml:{line}: ");
-        assert!(error.starts_with(&start) && error.contains(why), "{text}\n{error}");
-    }
+    told_by_line("config-files.yaml", include_str!("wrong/config-files.yaml"), fails);
 }
 
 #[test]

@@ -136,85 +136,10 @@ fn no_file_an_empty_one_and_gates_that_are_switched_off_are_no_gates() {
 
 #[test]
 fn a_wrong_gate_is_told_with_file_line_and_name() {
-    let prometheus = |more: &str| format!("gates:\n  a:\n    type: prometheus\n    when: soak\n{more}");
-    for (text, line, why) in [
-        (
-            "gates:\n  a:\n    when: soka\n    command: x\n".to_owned(),
-            3,
-            "unknown moment \"soka\": did you mean \"soak\"?",
-        ),
-        ("gates:\n  a:\n    command: x\n".to_owned(), 2, "does not say when to ask"),
-        ("gates:\n  a:\n    when: soak\n".to_owned(), 2, "has no command"),
-        (
-            "gates:\n  a:\n    when: soak\n    type: promtheus\n".to_owned(),
-            4,
-            "unknown type \"promtheus\": did you mean",
-        ),
-        ("gates:\n  a:\n    when: soak\n    command: x\n    timout: 3\n".to_owned(), 5, "unknown key \"timout\""),
-        ("gates:\n  a:\n    when: soak\n    command: x\n    group: canry\n".to_owned(), 5, "unknown group \"canry\""),
-        ("gates:\n  a:\n    when: soak\n    command: x\n    interval: 0\n".to_owned(), 5, "bad interval"),
-        ("gates:\n  a:\n    when: soak\n    command: x\n    failures: -1\n".to_owned(), 5, "bad failures"),
-        (
-            "gates:\n  a:\n    when: soak\n    command: x\n    no_data: maybe\n".to_owned(),
-            5,
-            "unknown no_data \"maybe\"",
-        ),
-        (
-            "gates:\n  a:\n    when: soak\n    command: x\n    query: y\n".to_owned(),
-            5,
-            "no effect on a gate of type command",
-        ),
-        ("gates:\n  a:\n    when: soak\n    command: 'x \"'\n".to_owned(), 4, "a quote that is not closed"),
-        ("gates:\n  a:\n    when: soak\n    command: x {{ group }}\n".to_owned(), 4, "$HOIST_REVISION"),
-        ("gates:\n  - a\n".to_owned(), 2, "`gates` is a list"),
-        ("gtaes:\n  a:\n".to_owned(), 1, "unknown key \"gtaes\""),
-        (prometheus("    url: http://p\n    query: up\n"), 2, "has no requirement"),
-        (prometheus("    url: http://p\n    require: '< 1'\n"), 2, "has no query"),
-        (prometheus("    query: up\n    require: '< 1'\n"), 2, "has no address"),
-        (prometheus("    url: http://p\n    query: up\n    require: 1\n"), 7, "does not begin with <"),
-        (prometheus("    url: p:9090\n    query: up\n    require: < 1\n"), 5, "bad url: it does not begin with http"),
-        (prometheus("    url: http://me:s3cret@p\n    query: up\n    require: < 1\n"), 5, "a user name or a password"),
-        (
-            prometheus("    url: http://p\n    query: 'up{i=\"{{ hosts }}\"}'\n    require: < 1\n"),
-            6,
-            "unknown variable",
-        ),
-        (prometheus("    url: http://p\n    query: up\n    require: < 1\n    username: me\n"), 2, "write both"),
-        (
-            prometheus("    url: http://p\n    query: up\n    require: < 1\n    bearer_token_file: t\n"),
-            8,
-            "absolute path",
-        ),
-        (
-            "gates:\n  a: {type: http, when: soak, url: 'http://h', json: lag, require: < 1}\n".to_owned(),
-            2,
-            "JSON pointer",
-        ),
-        ("gates:\n  a: {type: http, when: soak, url: 'http://h', require: < 1}\n".to_owned(), 2, "but no value for it"),
-        ("gates:\n  a: {type: http, when: soak, url: 'http://h', status: fine}\n".to_owned(), 2, "bad status"),
-        ("gates:\n  a: {type: alertmanager, when: soak, url: 'http://h'}\n".to_owned(), 2, "has no matchers"),
-        ("gates:\n  a: {type: http, when: soak, url: 'http://h:99999/'}\n".to_owned(), 2, "the port is not a number"),
-        (
-            "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h/?x', matchers: 'a=b'}\n".to_owned(),
-            2,
-            "the address of the server alone",
-        ),
-        (
-            "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h', matchers: ['a=\"b\"', {c: d}]}\n"
-                .to_owned(),
-            2,
-            "matchers has an item that is not text",
-        ),
-        (
-            "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h', matchers: page}\n".to_owned(),
-            2,
-            "not a matcher",
-        ),
-        ("gates:\n  a: {type: compare, when: soak, url: 'http://h', query: q}\n".to_owned(), 2, "has no direction"),
-    ] {
-        let error = fails(&text);
-        assert!(error.starts_with(&format!("hoist/gates.yaml:{line}: ")) && error.contains(why), "{text}\n{error}");
+    told_by_line("gates.yaml", include_str!("wrong/gates.yaml"), |gates| {
+        let error = fails(gates);
         assert!(!error.contains("s3cret"), "{error}");
-    }
+        error
+    });
     assert_eq!(with(&format!("gates:\n  a: {{type: prometheus, {KEEP}}}\n")).config().gates().unwrap().0.len(), 1);
 }

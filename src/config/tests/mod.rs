@@ -108,3 +108,16 @@ fn chain<T>(result: anyhow::Result<T>) -> String {
         Err(error) => format!("{error:#}"),
     }
 }
+
+/// Wrong files, in the documents of `documents`: each is refused with its name, the line that has a comment `#!`, and
+/// the words of that comment, which the reader does not see.
+#[track_caller]
+fn told_by_line(file: &str, documents: &str, refusal: impl Fn(&str) -> String) {
+    for document in documents.split("---\n") {
+        let told = (1..).zip(document.lines()).find_map(|(number, line)| Some((number, line.split_once("  #! ")?.1)));
+        let (line, why) = told.unwrap_or_else(|| panic!("no line has `#!`: {document}"));
+        let text: String = document.lines().map(|line| line.split("  #! ").next().unwrap().to_owned() + "\n").collect();
+        let error = refusal(&text);
+        assert!(error.starts_with(&format!("hoist/{file}:{line}: ")) && error.contains(why), "{text}\n{error}");
+    }
+}

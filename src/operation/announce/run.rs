@@ -1,6 +1,6 @@
 //! What of a run's events is announced.
 
-use crate::deploy::{Answer, Kind, Operator, Question, Verdict};
+use crate::deploy::{Answer, Kind, Operator, Question, Verdict, left_to};
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::hooks::{Announcement, Counts, EventKind, GateSample};
@@ -194,19 +194,5 @@ impl Operator for Asked {
         self.inner.undoes()
     }
 
-    fn has_interrupted(&self) -> bool {
-        self.inner.has_interrupted()
-    }
-
-    fn advice(&mut self, can_abort: bool) -> String {
-        self.inner.advice(can_abort)
-    }
-
-    fn aborts(&mut self) -> bool {
-        self.inner.aborts()
-    }
-
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
+    left_to!(inner);
 }

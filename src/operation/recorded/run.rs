@@ -49,7 +49,7 @@ impl<'a> RecordedRun<'a> {
         front: &dyn Frontend,
     ) -> Result<RecordedRun<'a>> {
         let plan = &prepared.plan;
-        let log = LogFile::open(&config.control, &plan.run, config.settings.tags_to_keep);
+        let log = LogFile::open(&config.control, &plan.run, config.settings.journals_to_keep);
         let mut report = Tee::new(vec![front.reporter(), Box::new(log), Box::new(announcer.clone())]);
         let operator = announcer.operator(front.operator(&plan.invocation)?);
         report.event(&Event::Started {

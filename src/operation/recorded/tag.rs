@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::config::Config;
 use crate::deploy::Prepared;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
-use crate::repo::{Repo, Tags, describing, operator};
+use crate::repo::{Repo, TaggedRun, Tags, describing, operator};
 
 /// A fleet that leaves the deployment's tag in the repository just before the first host is touched.
 pub struct TaggingFleet<'a, F> {
@@ -38,7 +38,8 @@ impl<'a, F> TaggingFleet<'a, F> {
             "the deploy host no longer has {}, only the targets do",
             plan.revision.short()
         );
-        let tag = tags.tag(&crate::clock::date(), &plan.revision, &plan.message, &operator())?;
+        let of = TaggedRun { run: plan.run.as_str(), environment: config.environment.as_deref() };
+        let tag = tags.tag(&crate::clock::date(), &plan.revision, &plan.message, &operator(), of)?;
         prepared.requests.set_tag(&tag);
         if plan.brings_code() {
             prepared.requests.set_describing(describing(repo, &plan.revision)?);
