@@ -35,7 +35,7 @@ pub struct Deployment {
 
 /// Deploys.
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Deployment { mut choice, mut message, is_message, no_log_message } = wanted;
+    let Deployment { choice, mut message, is_message, no_log_message } = wanted;
     let mut config = load(options)?;
     if no_log_message {
         config.forgo_hook("tcpircbot");
@@ -62,8 +62,8 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     }
     let long = deploy::long_message(&message);
     let holder = deploy::holder(message)?;
-    choice.undone = undone(&config, &choice)?;
-    let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    let undone = undone(&config, &choice)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice, &undone, &holder)?;
     prepared.notes.extend(long);
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = lock(&config, &holder, front)?;

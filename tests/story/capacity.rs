@@ -220,7 +220,7 @@ fn with_gate(says: Health, answers: Vec<Answer>, change: impl FnOnce(&mut Plan))
     let mut plan = plan(vec![(2, Some(1), FailureLimit::Hosts(0)), (3, None, FailureLimit::Hosts(0))], 80);
     plan.groups[0].soak_time = Duration::from_secs(3);
     let at = vec![Moment::Soak];
-    plan.gates = vec![GatePlan { name: "errors".into(), at, group: None, observe: false }];
+    plan.gates = vec![GatePlan { name: "errors".into(), scope: Scope { at, group: None }, observe: false }];
     change(&mut plan);
     let gates = ScriptedGates { says: vec![(Moment::Soak, says)], ..ScriptedGates::default() };
     tell_with(plan, vec![Script::good(); 5], gates, answers, None, 7)

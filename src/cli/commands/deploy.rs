@@ -41,12 +41,7 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
-    args.define_strict();
-    if args.no_shared_authsock {
-        // As a definition it is in the journal too, so that `hoist resume` logs in as this command did.
-        args.define.push("ssh_auth_sock:none".into());
-    }
-    let console = args.console("deploy")?;
+    let console = args.define_flags(&[(args.no_shared_authsock, "ssh_auth_sock:none")]).console("deploy")?;
     console.report_end(deploy(args, &console))
 }
 

@@ -61,7 +61,7 @@ pub fn text(planned: &Planned) -> Page {
     }
     for (gate, moments) in &asked {
         let when: Vec<&str> = moments.iter().map(|moment| moment.name()).collect();
-        let group = gate.group.as_ref().map(|group| format!(", group {group} only")).unwrap_or_default();
+        let group = gate.scope.group.as_ref().map(|group| format!(", group {group} only")).unwrap_or_default();
         let observed = if gate.observe { " (observed only)" } else { "" };
         page.line(format!("  {:<14} {}{group}{observed}", gate.name, when.join(", ")));
     }
@@ -153,7 +153,7 @@ impl Answer<'_> {
 
 impl<'a> PlannedGate<'a> {
     fn of((gate, when): (&'a GatePlan, Vec<Moment>)) -> PlannedGate<'a> {
-        PlannedGate { gate: &gate.name, when, group: gate.group.as_deref(), observe: gate.observe }
+        PlannedGate { gate: &gate.name, when, group: gate.scope.group.as_deref(), observe: gate.observe }
     }
 }
 

@@ -25,11 +25,11 @@ pub struct Planned {
 
 /// Plans, and tells what a deployment would meet. It touches nothing. With `ask` the targets are asked what they run;
 /// otherwise it connects nowhere, and what was last seen of them counts.
-pub fn plan(options: &Options, mut choice: Choice, ask: bool, front: &dyn Frontend) -> Result<Planned, Refused> {
+pub fn plan(options: &Options, choice: Choice, ask: bool, front: &dyn Frontend) -> Result<Planned, Refused> {
     let config = load(options)?;
     let repo = Repo::open(&config.top)?;
-    choice.undone = undone(&config, &choice)?;
-    let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
+    let undone = undone(&config, &choice)?;
+    let prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
     let views = match ask {
         true => status::ask(&config, prepared.plan.groups.clone(), false, front)?,
         false => status::remembered(&config, &prepared.plan.groups, front)?,
