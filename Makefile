@@ -25,8 +25,9 @@ help: ## list the targets
 demo: deps build ## deploy twice to a farm of 8 real sshd hosts on this machine; the second one is rolled back
 	@demo/run.sh $(TARGET_DIR)/$(TRIPLE)/debug/hoist
 
+# Most tests wait for other processes most of the time, so more of them run at a time than there are processors.
 check: deps ## run all tests, those over real sshd included
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} $(CARGO) test --locked
 
 torture: deps ## ROUNDS (100) of random faults against real hosts, from SEED on
 	ROUNDS=$${ROUNDS:-100} SEED=$${SEED:-$$(date +%s)} $(CARGO) test --locked --test torture -- --nocapture
@@ -77,9 +78,10 @@ lint: deps ## check formatting, clippy, the man pages and the shell scripts
 	mandoc -T lint -W warning $(MANPAGES)
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
+# With that version as the default one, it is the command of `make lint`, whose result Cargo reuses.
 oldest: deps ## check that the program builds with the oldest supported Rust version
 	@if rustc --version | grep -q '^rustc $(OLDEST)[. ]'; then \
-		$(CARGO) check --locked; \
+		$(CARGO) clippy --locked -- -D warnings; \
 	else \
 		rustup run --install $(OLDEST).0 cargo check --locked --target-dir $(TARGET_DIR)/oldest; \
 	fi

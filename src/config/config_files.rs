@@ -74,6 +74,7 @@ impl Config {
             }
         }
         problems.keep(self.check_collisions(&files, &lines, &file.shown));
+        self.shared_paths_against(&files, &file.shown, problems);
         let before = problems.mistakes();
         let vars = self.vars(problems);
         let has_all = problems.mistakes() == before;

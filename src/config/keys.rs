@@ -38,6 +38,8 @@ pub enum Kind {
     Sizes,
     /// Names separated by commas.
     Names,
+    /// Paths below the top of the working tree, separated by commas.
+    RelativePaths,
     /// Expressions, one on each line.
     Calendar,
     /// One of these words.
@@ -59,6 +61,7 @@ impl fmt::Display for Kind {
             Kind::Limit => f.write_str("number or percentage"),
             Kind::Sizes => f.write_str("numbers or percentages"),
             Kind::Names => f.write_str("names"),
+            Kind::RelativePaths => f.write_str("relative paths"),
             Kind::Calendar => f.write_str("calendar expressions"),
             Kind::Choice(words) => f.write_str(&words.join(" or ")),
         }
@@ -101,8 +104,8 @@ const fn prefixed(
 }
 
 use Kind::{
-    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Seconds, SecondsOrOff, Sizes,
-    Text,
+    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, RelativePaths, Seconds,
+    SecondsOrOff, Sizes, Text,
 };
 
 /// The table, in the order in which `hoist config` shows it.
@@ -121,6 +124,8 @@ pub const KEYS: &[Key] = &[
     ),
     key("http_proxy", Text, None, "proxy that targets reach git_server through by http and https"),
     key("link_files", Bool, Some("yes"), "let a new revision share unchanged files with the one that is live"),
+    key("shared_dirs", RelativePaths, None, "directories of the working tree that all revisions share"),
+    key("shared_files", RelativePaths, None, "files of the working tree that all revisions share"),
     key("git_submodules", Bool, Some("no"), "check out submodules, including nested ones"),
     key("git_upstream_submodules", Bool, Some("no"), "targets fetch submodules from the addresses in .gitmodules"),
     key("git_fat", Bool, Some("no"), "check out large files with git-fat"),
@@ -223,6 +228,15 @@ pub const KEYS: &[Key] = &[
     key("block_deployments", Bool, Some("no"), "refuse to deploy from this host"),
     key("deploy_windows", Calendar, None, "times at which deployments are allowed, one on each line; unset: always"),
     key("freeze", Calendar, None, "times at which deployments are not allowed, one on each line"),
+    key(
+        "required_signatures",
+        Number { min: 0 },
+        Some("0"),
+        "signatures by others that the plan of a deployment needs",
+    ),
+    key("allowed_signers", Path, None, "file of those who may sign plans and revisions, as ssh-keygen reads it"),
+    key("revoked_signers", Path, None, "file of keys that may sign no more, as ssh-keygen reads it"),
+    key("require_signed_revision", Bool, Some("no"), "refuse a revision that nobody in allowed_signers has signed"),
     key("strict", Bool, Some("no"), "exit with 7 if hosts failed, even within the limits"),
     key("require_clean", Bool, Some("no"), "refuse to deploy while there are uncommitted changes"),
     key("require_terminal_multiplexer", Bool, Some("no"), "refuse to deploy from a terminal outside tmux and screen"),

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::calendar::Calendar;
 use crate::problem::Problem;
 use crate::targets::{FailedTargets, FailureLimit, Share, Steps, Target};
-use crate::wire::{Drain, Service, ServiceName, Stage, VerifyService};
+use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService};
 
 use super::layers::Layers;
 use super::problems::Problems;
 use super::settings_reader::{GroupReader, SettingsReader};
-use super::{addresses, algorithms, keys, values};
+use super::{addresses, algorithms, keys, shared_paths, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +151,8 @@ settings! {
         http_proxy: Option<String> = { read.proxy()? },
         /// New working trees may share files with standing ones.
         link_files: bool = get(values::boolean),
+        /// `shared_dirs` and `shared_files`.
+        shared: SharedPaths = { shared_paths::read(read)? },
         git_submodules: bool = get(values::boolean),
         git_upstream_submodules: bool = get(values::boolean),
         /// `git_fat`, or `git_binary_manager`.
@@ -226,6 +228,11 @@ settings! {
         deploy_windows: Option<Calendar> = opt(str::parse),
         /// When they are not, whatever the windows say.
         freeze: Option<Calendar> = opt(str::parse),
+        /// Signatures of others that a plan needs; 0: none.
+        required_signatures: usize = get(|value| values::number(value, 0)),
+        allowed_signers: Option<PathBuf> = { read.signers()? },
+        revoked_signers: Option<PathBuf> = opt(values::absolute),
+        require_signed_revision: bool = get(values::boolean),
         /// Whether failures within the limits have a status of their own.
         strict: bool = get(values::boolean),
         require_clean: bool = get(values::boolean),

@@ -118,6 +118,9 @@ pub fn prepare(
         WorkingTree::look_or_note(config, repo, &revision, &mut notes)
     };
     notes.extend(tree.notes(&name, kind));
+    if matches!(kind, Kind::Deploy | Kind::DryRun) {
+        revision::check_shared_paths(config, repo, &revision)?;
+    }
     match kind {
         // If an earlier revision lacks a script, it was deployed without it; targets skip its check.
         Kind::Rollback => {}
@@ -167,6 +170,7 @@ pub fn prepare(
         rollback_pace: if settings.rollback_at_once { Pace::AtOnce } else { Pace::Budget },
         gates: gates.iter().map(GatePlan::from).collect(),
         break_glass: choice.break_glass.clone(),
+        signed_by: Vec::new(),
         force: choice.force,
         need: size,
         invocation: config.invocation.limited_to(choice.hosts.limit()),

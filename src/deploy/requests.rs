@@ -178,7 +178,7 @@ pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Exte
         Some(url) => LfsSource::Server { url: url.to_owned() },
         None => LfsSource::Session,
     });
-    ExternalContent { submodules, lfs, fat: settings.git_fat }
+    ExternalContent { submodules, lfs, fat: settings.git_fat, shared: Box::new(settings.shared.clone()) }
 }
 
 /// A git server's URL without credentials. A user name without a password, as for ssh, is kept.

@@ -1,13 +1,15 @@
 //! The revision of a run, and the parts of it that targets do not get.
 
 use std::collections::HashSet;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::config::{Config, Note};
 use crate::repo::{Named, Repo, Tags};
+use crate::text;
 use crate::text::some;
-use crate::wire::{Level, Revision, Stage};
+use crate::wire::{Level, Revision, SharedKind, Stage};
 
 use super::plan::Kind;
 
@@ -33,6 +35,28 @@ pub fn unnamed(
     let which = if is_newest { "" } else { " that was not rolled back" };
     let note = format!("no revision given and no fetch stage: using the newest deployment tag{which}, {tag}");
     Ok((format!("refs/tags/{tag}"), Some((Level::Info, note))))
+}
+
+/// Fails if a revision has files of its own at a shared path: its tree cannot have both.
+pub fn check_shared_paths(config: &Config, repo: &Repo, revision: &Revision) -> Result<()> {
+    let shared = &config.settings.shared;
+    if shared.is_empty() {
+        return Ok(());
+    }
+    let Some((path, entry)) = repo.overlapping(revision, shared.iter().map(|(path, _)| path))? else { return Ok(()) };
+    let kind = shared.iter().find_map(|(other, kind)| (other == path).then_some(kind)).unwrap_or(SharedKind::Dir);
+    let (key, short, place) = (kind.key(), revision.short(), config.place_of(kind.key()));
+    let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
+    let what = if Path::new(&entry).starts_with(path.as_path()) {
+        let listed = text::quoted(path.as_str());
+        format!(
+            "{short} has {entry}: run `git rm -r --cached {listed}`, add /{path} to .gitignore and commit, or remove \
+             {path} from {key}{place}"
+        )
+    } else {
+        format!("{short} has {entry}, which is not a directory: rename it, or remove {path} from {key}{place}")
+    };
+    bail!("{key}: {path} cannot be shared, because {what}")
 }
 
 /// Warnings about parts of a revision that targets do not get because the keys for them are off.

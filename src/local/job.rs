@@ -7,6 +7,7 @@ use crate::wire::{DrainOn, Revision, RunId, StageRequest};
 use crate::local::drain::Deployer;
 use crate::local::os::deadline::Deadline;
 use crate::local::out::Out;
+use crate::local::shared::Shared;
 use crate::local::state::layout::Layout;
 use crate::local::state::links;
 
@@ -46,6 +47,11 @@ impl Job {
         linked.sort();
         linked.dedup();
         linked
+    }
+
+    /// The shared content of the repository.
+    pub fn shared(&self) -> Shared<'_> {
+        Shared { layout: &self.layout, out: &self.out, deadline: self.deadline }
     }
 
     /// `repo:shortened revision`, for lines.

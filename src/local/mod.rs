@@ -13,6 +13,7 @@ mod preflight;
 mod probe;
 mod protocol;
 mod running;
+mod shared;
 mod stages;
 mod state;
 #[cfg(test)]

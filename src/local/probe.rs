@@ -18,6 +18,7 @@ use super::os::sys;
 use super::out::{Audience, Out};
 use super::preflight;
 use super::running;
+use super::shared;
 use super::stages::tidy;
 use super::stages::tidy::Tidying;
 use super::state::claim;
@@ -82,7 +83,7 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         lacking: if probe.verify { Some(lacking(layout, deadline)?) } else { None },
         tries: record::asked_for(layout, run),
         before: record::before(layout, run).map(Box::new),
-        findings: match deployment.and_then(|it| Some((&it.revision, it.preflight.as_deref()?))) {
+        findings: match deployment.and_then(|it| Some((it, it.preflight.as_deref()?))) {
             Some(wanted) => preflight::findings(layout, wanted, &probe.header, deadline),
             None => Vec::new(),
         },
@@ -97,6 +98,9 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
 fn lacking(layout: &Layout, deadline: Deadline) -> Result<Lacking, Fault> {
     let Some(current) = layout.read(Link::Current) else { return Ok(Lacking::default()) };
     let mut files = verify::look(layout, &current, deadline)?.names();
+    let dangling = shared::dangling(layout, &current).into_iter().filter(|path| !files.contains(path));
+    let dangling: Vec<String> = dangling.collect();
+    files.extend(dangling);
     let count = files.len();
     files.truncate(LACKING);
     Ok(Lacking { count, files })

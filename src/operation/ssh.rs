@@ -68,7 +68,6 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
             Some(path) => Program::Installed(path.display().to_string()),
             None => Program::default(),
         },
-        ..SshOptions::default()
     })?;
     ssh.find_routes(&targets.cloned().collect::<Vec<_>>())?;
     Ok(ssh)

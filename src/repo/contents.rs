@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Repo;
-use crate::wire::Revision;
+use crate::wire::{Revision, SharedPath};
 
 /// Arguments of one command: far from what a system takes.
 const AT_ONCE: usize = 500;
@@ -41,6 +41,18 @@ impl Repo {
             blobs.extend(self.text(&arguments)?.split('\0').filter_map(entry));
         }
         Ok(blobs)
+    }
+
+    /// What a revision holds at one of these paths, below it, or in the place of a directory above it: the path, and the
+    /// first such file, link or submodule.
+    pub fn overlapping<'a>(
+        &self,
+        revision: &Revision,
+        mut paths: impl Iterator<Item = &'a SharedPath>,
+    ) -> anyhow::Result<Option<(&'a SharedPath, String)>> {
+        let entries = self.entries(revision)?;
+        let first = |path: &SharedPath| entries.iter().find(|entry| path.overlaps(Path::new(&entry.path)));
+        Ok(paths.find_map(|path| Some((path, first(path)?.path.clone()))))
     }
 
     /// Those of these paths that git does not track and is told to ignore.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Revision;
+use super::{Revision, SharedPaths};
 
 /// A tag that describes a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct ExternalContent {
     pub lfs: Option<LfsSource>,
     /// What git-fat keeps out of git, which it gets by itself.
     pub fat: bool,
+    /// What all revisions share. The tree has links to it.
+    #[serde(default, skip_serializing_if = "SharedPaths::is_empty")]
+    pub shared: Box<SharedPaths>,
 }
 
 impl ExternalContent {

@@ -20,6 +20,7 @@ mod request;
 mod running;
 mod seconds;
 mod service;
+mod shared_paths;
 mod stage;
 mod stage_request;
 
@@ -38,6 +39,7 @@ pub use names::{Holder, Revision, RunId, StartedBy};
 pub use request::{Ask, LockHolderLine, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Unlock};
 pub use running::{RunningService, VerifyService};
 pub use service::{Service, ServiceName};
+pub use shared_paths::{SharedKind, SharedPath, SharedPaths};
 pub use stage::Stage;
 pub use stage_request::{CommandLine, ForScap, StageRequest};
 

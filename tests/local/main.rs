@@ -21,6 +21,7 @@ mod request;
 mod running;
 mod servers;
 mod share;
+mod shared;
 mod stages;
 mod stdio;
 mod strangers;

@@ -21,67 +21,93 @@ fn kill_when(fleet: &Fleet, what: &str, is_so: impl Fn() -> bool) {
     deployer.wait().unwrap();
 }
 
-#[test]
-fn twelve_hosts_behind_a_balancer_lose_no_request_whatever_is_done_fails_or_dies() {
-    let fleet = Fleet::serving(3, 9);
-    let balancer = HaProxy::start(&fleet);
-    fleet.append_keys(&readme::drain_keys().replace("balancer:9999", &balancer.socket()));
-    fleet.project.configure(&format!("group_size: {BUDGET}\nmin_healthy_time: 1"));
-    let load = Load::start(&balancer.authority());
-    let watch = Watch::start(&balancer, &fleet);
-    let end = |during: &str, answers: &[&str]| {
-        load.lost_nothing(during, answers);
-        assert_eq!(balancer.out(), [""; 0], "{during}");
-        let most = watch.most_out();
+/// Twelve hosts that serve behind a balancer, under load.
+struct Scene {
+    fleet: Fleet,
+    balancer: HaProxy,
+    load: Load,
+    watch: Watch,
+}
+
+impl Scene {
+    /// Release `one` is live, and has been for a moment.
+    fn new() -> Scene {
+        let fleet = Fleet::serving(3, 9);
+        let balancer = HaProxy::start(&fleet);
+        fleet.append_keys(&readme::drain_keys().replace("balancer:9999", &balancer.socket()));
+        fleet.project.configure(&format!("group_size: {BUDGET}\nmin_healthy_time: 1"));
+        let load = Load::start(&balancer.authority());
+        let watch = Watch::start(&balancer, &fleet);
+        let scene = Scene { fleet, balancer, load, watch };
+        assert_eq!(scene.ends("rest", &["one"]), (0, 0));
+        scene
+    }
+
+    /// No request was lost, and all servers are in service again. How many canaries and others were out at a time.
+    #[track_caller]
+    fn ends(&self, during: &str, answers: &[&str]) -> (usize, usize) {
+        self.load.lost_nothing(during, answers);
+        assert_eq!(self.balancer.out(), [""; 0], "{during}");
+        let most = self.watch.most_out();
         assert!(most.0 <= BUDGET && most.1 <= BUDGET, "{during}: {most:?} servers were out at a time");
         most
-    };
-    assert_eq!(end("rest", &["one"]), (0, 0));
+    }
+}
 
+#[test]
+fn twelve_hosts_behind_a_balancer_lose_no_request_whatever_fails_and_is_rolled_back() {
+    let scene = Scene::new();
+    let fleet = &scene.fleet;
     fleet.release(Release::Good("two"));
     fleet.project.deploy(&[]).ends(0);
-    assert_ne!(end("a deployment", &["one", "two"]), (0, 0), "hosts are drained");
+    assert_ne!(scene.ends("a deployment", &["one", "two"]), (0, 0), "hosts are drained");
     fleet.assert_all_serve("two");
 
     let last = &fleet.addresses[11];
     fleet.release(Release::BreaksOn("three", last));
     fleet.project.deploy(&[]).ends(1).says(last);
-    end("a deployment that fails on the last host and is rolled back", &["two", "three"]);
+    scene.ends("a deployment that fails on the last host and is rolled back", &["two", "three"]);
     fleet.assert_all_serve("two");
 
     fleet.project.run(&["rollback", "--yes"]).ends(0);
-    end("hoist rollback", &["one", "two"]);
+    scene.ends("hoist rollback", &["one", "two"]);
     fleet.assert_all_serve("one");
+    scene.load.end();
+}
 
+#[test]
+fn twelve_hosts_behind_a_balancer_lose_no_request_whoever_dies_or_cannot_be_reached() {
+    let scene = Scene::new();
+    let fleet = &scene.fleet;
     // The canaries and two subgroups of the others are promoted; their turns come the other way round.
     fleet.project.configure("confirm_timeout: 4\nlease_slot: 6");
     fleet.release(Release::Good("four"));
-    kill_when(&fleet, "the second subgroup", || balancer.out().contains(&fleet.addresses[6]));
+    kill_when(fleet, "the second subgroup", || scene.balancer.out().contains(&fleet.addresses[6]));
     let is_back = |host: &usize| fleet.lease_of(&fleet.addresses[*host]).as_deref() == Some("rolled_back");
     wait_for("the canaries to go back by themselves", || (0..3).all(|host| is_back(&host)));
     wait_for("the second subgroup to go back by itself", || is_back(&6));
     assert!(!(3..6).any(|host| is_back(&host)), "out of its turn");
     wait_for("the first subgroup to go back by itself", || (3..6).all(|host| is_back(&host)));
     wait_for("every host", || fleet.addresses.iter().all(|host| fleet.lease_of(host).as_deref() != Some("open")));
-    end("leases that ran out without a deployer", &["one", "four"]);
+    scene.ends("leases that ran out without a deployer", &["one", "four"]);
     fleet.assert_all_serve("one");
     fleet.project.run(&["rollback", "--yes"]).ends(1).says("9 hosts were rolled back and verified");
-    end("the end of that run", &["one"]);
+    scene.ends("the end of that run", &["one"]);
 
     // Two canaries cannot be reached for a while, and serve.
     fleet.project.configure("confirm_timeout: 0\ncanary_failure_limit: 2");
     fleet.canaries()[1..].iter().for_each(|host| fleet.farm.set_down(host, true));
     fleet.release(Release::Good("five"));
     fleet.project.deploy(&[]).ends(0);
-    end("a deployment that goes through without two hosts", &["one", "five"]);
+    scene.ends("a deployment that goes through without two hosts", &["one", "five"]);
     fleet.canaries()[1..].iter().for_each(|host| fleet.farm.set_down(host, false));
     fleet.project.run(&["reconcile", "--yes"]).ends(0);
-    assert_ne!(end("hoist reconcile", &["one", "five"]), (0, 0), "hosts are drained");
+    assert_ne!(scene.ends("hoist reconcile", &["one", "five"]), (0, 0), "hosts are drained");
     fleet.assert_all_serve("five");
 
     fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
-    assert_ne!(end("--service-restart", &["five"]), (0, 0), "hosts are drained");
-    load.end();
+    assert_ne!(scene.ends("--service-restart", &["five"]), (0, 0), "hosts are drained");
+    scene.load.end();
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod reconcile;
 pub mod resume;
 pub mod rollback;
 pub mod run;
+pub mod stats;
 pub mod status;
 pub mod unlock;
 pub mod version;
@@ -67,6 +68,7 @@ commands! {
     Status in status,
     Reconcile in reconcile,
     History in history,
+    Stats in stats,
     Gates in gates,
     Hooks in hooks,
     Run in run,

@@ -7,6 +7,7 @@ mod groups;
 mod hooks;
 mod keys;
 mod layers;
+mod shared_paths;
 
 use std::fs;
 use std::path::Path;

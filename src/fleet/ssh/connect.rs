@@ -74,7 +74,7 @@ fn hang_up(session: Session, socket: &Socket) {
 }
 
 fn is_hung_up(error: &ssh2::Error) -> bool {
-    matches!(error_code::of(&error), error_code::SOCKET_DISCONNECT | error_code::SOCKET_RECV)
+    matches!(error_code::of(error), error_code::SOCKET_DISCONNECT | error_code::SOCKET_RECV)
 }
 
 /// Whether the peer has sent its SSH version. It may send other lines before that.

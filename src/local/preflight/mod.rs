@@ -6,11 +6,14 @@
 mod places;
 mod programs;
 mod services;
+mod shared;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::wire::{Check, CheckPoint, CheckType, Finding, Header, Level, Preflight, Revision, Stage};
+use crate::wire::{
+    Check, CheckPoint, CheckType, Finding, Header, Level, Preflight, ProbedDeployment, Revision, SharedPaths, Stage,
+};
 
 use super::os::deadline::Deadline;
 use super::state::layout::Layout;
@@ -27,13 +30,16 @@ const ONLY_LOOKS: [&str; 20] = [
 /// What a run of this header, which deploys `revision`, would fail at here.
 pub fn findings(
     layout: &Layout,
-    (revision, wanted): (&Revision, &Preflight),
+    (deployment, wanted): (&ProbedDeployment, &Preflight),
     header: &Header,
     deadline: Deadline,
 ) -> Vec<Finding> {
     let until = deadline.half(u64::MAX).within(PATIENCE);
-    let mut look = Look { layout, revision, wanted, until, is_scaps: header.control_dir == "scap", found: Vec::new() };
+    let (revision, shared) = (&deployment.revision, &deployment.extras.shared);
+    let is_scaps = header.control_dir == "scap";
+    let mut look = Look { layout, revision, shared, wanted, until, is_scaps, found: Vec::new() };
     places::look(&mut look);
+    shared::look(&mut look, deadline);
     services::look(&mut look);
     programs::look(&mut look);
     look.found
@@ -44,6 +50,8 @@ struct Look<'a> {
     layout: &'a Layout,
     /// What is deployed.
     revision: &'a Revision,
+    /// What all revisions are to share.
+    shared: &'a SharedPaths,
     wanted: &'a Preflight,
     /// For what has to be asked of other programs.
     until: Instant,

@@ -106,7 +106,7 @@ impl Closed {
 }
 
 /// Whether files can be made in a folder.
-fn writable(folder: &Path) -> Result<(), String> {
+pub(super) fn writable(folder: &Path) -> Result<(), String> {
     closed(folder).map_or(Ok(()), |why| Err(why.message(&folder.display().to_string())))
 }
 

@@ -30,8 +30,10 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     if let Err(fault) = layout.sweep() {
         job.out.warn(format!("tidying up: {}", fault.reason()));
     }
-    let extras = ExternalContent::of(job);
+    let mut extras = ExternalContent::of(job);
     external::check_programs(&extras)?;
+    extras.shared().require(&extras.wanted.shared)?;
+    extras.inherited = extras.shared().inherited(&extras.wanted.shared);
     bring(job, input)?;
     job.deadline.check()?;
     if !layout.complete(revision) {
@@ -44,9 +46,10 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         let has_extras = external::are_in(&extras.wanted, &layout.rev(revision));
         let what = if has_extras {
             "is already checked out"
+        } else if external::parts_are_in(&extras.wanted, &layout.rev(revision)) {
+            "is checked out without its shared paths"
         } else {
-            "is checked out without its submodules and large \
-                                                                      files"
+            "is checked out without its submodules and large files"
         };
         job.out.info(format!("{} {what}", revision.short()));
         if verify::restore(job, revision)? && layout.read(Link::Current).as_ref() == Some(revision) {

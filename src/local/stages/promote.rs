@@ -73,6 +73,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     // A rollback of what was drained, and no more, restarts nothing.
     begin(job)?;
     going_live::mark(layout, revision)?;
+    job.shared().hand_over(revision)?;
     rendered::put_in_place(job)?;
     go_live(job, revision, &wanted)?;
     remember(layout, revision)?;

@@ -80,6 +80,10 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     if let Err(fault) = going_live::mark(layout, restore) {
         job.out.warn(fault.reason());
     }
+    // The content is not lost where it cannot be moved now: it stays in the tree, which is kept.
+    if let Err(fault) = job.shared().hand_over(restore) {
+        job.out.warn(fault.reason());
+    }
     parts.note(promote::go_live(job, restore, &links::stored(layout, restore)));
     parts.note(links::bring_back(layout, &job.request.header.holder.run));
     if !again {

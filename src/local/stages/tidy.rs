@@ -12,6 +12,7 @@ use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::out::Out;
+use crate::local::shared::Shared;
 use crate::local::state::config_files;
 use crate::local::state::layout::{Layout, Link};
 use crate::local::state::links;
@@ -95,7 +96,9 @@ fn remove_old(tidying: &Tidying, needed: &BTreeSet<Revision>) -> Result<(), Faul
     let mut first = Ok(());
     for revision in doomed {
         tidying.deadline.check()?;
-        let removed = files::remove_tree(&layout.rev(revision), &tag(tidying.known.run));
+        let tree = layout.rev(revision);
+        let shared = Shared { layout, out: tidying.out, deadline: tidying.deadline };
+        let removed = shared.settle(&tree, revision).and_then(|()| files::remove_tree(&tree, &tag(tidying.known.run)));
         if removed.is_ok() {
             tidying.out.debug(format!("removed {}", layout.name(revision)));
         }

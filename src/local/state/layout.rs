@@ -3,7 +3,7 @@
 //! ```text
 //! <deploy_dir>/<repo>            -> <deploy_dir>/<repo>-cache/revs/<sha>
 //! <deploy_dir>/<repo>-cache/
-//!     cache/  lfs/  revs/<sha>/  current  .done  .in-progress  .hoist/
+//!     cache/  lfs/  shared/  revs/<sha>/  current  .done  .in-progress  .hoist/
 //! ```
 
 use std::fs;
@@ -95,6 +95,21 @@ impl Layout {
     /// A revision's working tree.
     pub fn rev(&self, revision: &Revision) -> PathBuf {
         self.revs().join(revision.as_str())
+    }
+
+    /// The content that all revisions share. Nothing in it is ever removed.
+    pub fn shared(&self) -> PathBuf {
+        self.root.join("shared")
+    }
+
+    /// Whether a relative path leads from a working tree to the repository's directory: `revs` may be a link to another
+    /// disk.
+    pub fn revs_are_inside(&self) -> bool {
+        let real = |path: &Path| fs::canonicalize(path);
+        match (real(&self.revs()), real(&self.root)) {
+            (Ok(revs), Ok(root)) => revs == root.join("revs"),
+            _ => true,
+        }
     }
 
     /// The store of git-lfs, for all revisions. A cache that is made anew leaves it alone.

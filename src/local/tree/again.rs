@@ -1,6 +1,7 @@
 //! A forced checkout of a revision that has a complete tree already.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use super::checkout;
 use super::content::ExternalContent;
@@ -10,6 +11,7 @@ use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
+use crate::local::shared::record::Record;
 use crate::local::stages::rendered;
 use crate::local::state::config_files;
 
@@ -37,7 +39,8 @@ pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
     if !is_plain || !list(&index, "diff-index")?.is_empty() {
         return checkout::repair(extras, revision);
     }
-    changed.retain(|path| !configured.contains(path));
+    let shared = Record::of(&top);
+    changed.retain(|path| !configured.contains(path) && !shared.covers(Path::new(path)));
     if !changed.is_empty() {
         let paths: Vec<u8> = changed.iter().flat_map(|path| [path.as_bytes(), b"\0"].concat()).collect();
         let answer = git.call(&["checkout-index", "--force", "-z", "--stdin"], Feed::text(paths))?;

@@ -31,6 +31,7 @@ pub fn build(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result
     let beside = layout.revs().join(format!("{revision}{TEMPORARY}{tag}"));
     let result = check_out(layout, deadline, revision, &beside, extras.link_files)
         .and_then(|()| external::add(extras, revision, &beside))
+        .and_then(|()| extras.shared().rescue(&place, revision, &extras.wanted.shared))
         .and_then(|()| sys::sync_file_system(&beside).tried("sync", &beside))
         .and_then(|()| install(layout, &beside, &place, tag));
     if result.is_err() {
@@ -71,9 +72,7 @@ fn prepare(layout: &Layout, git: &Git, revision: &Revision, beside: &Path) -> Re
     files::remove_leftover(beside)?;
     git.init(revision.as_str().len() == 64)?;
     let inside = cache.strip_prefix(layout.root()).unwrap_or(&cache);
-    let real = |path: &Path| fs::canonicalize(path).tried("find", path);
-    // A link may lead from `revs` to another disk: from there no relative path leads back.
-    let objects = match real(&layout.revs())? == real(layout.root())?.join("revs") {
+    let objects = match layout.revs_are_inside() {
         true => format!("{CACHE_FROM_TREE}/{}/objects\n", inside.display()),
         false => format!("{}/objects\n", cache.display()),
     };

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::wire;
-use crate::wire::Revision;
+use crate::wire::{Revision, SharedPaths};
 
 use super::cache;
 use super::git::Git;
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
 use crate::local::out::Out;
+use crate::local::shared::Shared;
+use crate::local::shared::record::Record;
 use crate::local::state::layout;
 use crate::local::state::layout::Layout;
 
@@ -50,6 +52,8 @@ pub struct ExternalContent {
     /// A tree that is made for them may share files with one that stands.
     pub link_files: bool,
     pub wanted: wire::ExternalContent,
+    /// Paths that the live revision shares, though that is no longer configured.
+    pub inherited: SharedPaths,
 }
 
 impl ExternalContent {
@@ -57,7 +61,8 @@ impl ExternalContent {
     pub fn of(job: &Job) -> ExternalContent {
         let wanted = job.request.extras.clone();
         let (layout, out) = (job.layout.clone(), job.out.clone());
-        ExternalContent { layout, deadline: job.deadline, out, link_files: job.request.link_files, wanted }
+        let (link_files, inherited) = (job.request.link_files, SharedPaths::default());
+        ExternalContent { layout, deadline: job.deadline, out, link_files, wanted, inherited }
     }
 
     /// Those that an earlier revision has or had, for whoever has to check it out anew; when even that is not known,
@@ -68,7 +73,7 @@ impl ExternalContent {
         if layout::is_half(&tree) || !tree.exists() {
             return extras;
         }
-        extras.limit_to(&recorded(&tree));
+        extras.limit_to(&tree);
         extras
     }
 
@@ -76,17 +81,24 @@ impl ExternalContent {
     /// what this host has.
     pub fn of_tree(job: &Job, revision: &Revision) -> ExternalContent {
         let mut extras = ExternalContent::of(job);
-        extras.limit_to(&recorded(&job.layout.rev(revision)));
+        extras.limit_to(&job.layout.rev(revision));
         extras
     }
 
-    fn limit_to(&mut self, has: &BTreeSet<String>) {
+    /// What the trees have to do with shared content.
+    pub fn shared(&self) -> Shared<'_> {
+        Shared { layout: &self.layout, out: &self.out, deadline: self.deadline }
+    }
+
+    fn limit_to(&mut self, tree: &Path) {
+        let has = recorded(tree);
         let ExternalContent { wanted, .. } = self;
         let submodules = wanted.submodules.take().unwrap_or(wire::SubmoduleSource::Session);
         wanted.submodules = has.contains(SUBMODULES).then_some(submodules);
         let lfs = wanted.lfs.take().unwrap_or(wire::LfsSource::Session);
         wanted.lfs = has.contains(LFS).then_some(lfs);
         wanted.fat = has.contains(FAT);
+        *wanted.shared = Record::of(tree).links;
     }
 }
 

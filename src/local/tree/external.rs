@@ -1,4 +1,4 @@
-//! What belongs into a working tree beside the revision's own files: submodules and large files.
+//! What belongs into a working tree beside the revision's own files: submodules, large files, links to shared content.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,6 +15,7 @@ use super::submodules;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
 use crate::local::os::sys;
+use crate::local::shared::record::Record;
 use crate::local::state::layout;
 
 /// Fails where a program is missing that they need.
@@ -26,8 +27,14 @@ pub fn check_programs(extras: &ExternalContent) -> Result<(), Fault> {
     if extras.wanted.fat { fat::require(&git) } else { Ok(()) }
 }
 
-/// Puts them into a tree that is checked out. Until that is done the tree does not count as whole.
+/// Puts them into a tree that is checked out, and links to shared content.
 pub fn add(extras: &ExternalContent, revision: &Revision, tree: &Path) -> Result<(), Fault> {
+    add_parts(extras, revision, tree)?;
+    extras.shared().add(tree, revision, &extras.wanted.shared, &extras.inherited)
+}
+
+/// Until this is done the tree does not count as whole.
+fn add_parts(extras: &ExternalContent, revision: &Revision, tree: &Path) -> Result<(), Fault> {
     let names = names(&extras.wanted);
     if names.is_empty() {
         return Ok(());
@@ -68,6 +75,17 @@ fn names(wanted: &wire::ExternalContent) -> Vec<&'static str> {
 
 /// Whether a tree has all that is wanted.
 pub fn are_in(wanted: &wire::ExternalContent, tree: &Path) -> bool {
+    parts_are_in(wanted, tree) && {
+        let is_linked = |shared: &wire::SharedPaths| {
+            let record = Record::of(tree);
+            shared.iter().all(|(path, kind)| record.links.iter().any(|link| link == (path, kind)))
+        };
+        wanted.shared.is_empty() || is_linked(&wanted.shared)
+    }
+}
+
+/// Whether a tree has its submodules and large files.
+pub fn parts_are_in(wanted: &wire::ExternalContent, tree: &Path) -> bool {
     let wanted = names(wanted);
     // Most trees want nothing, which needs no look at the disk.
     wanted.is_empty() || {

@@ -19,6 +19,7 @@ use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
+use crate::local::shared::record::Record;
 use crate::local::state::config_files;
 
 /// Files that are named to the operator, at the most.
@@ -33,10 +34,11 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     let git = Git::tree(&tree, job.deadline);
     // What was rendered in a tracked file's place is meant to differ from what was committed.
     let rendered = config_files::inside(&job.layout, revision);
+    let shared = Record::of(&tree);
     let mut modified: Vec<&Path> = Vec::new();
     for entry in index.entries.iter().filter(|entry| entry.is_file()) {
         job.deadline.check()?;
-        let Some(path) = index_stamp::plain_path(entry) else { continue };
+        let Some(path) = index_stamp::plain_path(entry).filter(|path| !shared.covers(path)) else { continue };
         let Ok(meta) = fs::symlink_metadata(tree.join(path)) else { continue };
         if !meta.is_file() || meta.nlink() < 2 || is_unchanged(entry, &meta, tree.join(path)) {
             continue;

@@ -23,6 +23,7 @@ use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
+use crate::local::shared::record::Record;
 use crate::local::state::layout::{Layout, Link};
 
 /// Attributes by which a checkout writes something else than the blob, in git's order of asking.
@@ -106,7 +107,10 @@ impl Standing {
             log::debug!("{} has an unsupported index: its files are not shared", tree.display());
             return Ok(None);
         };
-        let offered = index.entries.iter().map(IndexEntry::is_file).collect();
+        // What is behind a link to shared content is others' to change.
+        let record = Record::of(tree);
+        let is_shared = |entry: &IndexEntry| index_stamp::plain_path(entry).is_some_and(|path| record.covers(path));
+        let offered = index.entries.iter().map(|entry| entry.is_file() && !is_shared(entry)).collect();
         let attributes = attributes(&index.entries);
         let mut standing = Standing { index, offered, attributes };
         Ok(standing.leave_out_converted(deadline)?.then_some(standing))

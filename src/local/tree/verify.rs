@@ -26,6 +26,8 @@ use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
+use crate::local::shared;
+use crate::local::shared::record::Record;
 use crate::local::state::config_files;
 use crate::local::state::layout::Layout;
 
@@ -41,6 +43,8 @@ pub struct Lacks {
     parts: Vec<Part>,
     /// Configuration files.
     rendered: Vec<String>,
+    /// Links to shared content.
+    shared: Vec<String>,
 }
 
 /// What one repository of a tree lacks: the revision's own, or a submodule's.
@@ -67,12 +71,13 @@ impl Part {
 
 impl Lacks {
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.rendered.is_empty()
+        self.parts.is_empty() && self.rendered.is_empty() && self.shared.is_empty()
     }
 
     /// All that is lacking, by its path in the tree; configuration files as they are configured.
     pub fn names(&self) -> Vec<String> {
-        self.parts.iter().flat_map(Part::names).chain(self.rendered.iter().cloned()).collect()
+        let others = self.rendered.iter().chain(&self.shared);
+        self.parts.iter().flat_map(Part::names).chain(others.cloned()).collect()
     }
 }
 
@@ -92,6 +97,7 @@ pub fn look(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<
     }
     lacks.parts.retain(|part| part.is_broken || !part.files.is_empty());
     lacks.rendered = config_files::lost(layout, revision);
+    lacks.shared = shared::broken(layout, revision);
     Ok(lacks)
 }
 
@@ -99,8 +105,16 @@ fn look_at_tracked(layout: &Layout, revision: &Revision, deadline: Deadline) -> 
     let tree = layout.rev(revision);
     let walk = Walk { deadline, name: revision.as_str().len() / 2, submodules: content::has_submodules(&tree) };
     let mut parts = Vec::new();
+    let record = Record::of(&tree);
     walk.part(tree.join(".git"), tree, String::new(), 0, &mut parts)?;
-    Ok(Lacks { parts, rendered: Vec::new() })
+    // What the revision tracks below a link was moved to the shared content, which is others' to change.
+    for part in &mut parts {
+        let prefix = Path::new(&part.prefix);
+        part.files.retain(|path| !record.covers(&prefix.join(path)));
+        part.is_broken &= !record.covers(prefix);
+    }
+    parts.retain(|part| part.is_broken || !part.files.is_empty());
+    Ok(Lacks { parts, ..Lacks::default() })
 }
 
 struct Walk {
@@ -255,6 +269,7 @@ fn put_back(job: &Job, revision: &Revision, lacks: &Lacks) -> Result<(), Fault> 
         // Submodules that are gone, and the content of files that stand as pointers now.
         external::add(&extras, revision, &top)?;
     }
+    extras.shared().settle(&top, revision)?;
     config_files::bring_back(layout, revision, Some(&lacks.rendered))?;
     sys::sync_file_system(&top).tried("sync", &top)
 }

@@ -265,7 +265,7 @@ impl Keys {
 /// Whether the server hung up, or kept silent, where it should have said yes or no. The library has no number of its
 /// own for that; a test holds its words.
 fn was_not_answered(error: &ssh2::Error) -> bool {
-    matches!(error_code::of(&error), error_code::AUTHENTICATION_FAILED | error_code::PUBLICKEY_UNVERIFIED)
+    matches!(error_code::of(error), error_code::AUTHENTICATION_FAILED | error_code::PUBLICKEY_UNVERIFIED)
         && error.message().starts_with("Waiting for ")
 }
 
