@@ -4,7 +4,7 @@
 #[path = "story/scripted.rs"]
 mod scripted;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hoist::deploy::health::{Health, Moment, Scope};

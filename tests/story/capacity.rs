@@ -264,7 +264,7 @@ fn break_glass_and_runs_that_restart_nothing_pass_over_gates_and_soaks() {
 
 #[test]
 fn a_look_knows_who_is_on_the_new_revision_and_who_still_is_on_the_old_one() {
-    let told = with_gate(Health::Pass, vec![], |plan| plan.gates[0].at = vec![Moment::Subgroup, Moment::Group]);
+    let told = with_gate(Health::Pass, vec![], |plan| plan.gates[0].scope.at = vec![Moment::Subgroup, Moment::Group]);
     let seen = |moment| -> Vec<(&str, [usize; 3])> {
         let those = told.looks.iter().filter(move |look| look.moment == moment);
         those.map(|look| (look.label.as_str(), [look.new, look.old, look.elsewhere])).collect()
