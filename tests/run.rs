@@ -508,7 +508,7 @@ fn the_first_ctrl_c_says_who_is_waited_for_and_an_abort_waits_for_them_no_longer
     terminal.types("a\n");
     terminal.ends(130);
     let shown = terminal.shows();
-    assert!(shown.contains("aborted by the operator; the command may go on there"), "{shown}");
+    assert!(shown.contains("aborted by the operator; the command may still run there"), "{shown}");
     assert!(shown.contains("interrupted: ok on 0 of 3 hosts; 2 failed; 1 not attempted"), "{shown}");
     assert!(!begun(2));
 }
