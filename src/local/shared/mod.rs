@@ -116,7 +116,7 @@ impl Shared<'_> {
     pub fn take_over(&self, revision: &Revision, paths: &SharedPaths) -> Result<(), Fault> {
         let tree = self.layout.rev(revision);
         let mut record = Record::of(&tree);
-        let (before, mut new) = (record.clone(), SharedPaths::default());
+        let before = record.clone();
         for (path, kind) in paths.iter() {
             let place = Place::new(self.layout, &tree, path, kind);
             if record.covers(path.as_path()) || matches!(place.found()?, Found::Nothing | Found::Blocked(_)) {
@@ -130,12 +130,11 @@ impl Shared<'_> {
                 }
             }
             record.link(path, kind);
-            new.push(path, kind);
+            record.new.push(path.clone());
         }
         if record != before {
             record.save(&tree)?;
         }
-        self.put_all_in_order(&tree, revision, &new, Prefer::Shared)?;
         self.settle(&tree, revision)
     }
 
@@ -171,22 +170,17 @@ impl Shared<'_> {
     /// Puts the links of a tree in order. One path that cannot be linked does not keep the others from it; the first
     /// failure is returned.
     pub fn settle(&self, tree: &Path, revision: &Revision) -> Result<(), Fault> {
+        let record = Record::of(tree);
         let is_live = self.layout.read(Link::Current).as_ref() == Some(revision);
-        let prefer = if is_live { Prefer::Tree } else { Prefer::Shared };
-        self.put_all_in_order(tree, revision, &Record::of(tree).links, prefer)
-    }
-
-    fn put_all_in_order(
-        &self,
-        tree: &Path,
-        revision: &Revision,
-        paths: &SharedPaths,
-        prefer: Prefer,
-    ) -> Result<(), Fault> {
         let mut first = Ok(());
-        for (path, kind) in paths.iter() {
+        for (path, kind) in record.links.iter() {
             self.deadline.check()?;
+            let had_link = is_live && !record.new.contains(path);
+            let prefer = if had_link { Prefer::Tree } else { Prefer::Shared };
             first = first.and(self.put_in_order(&Place::new(self.layout, tree, path, kind), revision, prefer));
+        }
+        if first.is_ok() && !record.new.is_empty() {
+            return Record { new: Vec::new(), ..record }.save(tree);
         }
         first
     }

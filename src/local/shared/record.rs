@@ -14,6 +14,8 @@ pub struct Record {
     pub links: SharedPaths,
     /// Paths that were shared in the revision before, and that this revision has files at.
     pub own: Vec<SharedPath>,
+    /// Links that are being made for the first time.
+    pub new: Vec<SharedPath>,
 }
 
 fn file(tree: &Path) -> PathBuf {
@@ -31,6 +33,7 @@ impl Record {
             match kind {
                 "dir" => record.link(&path, SharedKind::Dir),
                 "file" => record.link(&path, SharedKind::File),
+                "new" => record.new.push(path),
                 _ => record.own.push(path),
             }
         }
@@ -42,6 +45,7 @@ impl Record {
         let dirs = self.links.dirs.iter().map(|path| ("dir", path));
         let files = self.links.files.iter().map(|path| ("file", path));
         let all = dirs.chain(files).chain(self.own.iter().map(|path| ("own", path)));
+        let all = all.chain(self.new.iter().map(|path| ("new", path)));
         let text: String = all.map(|(kind, path)| format!("{kind} {path}\n")).collect();
         files::write(&file(tree), text.as_bytes(), 0o666)
     }
