@@ -122,6 +122,14 @@ impl Shared<'_> {
             if record.covers(path.as_path()) || matches!(place.found()?, Found::Nothing | Found::Blocked(_)) {
                 continue;
             }
+            if place.is_other_file(self.deadline)? {
+                if !record.kept.contains(path) {
+                    let (name, there) = (self.layout.name(revision), place.there.display());
+                    self.out.info(format!("{path} of {name} differs from {there}: {name} keeps its own"));
+                    record.kept.push(path.clone());
+                }
+                continue;
+            }
             // What was shared below it is in its place in `shared/` already.
             for (inner, kind) in record.unlink_below(path) {
                 let inner = Place::new(self.layout, &tree, &inner, kind);
@@ -154,11 +162,12 @@ impl Shared<'_> {
         self.settle(&new, to)
     }
 
-    /// Keeps what a tree has at shared paths before another one takes its place.
+    /// Moves into `shared/` what a tree has at shared paths, before it is removed or another one takes its place.
     pub fn rescue(&self, tree: &Path, revision: &Revision, wanted: &SharedPaths) -> Result<(), Fault> {
-        let mut links = Record::of(tree);
-        wanted.iter().for_each(|(path, kind)| links.link(path, kind));
-        for (path, kind) in links.links.iter() {
+        let mut record = Record::of(tree);
+        std::mem::take(&mut record.kept).iter().for_each(|path| record.link(path, SharedKind::File));
+        wanted.iter().for_each(|(path, kind)| record.link(path, kind));
+        for (path, kind) in record.links.iter() {
             let place = Place::new(self.layout, tree, path, kind);
             if matches!(place.found()?, Found::Real(_) | Found::Foreign(_)) {
                 self.put_in_order(&place, revision, Prefer::Shared)?;
