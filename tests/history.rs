@@ -133,6 +133,31 @@ fn every_run_is_told_with_its_end_and_what_failed_and_can_be_looked_for() {
     let text = project.run(&["history", &address(0)]).ends(0).out;
     assert!(text.lines().nth(2).unwrap().starts_with("before 20"), "{text}");
 
+    // The figures of these runs: three deployments, of which one failed and one was undone.
+    let stats = json(&project, "stats", &["stats"]);
+    assert_eq!(
+        (&stats["deployments"], &stats["failed"], &stats["rolled_back_later"]),
+        (&3.into(), &1.into(), &1.into())
+    );
+    assert_eq!((&stats["per_week"], &stats["rollback_seconds"]["n"]), (&Value::Null, &2.into()), "{stats}");
+    assert_eq!(stats["left_out"], serde_json::json!({"untouched": 1, "not_ended": 0, "other": 0}));
+    // What was found out after the deployer's death has no time.
+    let promote = stats["stages"].as_array().unwrap().iter().find(|it| it["stage"] == "promote").unwrap();
+    assert!(promote["seconds"]["n"].as_u64().is_some_and(|n| (8..=9).contains(&n)), "{stats}");
+    assert_eq!(stats["hosts"].as_array().unwrap().len(), 3, "{stats}");
+    let text = project.run(&["stats"]).ends(0).out;
+    for said in [
+        "3 deployments from ",
+        "no rate: ",
+        "failed or rolled back: 2 of 3 (67%; 1 of them by hoist rollback)",
+        "(2 rollbacks)",
+        "no good deployment yet after the failure of ",
+        "not counted: 1 run that ended before any host was touched",
+    ] {
+        assert!(text.contains(said), "{said}:\n{text}");
+    }
+    project.run(&["stats", "--until", "1d"]).ends(0).says("no deployments");
+
     // The journals are gone: tags tell what they can.
     std::fs::remove_dir_all(project.path("hoist/state")).unwrap();
     let old = results(&project, &[]);

@@ -13,6 +13,8 @@ pub struct ControlFile {
     pub path: PathBuf,
     /// It may hold passwords: variables of templates, and the addresses of servers and proxies.
     pub may_be_secret: bool,
+    /// What it says is used as it stands there: it is neither a file of keys nor one of targets.
+    pub decides: bool,
 }
 
 impl Config {
@@ -22,35 +24,39 @@ impl Config {
     /// Each is there once. What cannot be read is left out: its reader tells of it.
     pub fn control_files(&self) -> Vec<ControlFile> {
         let mut found: Vec<ControlFile> = Vec::new();
-        let mut add = |name: String, may_be_secret: bool| {
+        let mut add = |name: String, may_be_secret: bool, decides: bool| {
             let path = self.top.join(&name);
             if path.is_file() && found.iter().all(|file| file.name != name) {
-                found.push(ControlFile { name, path, may_be_secret });
+                found.push(ControlFile { name, path, may_be_secret, decides });
             }
         };
-        self.layers.names().for_each(|name| add(name.to_owned(), true));
+        self.layers.names().for_each(|name| add(name.to_owned(), true, false));
         for group in &self.settings.groups {
             if let Some((file, _)) = self.listed(group, &mut Problems::default()) {
-                add(file, false);
+                add(file, false, false);
             }
         }
         let folders = self.folders();
         let in_folder = |folder, names: &[&str]| FoundFile::in_folder(folder, names, self).map(|file| file.shown);
         if self.settings.perform_checks {
             let checks = folders.iter().filter_map(|folder| in_folder(folder, &["checks.yaml", "checks.yml"]));
-            checks.for_each(|name| add(name, false));
+            checks.for_each(|name| add(name, false, true));
         }
         let gates = folders.iter().filter_map(|folder| in_folder(folder, &["gates.yaml", "gates.yml"]));
-        gates.for_each(|name| add(name, true));
+        gates.for_each(|name| add(name, true, true));
         let hooks = folders.iter().filter_map(|folder| in_folder(folder, &["hooks.yaml", "hooks.yml"]));
-        hooks.for_each(|name| add(name, true));
+        hooks.for_each(|name| add(name, true, true));
         if self.settings.config_deploy {
             let names = ["config-files.yaml", "config-files.yml"];
-            folders.iter().find_map(|folder| in_folder(folder, &names)).into_iter().for_each(|name| add(name, false));
+            folders
+                .iter()
+                .find_map(|folder| in_folder(folder, &names))
+                .into_iter()
+                .for_each(|name| add(name, false, true));
             let vars = folders.iter().filter_map(|folder| in_folder(folder, &["vars.yaml", "vars.yml"]));
-            vars.for_each(|name| add(name, true));
+            vars.for_each(|name| add(name, true, true));
             let templates = self.templates().unwrap_or_default();
-            templates.keys().for_each(|name| add(self.template_file(name), false));
+            templates.keys().for_each(|name| add(self.template_file(name), false, true));
         }
         found
     }

@@ -1,5 +1,7 @@
 //! What `hoist config` shows: every key, its value, and where the value came from.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::url::{ADDRESS_KEYS, masked};
@@ -31,6 +33,20 @@ impl Config {
         of(name).or_else(|| match keys::find(name)? {
             Found::Bare(key) | Found::Group(_, key) | Found::Stage(_, key) => of(key.name),
         })
+    }
+
+    /// Every known key, and every known key of a group or a stage that is set, with its value. What `conceal` makes of a
+    /// value with a password stands behind what is shown of it.
+    pub fn known_settings(&self, conceal: impl Fn(&str) -> String) -> BTreeMap<String, String> {
+        let known = self.explain().into_iter().filter(|row| keys::find(&row.key).is_some());
+        let value = |row: Explained| {
+            let raw = self.layers.get(&row.key).map(|entry| entry.value.clone()).filter(|raw| *raw != row.value);
+            // What is not set, and has no default, is no secret.
+            let raw = raw.filter(|raw| !raw.is_empty());
+            let mark = raw.map(|raw| format!(" (#{})", conceal(&raw))).unwrap_or_default();
+            (row.key, row.value + &mark)
+        };
+        known.map(value).collect()
     }
 
     /// Every known key in the table's order, then the keys of groups and stages that are set, then unknown keys.

@@ -169,6 +169,23 @@ impl Layers {
         Ok(())
     }
 
+    /// Notes what the command line, or a file of the repository, says of keys that are for this host to say: `host` are
+    /// the entries of the host's own file. Those that are in it stay.
+    pub fn protect(&mut self, keys: &[&str], host: &BTreeMap<String, ConfigEntry>, problems: &mut Problems) {
+        for key in keys {
+            let Some(entry) = self.entries.get(*key) else { continue };
+            if entry.origin == Origin::Define {
+                problems.push(entry.mistake(key, "it can be set in files only: a command could lift it otherwise"));
+            }
+            let Some(own) = host.get(*key).filter(|own| own.value != entry.value) else { continue };
+            if entry.origin != Origin::Define {
+                let why = format!("{} sets it for this host, and it cannot be changed here: remove it", own.origin);
+                problems.push(entry.mistake(key, &why));
+            }
+            self.entries.insert((*key).to_owned(), own.clone());
+        }
+    }
+
     /// The names of the files, as messages show them.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(|file| file.name.as_str())

@@ -56,6 +56,9 @@ pub type Note = (Level, String);
 /// The folders of a repository that may hold its configuration, in order of preference.
 const CONTROL: [&str; 2] = ["hoist", "scap"];
 
+/// Keys that keep deployments from an operator alone.
+const PROTECTED: [&str; 4] = ["required_signatures", "allowed_signers", "revoked_signers", "require_signed_revision"];
+
 /// How long Scap waits for a lock.
 const SCAPS_LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -140,6 +143,7 @@ impl Config {
         if let Some(global) = global_file(options) {
             layers.absorb(ini::read_into(&global, &global.display().to_string(), problems)?, host, problems);
         }
+        let of_host = layers.entries.clone();
         if let Some(file) = &file {
             // What the command line names is the operator's own word.
             if options.invocation.config_file.is_none() {
@@ -170,6 +174,7 @@ impl Config {
         }
         // What is wrong with a definition was noted above.
         let _ = layers.define(&options.invocation.defines);
+        layers.protect(&PROTECTED, &of_host, problems);
         match &chosen {
             Some(entry) => layers.entries.insert("environment".into(), entry.clone()),
             None => layers.entries.remove("environment"),

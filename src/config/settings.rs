@@ -228,6 +228,11 @@ settings! {
         deploy_windows: Option<Calendar> = opt(str::parse),
         /// When they are not, whatever the windows say.
         freeze: Option<Calendar> = opt(str::parse),
+        /// Signatures of others that a plan needs; 0: none.
+        required_signatures: usize = get(|value| values::number(value, 0)),
+        allowed_signers: Option<PathBuf> = { read.signers()? },
+        revoked_signers: Option<PathBuf> = opt(values::absolute),
+        require_signed_revision: bool = get(values::boolean),
         /// Whether failures within the limits have a status of their own.
         strict: bool = get(values::boolean),
         require_clean: bool = get(values::boolean),

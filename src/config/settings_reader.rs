@@ -143,6 +143,19 @@ impl<'a> SettingsReader<'a> {
         Ok(found)
     }
 
+    /// The file of those who may sign. Where signatures are required, so is the file.
+    pub fn signers(&mut self) -> Result<Option<std::path::PathBuf>, Problem> {
+        let file = self.opt("allowed_signers", values::absolute)?;
+        let counts = self.get("required_signatures", |value| values::number(value, 0))? > 0;
+        let signed = self.get("require_signed_revision", values::boolean)?;
+        let key = if counts { "required_signatures" } else { "require_signed_revision" };
+        if let (None, true, Some(entry)) = (&file, counts || signed, self.layers.get(key)) {
+            let why = "allowed_signers is not set: name the file of those who may sign";
+            self.problems.push(entry.mistake(key, why));
+        }
+        Ok(file)
+    }
+
     pub fn max_sessions(&mut self) -> Result<Option<usize>, Problem> {
         let wanted = self.opt("max_sessions", |value| values::number(value, 1))?;
         if wanted.is_some()

@@ -130,6 +130,9 @@ pub struct Plan {
     /// Why gates, soak and windows are skipped; `None`: they are not.
     #[serde(default)]
     pub break_glass: Option<String>,
+    /// Who signed the plan file that is deployed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
     pub force: bool,
     /// The disk space of the revision's working tree on a target that lacks it.
     #[serde(flatten)]

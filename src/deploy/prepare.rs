@@ -165,6 +165,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         rollback_pace: if settings.rollback_at_once { Pace::AtOnce } else { Pace::Budget },
         gates: gates.iter().map(GatePlan::from).collect(),
         break_glass: choice.break_glass.clone(),
+        signed_by: Vec::new(),
         force: choice.force,
         need: size,
         invocation: config.invocation.limited_to(choice.hosts.limit()),

@@ -81,6 +81,9 @@ pub struct About {
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<String>,
+    /// Who signed the plan that is deployed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
     pub groups: Vec<GroupSize>,
     /// RFC 3339, in UTC.
     pub began: String,
@@ -177,7 +180,10 @@ impl Announcement {
                     "reconcile" => "reconciles hosts with",
                     _ => "deploys",
                 };
-                format!("{by} {does} {what}{}", colon(message))
+                let signed = &self.about.signed_by;
+                let signed =
+                    if signed.is_empty() { String::new() } else { format!(" [signed by {}]", signed.join(", ")) };
+                format!("{by} {does} {what}{}{signed}", colon(message))
             }
             EventKind::Group => {
                 let Counts { hosts, ok, .. } = self.counts.unwrap_or(Counts { hosts: 0, ok: 0, failed: 0 });
@@ -227,6 +233,7 @@ impl Announcement {
             deploy_host: by.1.to_owned(),
             message: "test of the hooks".into(),
             break_glass: None,
+            signed_by: Vec::new(),
             groups: vec![GroupSize { name: "canary".into(), hosts: 1 }, GroupSize { name: "default".into(), hosts: 2 }],
             began: now,
         };

@@ -4,7 +4,7 @@ use super::announcement::{Announcement, Counts};
 
 /// The names, in the order of the manual. In the environment of a command they are in upper case, with the prefix
 /// `HOIST_`.
-pub const VARIABLES: [&str; 28] = [
+pub const VARIABLES: [&str; 29] = [
     "text",
     "event",
     "id",
@@ -20,6 +20,7 @@ pub const VARIABLES: [&str; 28] = [
     "by",
     "message",
     "break_glass",
+    "signed_by",
     "group",
     "groups",
     "hosts",
@@ -55,6 +56,7 @@ pub fn value(announcement: &Announcement, name: &str) -> String {
         "by" => announcement.by.clone(),
         "message" => Some(about.message.clone()),
         "break_glass" => about.break_glass.clone(),
+        "signed_by" => Some(about.signed_by.join(", ")),
         "group" => announcement.group.clone(),
         "groups" => Some(about.groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(" ")),
         "hosts" => count(|counts| counts.hosts),

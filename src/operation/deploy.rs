@@ -1,6 +1,7 @@
 //! A deployment, from what was asked for to the first contact.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use crate::config::{Config, Options};
 use crate::deploy;
@@ -11,14 +12,16 @@ use crate::journal;
 use crate::repo::{Repo, Tags};
 use crate::report::LogFile;
 use crate::text::quoted;
-use crate::wire::Revision;
+use crate::wire::{Level, Revision};
 
 use super::admission;
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
+use super::plan::{PlanFile, refuse_changed};
 use super::recorded::{begin, refuse_unfinished};
-use super::{Frontend, Refused, interlocks, limit, load, ssh, state_folder};
+use super::signatures::SignedPlan;
+use super::{Frontend, Refused, interlocks, limit, load, signatures, ssh, state_folder};
 
 /// What is to be deployed.
 #[derive(Debug)]
@@ -31,12 +34,32 @@ pub struct Deployment {
     pub is_message: bool,
     /// Scap's tcpircbot is told nothing.
     pub no_log_message: bool,
+    /// A plan file to deploy; what it fixes is not in `choice`.
+    pub plan: Option<ChosenPlan>,
+}
+
+/// A plan file, and files of signatures that do not lie beside it.
+#[derive(Debug)]
+pub struct ChosenPlan {
+    pub file: PathBuf,
+    pub signatures: Vec<PathBuf>,
 }
 
 /// Deploys.
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Deployment { mut choice, mut message, is_message, no_log_message } = wanted;
+    let Deployment { choice, mut message, is_message, no_log_message, plan } = wanted;
+    let fixed = plan.as_ref().map(|plan| PlanFile::read(&plan.file)).transpose()?;
+    let (options, mut choice) = match &fixed {
+        Some((file, _)) => file.apply(options, choice)?,
+        None => (options.clone(), choice),
+    };
+    let options = &options;
     let mut config = load(options)?;
+    let signed = plan.iter().zip(&fixed).next().map(|(ChosenPlan { file: path, signatures }, (file, bytes))| {
+        file.refuse_other_repo(path, &config.settings.git_repo)?;
+        Ok::<_, Refused>(SignedPlan { path, bytes, signatures })
+    });
+    let signed = signed.transpose()?;
     if no_log_message {
         config.forgo_hook("tcpircbot");
     }
@@ -45,6 +68,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         refuse_name(&config, &repo, &message, choice.rev.as_deref())?;
     }
     interlocks::check(&config, front)?;
+    let signers = signatures::check(&config, &choice, signed.as_ref())?;
     if choice.kind != Kind::DryRun {
         front.can_ask()?;
     }
@@ -65,10 +89,16 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     choice.undone = undone(&config, &choice)?;
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
     prepared.notes.extend(long);
+    prepared.plan.signed_by = signers.names;
+    prepared.notes.extend(signers.remarks.into_iter().map(|remark| (Level::Warning, remark)));
+    signatures::check_revision(&config, &repo, &prepared.plan)?;
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = lock(&config, &holder, front)?;
     refuse_unfinished(options, &config, front)?;
     prepared.notes.extend(admission::check(&config, &prepared.plan)?);
+    if let (Some((file, _)), Some(signed)) = (&fixed, &signed) {
+        refuse_changed(file, signed.path, &config, &prepared, front)?;
+    }
     count_elsewhere(&config, &mut prepared, &[], front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
 }

@@ -110,7 +110,7 @@ pub fn bring(
     let mut seen: Vec<View> = views.into_iter().chain(others).collect();
     let mut end = ExitCode::Success;
     for (revision, targets) in wanted.clone() {
-        let holder = deploy::holder(format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short()))?;
+        let holder = deploy::holder(message(targets.len(), &revision))?;
         let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
         let choice = Choice { rev, hosts, ..Choice::default() };
         let mut prepared = deploy::prepare(config, repo, &choice, &holder)?;
@@ -143,6 +143,11 @@ pub fn bring(
 
 /// Revisions, and the targets that are to be brought there.
 type WantedOn = Vec<(Revision, Vec<Target>)>;
+
+/// The message of a run that brings hosts to a revision.
+pub fn message(count: usize, revision: &Revision) -> String {
+    format!("reconcile {} with {}", counted(count, "host"), revision.short())
+}
 
 /// What is wanted of these; and those of which that cannot be told.
 fn wanted<'a>(views: impl Iterator<Item = &'a View>) -> (WantedOn, Vec<Target>) {

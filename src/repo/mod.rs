@@ -11,6 +11,7 @@ mod large_files;
 mod operator;
 mod pack;
 mod parts;
+mod signed;
 mod submodules;
 mod tags;
 
@@ -21,7 +22,7 @@ pub use git::{Repo, TreeSize};
 pub use large_files::StoredFile;
 #[cfg(feature = "test-access")]
 pub(crate) use large_files::pointer;
-pub use operator::operator;
+pub use operator::{operator, operator_names};
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;

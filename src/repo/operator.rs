@@ -13,6 +13,22 @@ pub fn operator() -> StartedBy {
     StartedBy { user: user(|name| std::env::var_os(name), uid, &String::from_utf8_lossy(&passwd)), deploy_host }
 }
 
+/// Every name by which the operator may be known: that of [`operator`], the names of the process's user and of whoever
+/// logged in to this session, which sudo does not change, and what the environment says.
+pub fn operator_names() -> Vec<String> {
+    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    let passwd = String::from_utf8_lossy(&passwd);
+    let login = std::fs::read_to_string("/proc/self/loginuid").ok().and_then(|uid| uid.trim().parse().ok());
+    let uids = [Some(rustix::process::getuid().as_raw()), login].into_iter().flatten();
+    let mut names: Vec<String> = uids.filter_map(|uid| crate::procfs::name_in(&passwd, uid)).collect();
+    names.extend(["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok()));
+    names.push(operator().user);
+    names.retain(|name| !name.is_empty());
+    names.sort();
+    names.dedup();
+    names
+}
+
 fn user(variable: impl Fn(&str) -> Option<OsString>, uid: u32, passwd: &str) -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| {
         // A name that could be no user's says nothing.

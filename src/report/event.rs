@@ -69,6 +69,9 @@ pub enum Event {
         /// Why gates, soak and windows are passed over in this run.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         break_glass: Option<String>,
+        /// Who signed the plan that is deployed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        signed_by: Vec<String>,
     },
     /// The first event of `hoist run`.
     Command {

@@ -89,6 +89,7 @@ fn deployment() -> Vec<Event> {
             revision: "a".repeat(40).parse().unwrap(),
             message: "new front page".into(),
             break_glass: None,
+            signed_by: Vec::new(),
             groups: vec![
                 GroupHead { name: "canary".into(), hosts: 1, subgroups: 1, limit: "0".into(), max_unavailable: None },
                 GroupHead {

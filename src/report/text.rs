@@ -93,12 +93,15 @@ impl Text {
             out.append(&mut self.held());
         }
         match event {
-            Event::Started { run, by, repo, revision, message, groups, break_glass } => {
+            Event::Started { run, by, repo, revision, message, groups, break_glass, signed_by } => {
                 if normal {
                     let what = Style::Strong.of(format!("{repo} {}", revision.short()));
                     out.push(self.line(what.with(format!(" by {by}, run {run}"))));
                     if !message.is_empty() {
                         out.push(self.line(message));
+                    }
+                    if !signed_by.is_empty() {
+                        out.push(self.line(format!("signed by {}", signed_by.join(", "))));
                     }
                     out.extend(groups.iter().map(|group| self.group(group)));
                 }

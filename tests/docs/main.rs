@@ -331,6 +331,7 @@ fn events() -> Vec<Event> {
             message: "m".into(),
             groups: heads.clone(),
             break_glass: Some("w".into()),
+            signed_by: vec!["a".into()],
         },
         Event::Command {
             command: "c".into(),

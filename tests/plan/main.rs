@@ -6,4 +6,6 @@ mod common;
 #[path = "../common/schema.rs"]
 mod schema;
 
+mod files;
 mod shown;
+mod signed;

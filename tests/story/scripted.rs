@@ -46,6 +46,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         lease_slot: Duration::ZERO,
         rollback_pace: Pace::Budget,
         break_glass: None,
+        signed_by: Vec::new(),
         force: false,
         need: Default::default(),
         invocation: Default::default(),

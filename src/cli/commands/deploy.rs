@@ -2,7 +2,7 @@
 
 use crate::cli::out::answer_line;
 use crate::deploy::{Choice, HostChoice, Kind};
-use crate::operation::{Deployment, Refused};
+use crate::operation::{ChosenPlan, Deployment, Refused};
 
 use super::{Console, ExitCode, command, operation};
 
@@ -17,6 +17,8 @@ command! {
             message ('m'): "message",
             /// pass over health gates, soaks and deployment windows, and say why in the log, the tag and the lock
             break_glass: "reason",
+            /// deploy exactly what this file of `hoist plan -o` says
+            plan: "file",
         }
         switches {
             /// do the work even on targets where the revision is live already
@@ -32,6 +34,10 @@ command! {
             /// log in with the operator's own agent and keys; ignore ssh_auth_sock and keyholder_key
             no_shared_authsock,
         }
+
+        /// a signature of the plan that does not lie beside it; can be repeated
+        #[argh(option, arg_name = "file")]
+        pub signature: Vec<String>,
     } with [limit, stages, yes, output, strict, settings] then {
         /// why you deploy; shown in logs, tags and locks
         #[argh(positional, greedy, arg_name = "message")]
@@ -41,6 +47,7 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
+    args.refuse_beside_plan()?;
     args.define_strict();
     if args.no_shared_authsock {
         // As a definition it is in the journal too, so that `hoist resume` logs in as this command did.
@@ -62,10 +69,7 @@ fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
         ));
         return Ok(ExitCode::Success);
     }
-    let break_glass = args.break_glass.map(|reason| reason.trim().to_owned());
-    if break_glass.as_deref() == Some("") {
-        return Err(Refused::Usage("--break-glass: say why".into()));
-    }
+    let break_glass = reason(args.break_glass)?;
     let kind = match (args.dry_run, args.service_restart) {
         (true, true) => return Err(Refused::not_both("--dry-run", "--service-restart")),
         (true, false) => Kind::DryRun,
@@ -90,5 +94,45 @@ fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
         None => args.words.join(" "),
     };
     let no_log_message = args.no_log_message;
-    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message }, console)
+    let signatures = args.signature.into_iter().map(Into::into).collect();
+    let plan = args.plan.map(|file| ChosenPlan { file: file.into(), signatures });
+    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message, plan }, console)
+}
+
+/// The reason of `--break-glass`.
+pub fn reason(given: Option<String>) -> Result<Option<String>, Refused> {
+    let reason = given.map(|reason| reason.trim().to_owned());
+    if reason.as_deref() == Some("") {
+        return Err(Refused::Usage("--break-glass: say why".into()));
+    }
+    Ok(reason)
+}
+
+impl Args {
+    /// A plan says all that is deployed, and how.
+    fn refuse_beside_plan(&self) -> Result<(), Refused> {
+        let fixed = [
+            ("--rev", self.rev.is_some()),
+            ("--stages", self.stages.is_some()),
+            ("--groups", self.groups.is_some()),
+            ("--limit-hosts", self.limit_hosts.is_some()),
+            ("--config", self.config.is_some()),
+            ("--environment", self.environment.is_some()),
+            ("--define", !self.define.is_empty()),
+            ("--break-glass", self.break_glass.is_some()),
+            ("--force", self.force),
+            ("--dry-run", self.dry_run),
+            ("--service-restart", self.service_restart),
+            ("--init", self.init),
+        ];
+        match (&self.plan, fixed.iter().find(|(_, is_given)| *is_given)) {
+            (Some(_), Some((flag, _))) => Err(Refused::Usage(format!(
+                "{flag} cannot be combined with --plan, which says exactly what is deployed: give it to `hoist plan -o`"
+            ))),
+            (None, _) if !self.signature.is_empty() => {
+                Err(Refused::Usage("--signature is of a plan: name it with --plan".into()))
+            }
+            _ => Ok(()),
+        }
+    }
 }

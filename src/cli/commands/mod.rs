@@ -15,9 +15,11 @@ pub mod lock;
 pub mod log;
 pub mod plan;
 pub mod reconcile;
+pub mod report;
 pub mod resume;
 pub mod rollback;
 pub mod run;
+pub mod stats;
 pub mod status;
 pub mod unlock;
 pub mod version;
@@ -67,6 +69,8 @@ commands! {
     Status in status,
     Reconcile in reconcile,
     History in history,
+    Stats in stats,
+    Report in report,
     Gates in gates,
     Hooks in hooks,
     Run in run,

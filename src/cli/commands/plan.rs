@@ -1,10 +1,13 @@
 //! `hoist plan`.
 
+use std::path::Path;
+
 use crate::cli::out::answer_json;
 use crate::cli::render::plan as render;
 use crate::cli::show::{Format, Show};
 use crate::deploy::{Choice, HostChoice};
 
+use super::deploy::reason;
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
@@ -14,6 +17,14 @@ command! {
         /// the revision (default: git_rev, or HEAD)
         #[argh(option, short = 'r', arg_name = "revision")]
         pub rev: Option<String>,
+
+        /// write the plan to this file, for `hoist deploy --plan`
+        #[argh(option, short = 'o', arg_name = "file")]
+        pub output: Option<String>,
+
+        /// plan to pass over health gates, soaks and deployment windows, and say why
+        #[argh(option, arg_name = "reason")]
+        pub break_glass: Option<String>,
 
         /// ask the targets what they run, in place of what was last seen
         #[argh(switch)]
@@ -29,10 +40,15 @@ command! {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let options = args.options()?;
     let limit_hosts = args.limit()?;
-    let choice =
-        Choice { rev: args.rev, stages: args.stages, hosts: HostChoice::matching(limit_hosts), ..Choice::default() };
+    let choice = Choice {
+        rev: args.rev,
+        stages: args.stages,
+        hosts: HostChoice::matching(limit_hosts),
+        break_glass: reason(args.break_glass)?,
+        ..Choice::default()
+    };
     let console = Console::new("plan", Show::answer(args.format), false);
-    let planned = operation::plan(&options, choice, args.ask, &console)?;
+    let planned = operation::plan(&options, choice, args.ask, args.output.as_deref().map(Path::new), &console)?;
     match args.format {
         Format::Text => drop(render::text(&planned).answer()),
         Format::Json => drop(answer_json(&render::Answer::of(&planned))?),

@@ -9,4 +9,5 @@ pub mod log;
 pub mod outlook;
 pub mod plan;
 pub mod rollback;
+pub mod stats;
 pub mod status;

@@ -2,20 +2,18 @@
 
 use serde::Serialize;
 
-use crate::deploy::{GatePlan, Plan};
-use crate::gates::Moment;
-use crate::operation::Planned;
-use crate::targets::{FailedTargets, FailureLimit, Group, Share, Target, fold};
+use crate::operation::{Planned, PlannedGate, Steps};
+use crate::targets::fold;
 use crate::terminal::Page;
 use crate::text::counted;
-use crate::wire::{Revision, Stage};
+use crate::wire::Revision;
 
 use super::outlook;
 use super::outlook::OutlookAnswer;
 
 /// For people.
 pub fn text(planned: &Planned) -> Page {
-    let Planned { plan, outlook } = planned;
+    let Planned { plan, outlook, steps, .. } = planned;
     let mut page = Page::default();
     let stages: Vec<String> = plan
         .stages
@@ -54,28 +52,22 @@ pub fn text(planned: &Planned) -> Page {
             page.line(format!("  {label:<14} {}", fold(group.targets[range].iter())));
         }
     }
-    let asked = asked(plan);
-    if !asked.is_empty() {
+    let gates = &steps.gates;
+    if !gates.is_empty() {
         page.line("");
         page.line("gates");
     }
-    for (gate, moments) in &asked {
-        let when: Vec<&str> = moments.iter().map(|moment| moment.name()).collect();
-        let group = gate.group.as_ref().map(|group| format!(", group {group} only")).unwrap_or_default();
-        let observed = if gate.observe { " (observed only)" } else { "" };
-        page.line(format!("  {:<14} {}{group}{observed}", gate.name, when.join(", ")));
+    for PlannedGate { gate, when, group, observe } in gates {
+        let when: Vec<&str> = when.iter().map(|moment| moment.name()).collect();
+        let group = group.as_ref().map(|group| format!(", group {group} only")).unwrap_or_default();
+        let observed = if *observe { " (observed only)" } else { "" };
+        page.line(format!("  {gate:<14} {}{group}{observed}", when.join(", ")));
     }
-    if asked.is_empty() && !plan.gates.is_empty() {
+    if gates.is_empty() && !plan.gates.is_empty() {
         page.line("");
         page.line("no gates are asked");
     }
     page
-}
-
-/// The gates that the run asks, each with its moments.
-fn asked(plan: &Plan) -> Vec<(&GatePlan, Vec<Moment>)> {
-    let gates = plan.gates.iter().map(|gate| (gate, plan.moments_of(gate)));
-    gates.filter(|(_, moments)| !moments.is_empty()).collect()
 }
 
 /// For programs: the object of `--format json`.
@@ -83,95 +75,15 @@ fn asked(plan: &Plan) -> Vec<(&GatePlan, Vec<Moment>)> {
 pub struct Answer<'a> {
     repo: &'a str,
     revision: &'a Revision,
-    stages: Vec<PlannedStage>,
-    groups: Vec<PlannedGroup<'a>>,
-    gates: Vec<PlannedGate<'a>>,
+    #[serde(flatten)]
+    steps: &'a Steps,
     #[serde(flatten)]
     outlook: OutlookAnswer<'a>,
 }
 
-#[derive(Serialize)]
-struct PlannedGate<'a> {
-    gate: &'a str,
-    when: Vec<Moment>,
-    /// `None`: every group.
-    group: Option<&'a str>,
-    observe: bool,
-}
-
-#[derive(Serialize)]
-struct PlannedStage {
-    stage: Stage,
-    batch_size: usize,
-    /// In seconds.
-    timeout: u64,
-}
-
-#[derive(Serialize)]
-struct PlannedGroup<'a> {
-    name: &'a str,
-    hosts: usize,
-    failure_limit: FailureLimit,
-    /// In hosts.
-    resolved_limit: usize,
-    /// As it is written; `None`: as many as a subgroup has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_unavailable: Option<Share>,
-    /// In hosts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resolved_max_unavailable: Option<usize>,
-    /// In seconds.
-    soak_time: u64,
-    group_soak_time: u64,
-    retry_failed: usize,
-    failed_targets: FailedTargets,
-    subgroups: Vec<Subgroup<'a>>,
-}
-
-#[derive(Serialize)]
-struct Subgroup<'a> {
-    label: String,
-    hosts: &'a [Target],
-}
-
 impl Answer<'_> {
     pub fn of(planned: &Planned) -> Answer<'_> {
-        let plan = &planned.plan;
-        let stages = plan.stages.iter().chain(&plan.finalize);
-        let stages =
-            stages.map(|it| PlannedStage { stage: it.stage, batch_size: it.batch, timeout: it.timeout.as_secs() });
-        Answer {
-            repo: &plan.repo,
-            revision: &plan.revision,
-            stages: stages.collect(),
-            groups: plan.groups.iter().map(PlannedGroup::of).collect(),
-            gates: asked(plan).into_iter().map(PlannedGate::of).collect(),
-            outlook: OutlookAnswer::of(plan, &planned.outlook),
-        }
-    }
-}
-
-impl<'a> PlannedGate<'a> {
-    fn of((gate, when): (&'a GatePlan, Vec<Moment>)) -> PlannedGate<'a> {
-        PlannedGate { gate: &gate.name, when, group: gate.group.as_deref(), observe: gate.observe }
-    }
-}
-
-impl PlannedGroup<'_> {
-    fn of(group: &Group) -> PlannedGroup<'_> {
-        let subgroups = group.subgroups().into_iter();
-        PlannedGroup {
-            name: &group.name,
-            hosts: group.targets.len(),
-            failure_limit: group.limit,
-            resolved_limit: group.limit.of(group.targets.len()),
-            max_unavailable: group.max_unavailable,
-            resolved_max_unavailable: group.max_unavailable.map(|most| most.of(group.whole())),
-            soak_time: group.soak_time.as_secs(),
-            group_soak_time: group.group_soak_time.as_secs(),
-            retry_failed: group.retry_failed,
-            failed_targets: group.failed_targets,
-            subgroups: subgroups.map(|(label, range)| Subgroup { label, hosts: &group.targets[range] }).collect(),
-        }
+        let Planned { plan, outlook, steps, .. } = planned;
+        Answer { repo: &plan.repo, revision: &plan.revision, steps, outlook: OutlookAnswer::of(plan, outlook) }
     }
 }

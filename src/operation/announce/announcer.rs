@@ -268,6 +268,7 @@ fn about(config: &Config, plan: &Plan, reconciles: bool) -> About {
         deploy_host: plan.by.deploy_host.clone(),
         message: plan.message.clone(),
         break_glass: plan.break_glass.clone(),
+        signed_by: plan.signed_by.clone(),
         groups: groups.map(|group| GroupSize { name: group.name.clone(), hosts: group.targets.len() }).collect(),
         began: crate::clock::rfc3339_utc(),
     }

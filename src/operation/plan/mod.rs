@@ -1,31 +1,48 @@
 //! What a deployment would do.
 
+mod file;
 mod outlook;
+mod since;
+mod steps;
 mod transfer;
+
+use std::path::Path;
 
 use crate::config::{Config, Note, Options};
 use crate::deploy;
 use crate::deploy::{Choice, Plan, Prepared};
+use crate::invocation::Invocation;
 use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
+use crate::text::quoted;
 use crate::wire::Level;
 
 use super::deploy::undone;
 use super::status::{self, View};
-use super::{Frontend, Refused, admission, distance, load};
+use super::{Frontend, Refused, admission, distance, load, signatures};
 
+pub use file::PlanFile;
 pub use outlook::{Change, Estimate, Outlook};
+pub use since::refuse_changed;
+pub use steps::{PlannedGate, Steps};
 pub use transfer::Transfer;
 
 /// A deployment that was planned, and what it would change.
 pub struct Planned {
     pub plan: Plan,
     pub outlook: Outlook,
+    pub steps: Steps,
 }
 
 /// Plans, and tells what a deployment would meet. It touches nothing. With `ask` the targets are asked what they run;
-/// otherwise it connects nowhere, and what was last seen of them counts.
-pub fn plan(options: &Options, mut choice: Choice, ask: bool, front: &dyn Frontend) -> Result<Planned, Refused> {
+/// otherwise it connects nowhere, and what was last seen of them counts. `output` is the plan file to write.
+pub fn plan(
+    options: &Options,
+    mut choice: Choice,
+    ask: bool,
+    output: Option<&Path>,
+    front: &dyn Frontend,
+) -> Result<Planned, Refused> {
     let config = load(options)?;
     let repo = Repo::open(&config.top)?;
     choice.undone = undone(&config, &choice)?;
@@ -37,13 +54,28 @@ pub fn plan(options: &Options, mut choice: Choice, ask: bool, front: &dyn Fronte
     let mut notes = [config.notes.clone(), prepared.notes.clone()].concat();
     notes.extend(older(&repo, &prepared, &views, ask));
     notes.extend(admission::preview(&config, &prepared.plan));
+    if let Err(Refused::Because(_, why)) = signatures::check_revision(&config, &repo, &prepared.plan) {
+        notes.push((Level::Warning, format!("a deployment would be refused: {why}")));
+    }
     for (level, note) in notes.iter().filter(|(level, _)| *level > Level::Debug) {
         let word = if *level == Level::Info { "note" } else { "warning" };
         front.tell(&format!("{word}: {note}"));
     }
     tell_locks(&config, front);
     let outlook = Outlook::of(&config, &repo, &prepared, views, ask)?;
-    Ok(Planned { plan: prepared.plan, outlook })
+    let steps = Steps::of(&prepared.plan);
+    if let Some(path) = output {
+        let subject = repo.subject(&prepared.plan.revision);
+        PlanFile::new(&config, &choice, &prepared, subject, (&outlook.views, ask))?.write(path)?;
+        let file = quoted(&path.to_string_lossy());
+        let deploy = Invocation { folder: config.invocation.folder.clone(), ..Invocation::default() };
+        let deploy = deploy.command(&format!("deploy --plan {file}"));
+        front.tell(&format!("note: the plan is in {file}: `{deploy}` deploys it"));
+        if config.settings.required_signatures > 0 {
+            front.tell(&format!("note: {}", signatures::needed(&config, &file)));
+        }
+    }
+    Ok(Planned { plan: prepared.plan, outlook, steps })
 }
 
 /// Who would keep the deployment out.

@@ -60,6 +60,7 @@ impl<'a> RecordedRun<'a> {
             message: plan.message.clone(),
             groups: plan.heads(),
             break_glass: plan.break_glass.clone(),
+            signed_by: plan.signed_by.clone(),
         });
         for (level, note) in config.notes.iter().chain(&prepared.notes) {
             report.event(&Event::note(*level, note.clone()));
@@ -99,7 +100,11 @@ impl<'a> RecordedRun<'a> {
             }
         };
         let all_well = verdict.rows.iter().all(|row| row.ok);
-        let verdict = Verdict { code: verdict.code.judged(self.config.settings.strict, all_well), ..verdict };
+        let text = match plan.signed_by.as_slice() {
+            [] => verdict.text,
+            names => format!("{}; the plan was signed by {}", verdict.text, names.join(", ")),
+        };
+        let verdict = Verdict { text, code: verdict.code.judged(self.config.settings.strict, all_well), ..verdict };
         if let Some(remark) = fleet.remark() {
             self.report.event(&Event::note(Level::Warning, remark));
         }
