@@ -49,6 +49,10 @@ if [ "$what" != build ]; then
 	need prometheus prometheus
 	need prometheus-alertmanager prometheus-alertmanager
 	need curl curl
+	need dpkg-deb dpkg
+	need lintian lintian
+	need rpmbuild rpm
+	need rpmlint rpmlint
 	# Their completions are tried in the shells themselves.
 	need zsh zsh
 	need fish fish
