@@ -133,8 +133,8 @@ struct Wanted {
 impl Wanted {
     fn prepare(config: Config, choice: &Choice, holder: &Holder) -> Result<Wanted, Refused> {
         let repo = Repo::open(&config.top)?;
-        let choice = Choice { undone: undone(&config, choice)?, ..choice.clone() };
-        let prepared = deploy::prepare(&config, &repo, &choice, holder)?;
+        let undone = undone(&config, choice)?;
+        let prepared = deploy::prepare(&config, &repo, choice, &undone, holder)?;
         signatures::check_revision(&config, &repo, &prepared.plan)?;
         let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
         Ok(Wanted { config, repo, prepared, ssh })
