@@ -88,6 +88,16 @@ pub fn unix_seconds(time: &str) -> Option<f64> {
     seconds_between("1970-01-01T00:00:00Z", time)
 }
 
+/// Milliseconds since 1970 of a time in RFC 3339; `None`: it is no such time.
+pub fn unix_millis(time: &str) -> Option<i64> {
+    Some(time.parse::<Timestamp>().ok()?.as_millisecond())
+}
+
+/// `2026-11-23T14:45:52.123Z`, of a time in milliseconds since 1970. `None`: beyond every calendar.
+pub fn utc_of_millis(millis: i64) -> Option<String> {
+    Some(Timestamp::from_millisecond(millis).ok()?.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+}
+
 /// Seconds since 1970.
 pub fn seconds() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
@@ -181,6 +191,13 @@ mod tests {
         assert_eq!(rfc3339_of_run("20261123T144552.123Z-4711-7d3f").as_deref(), Some(time));
         assert!(rfc3339_of_run(&format!("{}-1-aaaa", run_id_stamp())).is_some());
         assert_eq!(rfc3339_of_run("yesterday").or(rfc3339_of_run("2026Txx-1")), None);
+    }
+
+    #[test]
+    fn milliseconds_since_1970_read_back() {
+        let time = "2026-11-23T14:45:52.123Z";
+        assert_eq!(unix_millis(time).and_then(utc_of_millis).as_deref(), Some(time));
+        assert_eq!((unix_millis("some day"), utc_of_millis(i64::MAX)), (None, None));
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod subprocess;
 pub mod targets;
 mod terminal;
 mod text;
+pub mod timeline;
 mod url;
 pub mod wire;
 mod yaml;

@@ -10,10 +10,11 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 39] = [
+const LAYERS: [&str; 40] = [
     "main",
     "cli",
     "operation",
+    "timeline",
     "fleet_state",
     "journal",
     "run",

@@ -12,6 +12,7 @@ use crate::config::Options;
 use crate::invocation::Invocation;
 use crate::operation::{Names, WantedResult, deployed, names};
 use crate::terminal::Ci;
+use crate::timeline::Format;
 use crate::wire::Stage;
 
 use super::flags::{HELP, WRAPS};
@@ -133,6 +134,11 @@ impl Line {
         self.command.map(|place| &self.hoist.commands[place].command)
     }
 
+    /// Whether the command has this name.
+    fn is_of(&self, name: &str) -> bool {
+        self.command.is_some_and(|place| self.hoist.commands[place].name == name)
+    }
+
     /// Letters behind one dash, of which the last may take the rest, or the next word.
     fn cluster(&mut self, letters: &str) {
         for (place, letter) in letters.char_indices() {
@@ -181,6 +187,7 @@ impl Line {
                 let keys = self.names(Names::Keys, "");
                 keys.into_iter().map(|(key, about)| (format!("{key}="), about)).collect()
             }
+            "format" if self.is_of("report") => plain(Format::ALL.map(Format::name)),
             "format" => plain(["text", "json"]),
             "ci" => plain(Ci::ALL.map(Ci::name)),
             // A file, or something that only the operator knows.

@@ -22,6 +22,7 @@ mod stack;
 mod times;
 mod told;
 mod unfinished;
+mod whole;
 
 pub use durations::{PastDuration, durations};
 pub use fate::{Fate, fate};
@@ -37,3 +38,4 @@ pub use room::Space;
 pub use times::Times;
 pub use told::{Told, first_seen};
 pub use unfinished::Unfinished;
+pub use whole::{Choice, Progress, WholeRun, whole_run};

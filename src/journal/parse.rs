@@ -60,6 +60,14 @@ pub struct ReadRecords {
     pub damage: Option<String>,
     /// Where the first line and each of `records` end, in bytes.
     pub ends: Vec<u64>,
+    /// When `records`, and then `later`, were written: RFC 3339, in UTC. `None`: by a build that noted no times.
+    pub times: Vec<Option<String>>,
+}
+
+/// When a line was written.
+#[derive(Deserialize)]
+struct At {
+    at: Option<String>,
 }
 
 /// Reads a journal. The last line may be torn, by a power cut say: it is as if it had never been written. So may one in
@@ -88,6 +96,9 @@ pub fn parse(bytes: &[u8]) -> Parsed {
             Some(why) => Err(why),
             None => Ok(record),
         });
+        if record.is_ok() {
+            parsed.read.times.push(serde_json::from_slice::<At>(line).ok().and_then(|line| line.at));
+        }
         match record {
             Ok(record) if parsed.read.damage.is_some() => parsed.read.later.push(record),
             Ok(record) => {

@@ -3,10 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use serde::Deserialize;
-
 use crate::clock;
-use crate::files::no_links;
 use crate::fleet::{HostEvent, HostId};
 use crate::report::{Event, Reporter};
 
@@ -17,15 +14,9 @@ use super::{Record, Unfinished};
 pub struct Times(Vec<Option<String>>);
 
 impl Times {
-    /// Those of an unfinished journal. What cannot be read is not known.
+    /// Those of an unfinished journal.
     pub fn of(unfinished: &Unfinished) -> Times {
-        #[derive(Deserialize)]
-        struct Line {
-            at: Option<String>,
-        }
-        let bytes = no_links::read_own(&unfinished.path).unwrap_or_default();
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').skip(1).take(unfinished.read.records.len());
-        Times(lines.map(|line| serde_json::from_slice::<Line>(line).ok()?.at).collect())
+        Times(unfinished.read.times.clone())
     }
 
     fn at(&self, place: usize) -> Past {

@@ -117,6 +117,11 @@ fn columns_of(terminal: &console::Term, theme: Theme) -> Option<usize> {
     (columns > 0 && theme.live).then_some(columns.into())
 }
 
+/// Whether standard output is a terminal.
+pub fn answers_at_a_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 /// Whether standard error is a terminal, and standard output is none.
 pub fn only_complaints_are_seen() -> bool {
     std::io::stderr().is_terminal() && !std::io::stdout().is_terminal()

@@ -107,11 +107,12 @@ fn the_log_of_the_program_is_for_developers_alone() {
 #[test]
 fn nobody_makes_text_safe_for_a_terminal_but_the_door() {
     let may = [
-        // Into files, and of a target's own lines.
+        // Into files and pages, and of a target's own lines.
         "src/local/out.rs",
         "src/report/junit.rs",
         "src/report/log.rs",
         "src/report/step_summary.rs",
+        "src/timeline/page/markup.rs",
         // A reporter's sink, and what hands the name on.
         "src/report/mod.rs",
         "src/report/sink.rs",

@@ -15,6 +15,7 @@ pub mod lock;
 pub mod log;
 pub mod plan;
 pub mod reconcile;
+pub mod report;
 pub mod resume;
 pub mod rollback;
 pub mod run;
@@ -69,6 +70,7 @@ commands! {
     Reconcile in reconcile,
     History in history,
     Stats in stats,
+    Report in report,
     Gates in gates,
     Hooks in hooks,
     Run in run,

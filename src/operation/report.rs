@@ -1,0 +1,63 @@
+//! One run, as its journal and its log tell it.
+
+use anyhow::Context;
+
+use crate::config::{Config, Options};
+use crate::journal;
+use crate::journal::Choice;
+use crate::repo::Repo;
+use crate::report::{LogFile, Logged, read_log};
+use crate::timeline::{Since, Timeline};
+use crate::wire::RunId;
+
+use super::{Refused, load, state_folder};
+
+/// Commits that are named between two revisions.
+const COMMITS: usize = 50;
+
+/// Revisions that were live on different hosts, and are compared.
+const REVISIONS: usize = 3;
+
+/// Puts together what is known of a run: the one whose id begins so, or the newest of the environment. It changes
+/// nothing, and may be called while the run is under way.
+pub fn report(options: &Options, run: Option<&str>) -> Result<Timeline, Refused> {
+    let config = load(options)?;
+    let choice = match run {
+        Some(beginning) => Choice::Run(beginning),
+        None => Choice::Newest(config.environment.as_deref()),
+    };
+    let history = config.invocation.command("history");
+    let run = journal::whole_run(&state_folder(&config), choice)
+        .with_context(|| format!("`{history}` shows the runs"))
+        .map_err(|error| Refused::new(format!("{}; {error}", error.root_cause())))?;
+    let Some(run) = run else {
+        let whose = config.environment.as_ref().map(|name| format!(" of environment {name}")).unwrap_or_default();
+        return Err(Refused::new(format!("no journal of any run{whose}: nothing has been deployed yet")));
+    };
+    let log = log_of(&config, &run.opened.plan.run);
+    let mut timeline = Timeline::new(run, log);
+    timeline.commits = commits(&config, &timeline);
+    Ok(timeline)
+}
+
+fn log_of(config: &Config, run: &RunId) -> Result<Vec<Logged>, String> {
+    let path = LogFile::path_of(&config.control, run);
+    let shown = path.strip_prefix(&config.top).unwrap_or(&path).display();
+    let mut events = Vec::new();
+    read_log(&path, &mut |logged| events.push(logged)).map_err(|error| {
+        format!("The log {shown} cannot be read ({error}): remarks are missing here, and some times may be.")
+    })?;
+    Ok(events)
+}
+
+/// How the revision of a run stands to what was live before.
+fn commits(config: &Config, timeline: &Timeline) -> Vec<Since> {
+    let to = &timeline.plan().revision;
+    let repo = Repo::open(&config.top);
+    let since = |(from, hosts)| {
+        let repo = repo.as_ref().map_err(|error| format!("{error:#}"));
+        let distance = repo.and_then(|repo| repo.distance(&from, to, COMMITS).map_err(|error| format!("{error:#}")));
+        Since { from, hosts, distance }
+    };
+    timeline.live_before().into_iter().take(REVISIONS).map(since).collect()
+}

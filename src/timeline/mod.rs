@@ -1,0 +1,233 @@
+//! One run on a time axis: what its journal and its log tell, put together, and written as a page for a browser or as
+//! spans for a viewer of traces.
+//!
+//! The journal is what counts. The log adds what the journal has no record of: remarks, the words of questions, when each
+//! host began, deployers that died, and the final table.
+
+mod axis;
+mod build;
+mod lanes;
+mod overlay;
+mod page;
+mod rows;
+mod trace;
+
+pub use page::html;
+pub use trace::trace;
+
+use std::collections::HashMap;
+
+use crate::deploy::Plan;
+use crate::deploy::health::{Health, Moment, Sample};
+use crate::fleet::{HostId, Step};
+use crate::journal::{Opened, Progress, WholeRun};
+use crate::named::named;
+use crate::repo::Distance;
+use crate::report::Logged;
+use crate::targets::Target;
+use crate::wire::{Fault, Level, Line, Revision};
+
+named! {
+    /// How a run is written: the values of `--format`.
+    pub enum Format {
+        /// One page that needs nothing else.
+        Html = "html",
+        /// Spans as OpenTelemetry's protocol has them in JSON.
+        Trace = "trace",
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Format, String> {
+        let found = Format::ALL.into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| format!("unknown format {text:?}: choose {}", Format::ALL.map(Format::name).join(" or ")))
+    }
+}
+
+/// A moment, in milliseconds since 1970.
+type Millis = i64;
+
+/// A run on a time axis.
+#[derive(Debug)]
+pub struct Timeline {
+    opened: Opened,
+    progress: Progress,
+    /// What is wrong with the sources, a sentence each.
+    lacks: Vec<String>,
+    began: Millis,
+    /// The last moment that anything is known of.
+    ended: Millis,
+    /// The sentence and the exit status that it ended with.
+    verdict: Option<(String, u8)>,
+    calls: Vec<CallSpan>,
+    spans: Vec<HostSpan>,
+    looks: Vec<LookSpan>,
+    /// When no deployer was alive.
+    gaps: Vec<(Millis, Millis)>,
+    happenings: Vec<Happening>,
+    rows: Vec<Row>,
+    /// Whether `rows` are the final table that the operator saw.
+    is_final_table: bool,
+    /// Each target by its id, with its group's name.
+    targets: Vec<(String, Target)>,
+    /// What was live at the probe.
+    before: HashMap<HostId, Option<Revision>>,
+    /// How the revision stands to what was live.
+    pub commits: Vec<Since>,
+}
+
+/// The commits between what hosts ran before a run and what it brought.
+#[derive(Debug)]
+pub struct Since {
+    pub from: Revision,
+    pub hosts: usize,
+    /// Or why nobody can say.
+    pub distance: Result<Distance, String>,
+}
+
+/// A step on hosts of a group.
+#[derive(Debug)]
+struct CallSpan {
+    step: Step,
+    group: String,
+    /// The subgroup's, or the group's, where its hosts are of several; empty where it is of several groups.
+    label: String,
+    /// Which try it is, from 0.
+    attempt: u32,
+    start: Millis,
+    /// `None`: it has not ended.
+    end: Option<Millis>,
+}
+
+/// A step on one host.
+#[derive(Debug)]
+struct HostSpan {
+    host: HostId,
+    step: Step,
+    /// Its place among the calls; `None`: the journal has no call of it.
+    call: Option<usize>,
+    attempt: u32,
+    start: Millis,
+    end: Millis,
+    how: SpanEnd,
+    /// The host's last lines, where it failed.
+    tail: Vec<Line>,
+}
+
+/// How a step on a host ended.
+#[derive(Debug, Clone, PartialEq)]
+enum SpanEnd {
+    Ok,
+    Failed(Fault),
+    /// Its deployer died.
+    Cut,
+    /// It was under way at the end of what is known.
+    Open,
+}
+
+impl SpanEnd {
+    /// What keeps lanes apart: a fault's kind, not its words.
+    fn kind(&self) -> &'static str {
+        match self {
+            SpanEnd::Ok => "ok",
+            SpanEnd::Cut => "cut off",
+            SpanEnd::Open => "not ended",
+            SpanEnd::Failed(fault) => match fault {
+                Fault::Failed { .. } | Fault::CacheBroken { .. } => "failed",
+                Fault::ChecksFailed { .. } => "checks failed",
+                Fault::MovedOn { .. } => "moved on",
+                Fault::TimedOut { .. } => "timed out",
+                Fault::Locked { .. } => "locked",
+                Fault::Killed { .. } => "killed",
+                Fault::Unreachable { .. } => "unreachable",
+                Fault::Lost { .. } => "lost",
+            },
+        }
+    }
+
+    fn is_bad(&self) -> bool {
+        matches!(self, SpanEnd::Failed(_))
+    }
+}
+
+/// A soak, or a moment at which gates are evaluated.
+#[derive(Debug)]
+struct LookSpan {
+    moment: Moment,
+    group: String,
+    label: String,
+    is_soak: bool,
+    start: Millis,
+    end: Option<Millis>,
+    samples: Vec<(Millis, Sample)>,
+    health: Option<Health>,
+}
+
+/// What a happening is, for its mark on the axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Remark,
+    Question,
+    Interrupt,
+    Halt,
+    Resumed,
+    Rollback,
+}
+
+/// Something that happened, in words.
+#[derive(Debug)]
+struct Happening {
+    at: Millis,
+    mark: Mark,
+    level: Level,
+    text: String,
+    /// The hosts that it is about.
+    hosts: Vec<HostId>,
+}
+
+/// Where a host is at the end.
+#[derive(Debug)]
+struct Row {
+    host: Target,
+    group: String,
+    state: String,
+    /// `None`: nobody has said.
+    ok: Option<bool>,
+    current: Option<Revision>,
+    reason: String,
+}
+
+impl Timeline {
+    /// Puts a run together. `log` has the events of its log; `Err`: why there are none.
+    pub fn new(run: WholeRun, log: Result<Vec<Logged>, String>) -> Timeline {
+        let mut timeline = build::of_journal(run);
+        match log {
+            Ok(events) => overlay::add(&mut timeline, events),
+            Err(why) => timeline.lacks.push(why),
+        }
+        timeline.spans.sort_by_key(|span| (span.host, span.start, span.end));
+        timeline.happenings.sort_by_key(|it| it.at);
+        rows::complete(&mut timeline);
+        timeline
+    }
+
+    /// The plan of the run.
+    pub fn plan(&self) -> &Plan {
+        &self.opened.plan
+    }
+
+    /// What was live on the hosts at the probe, the most common revision first, and on how many.
+    pub fn live_before(&self) -> Vec<(Revision, usize)> {
+        let mut counts: HashMap<&Revision, usize> = HashMap::new();
+        self.before.values().flatten().for_each(|revision| *counts.entry(revision).or_default() += 1);
+        let mut counts: Vec<_> = counts.into_iter().map(|(revision, hosts)| (revision.clone(), hosts)).collect();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        counts
+    }
+
+    fn name(&self, host: HostId) -> &Target {
+        &self.targets[host.index()].1
+    }
+}
