@@ -103,8 +103,8 @@ fn the_end_of_a_killed_deployer_is_announced_once_by_whoever_finds_it() {
     assert!(lines[0].contains("deploys app") && lines[last].contains("is over: "), "{lines:?}");
     // Scap's listeners are told of the beginning and of the end of each.
     let heard = irc.wait_for(8);
-    let begins =
-        |at: usize| heard[at].contains(if at % 2 == 0 { " Started deploy [app@" } else { " Finished deploy [app@" });
+    let words = [" Started deploy [app@", " Finished deploy [app@"];
+    let begins = |at: usize| heard[at].contains(words[at % 2]);
     assert!(heard.len() == 8 && (0..8).all(begins) && heard[3].trim_end().ends_with(": rolled back"), "{heard:#?}");
 }
 
