@@ -68,6 +68,15 @@ uninstall: ## remove what `make install` installed (same PREFIX, DESTDIR)
 	@for file in $(EXAMPLES); do rm -fv $(DOCDIR)/$$file; done
 	@if [ -d $(DOCDIR) ]; then find $(DOCDIR) -depth -type d -empty -delete; fi
 
+deb: ## pack dist/hoist for Debian (MAINTAINER='NAME <ADDRESS>')
+	@packaging/package.sh deb
+
+rpm: ## pack dist/hoist for RPM (MAINTAINER='NAME <ADDRESS>')
+	@packaging/package.sh rpm
+
+dist: ## pack dist/hoist as a tar archive, and write the checksums of everything in dist/
+	@packaging/package.sh tar
+
 fmt: ## format the source
 	$(CARGO) fmt
 
@@ -99,4 +108,4 @@ clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf dist
 
-.PHONY: help demo check torture fuzz bench build static install uninstall fmt lint oldest audit deps build-deps clean
+.PHONY: help demo check torture fuzz bench build static install uninstall deb rpm dist fmt lint oldest audit deps build-deps clean

@@ -33,6 +33,7 @@ if [ "$what" != build ]; then
 	need unshare util-linux
 	need column bsdextrautils
 	need pgrep procps
+	need strace strace
 	need ssh-keygen openssh-client
 	need mandoc mandoc
 	need shellcheck shellcheck
@@ -48,6 +49,10 @@ if [ "$what" != build ]; then
 	need prometheus prometheus
 	need prometheus-alertmanager prometheus-alertmanager
 	need curl curl
+	need dpkg-deb dpkg
+	need lintian lintian
+	need rpmbuild rpm
+	need rpmlint rpmlint
 	# Their completions are tried in the shells themselves.
 	need zsh zsh
 	need fish fish

@@ -1,5 +1,4 @@
-//! What targets are asked: every request is completed here, from what a command has for all of them, the host, and the
-//! step.
+//! Completes every request to a target, from the part that is the same for all targets, the host, and the step.
 
 use super::connection::Work;
 use super::pack::Payload;
@@ -12,7 +11,7 @@ impl Work<'_> {
     }
 
     pub(super) fn probe_request(&self) -> Request {
-        // A session that is opened again has nothing new to find out.
+        // After a reconnect there is nothing new to find out.
         let preflight = || self.session.first.is_none().then(|| self.shared.requests.preflight()).flatten();
         let deployment = self.shared.requests.deployment().filter(|it| it.command.is_none());
         let deployment = deployment.map(|it| ProbedDeployment {
@@ -40,7 +39,7 @@ impl Work<'_> {
         Request::Unlock(Unlock { header: self.header(), held })
     }
 
-    /// A stage's request, and for a fetch what the host lacks.
+    /// The request of a stage, and for a fetch the objects and files that the host lacks.
     pub(super) fn stage_request(
         &self,
         stage: Stage,
@@ -57,7 +56,7 @@ impl Work<'_> {
             payload = self.payload(deployment, &mut wanted, call.force)?;
             fetch = Some(wanted);
         }
-        // What is live is what a command of the operator's leaves live.
+        // An operator's command does not change the live revision.
         let live = self.restore.filter(|_| deployment.command.is_some());
         let request = StageRequest {
             header: self.header(),
@@ -75,7 +74,7 @@ impl Work<'_> {
         Ok((Request::Run(Box::new(Run { stage, attempt: task.attempt, request })), payload))
     }
 
-    /// What is sent behind a fetch, which is told of it.
+    /// What follows the request of a fetch, which announces it.
     fn payload(&self, deployment: &StageRequest, fetch: &mut Fetch, force: bool) -> anyhow::Result<Payload> {
         let mut payload = Payload::default();
         let facts = self.session.remote.as_ref().map(|remote| &remote.facts);

@@ -1,4 +1,4 @@
-//! The operator's own command line on each host, and nothing else: connect, run it, hang up.
+//! Runs the operator's own command line on each host: connect, run, disconnect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +12,11 @@ use super::{Call, Fleet, Flow, HostEvent, HostResult, Task};
 use crate::targets::Target;
 use crate::wire::{Fault, Level, Outcome};
 
-/// Bytes of a line that come in one event; a longer one comes in pieces. With the pool's bound on events under way it
-/// bounds what hosts that flood can make the deployer hold.
+/// The maximum bytes of a line in one event; a longer line is split. Together with the pool's limit on pending events this
+/// limits the memory that hosts with excessive output can use.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Hosts over SSH on which one command is run. A session lasts no longer than its command.
+/// Runs one command on hosts over SSH. A session ends with its command.
 pub struct CommandFleet {
     shared: Arc<CommandJob>,
     pool: Pool,
@@ -26,13 +26,13 @@ struct CommandJob {
     ssh: Ssh,
     targets: Vec<Target>,
     command: String,
-    /// The operator waits for no host any longer.
+    /// The operator no longer waits for any host.
     aborted: Arc<AtomicBool>,
 }
 
 impl CommandFleet {
-    /// A fleet of `targets`, whose places in the list are their ids. `command` is a line for the remote user's login
-    /// shell. Nothing is connected yet.
+    /// A fleet of `targets`; their indexes in the list are their ids. `command` is a line for the remote user's login
+    /// shell. Opens no connection yet.
     pub fn new(ssh: Ssh, targets: Vec<Target>, command: String) -> CommandFleet {
         CommandFleet {
             shared: Arc::new(CommandJob { ssh, targets, command, aborted: Arc::default() }),
@@ -42,7 +42,7 @@ impl CommandFleet {
 }
 
 impl Fleet for CommandFleet {
-    /// Runs the command. A call that only finds out has nothing to find: no host remembers what was run there.
+    /// Runs the command. A call with `recover` does nothing, since hosts do not record what was run there.
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         if call.recover {
             return;
@@ -57,7 +57,7 @@ impl Fleet for CommandFleet {
             }
             flow
         };
-        remarks.heard(&mut heeded, |on| pool.run((call.batch, call.room), tasks, Arc::new(job), on));
+        remarks.deliver(&mut heeded, |on| pool.run((call.batch, call.room), tasks, Arc::new(job), on));
     }
 }
 
@@ -80,7 +80,7 @@ impl CommandJob {
             return Err(Fault::failed("aborted by the operator; nothing was run"));
         }
         let deadline = Instant::now() + call.timeout;
-        // The input is empty and ends at once.
+        // Standard input is empty.
         let running = match link.start(&self.command, Input::default(), deadline) {
             Ok(running) => running,
             Err(error) => return Err(not_run(error).into()),
@@ -91,7 +91,7 @@ impl CommandJob {
                 OutputChunk::Out(text) => sink.text(Level::Info, text),
                 OutputChunk::Err(text) => sink.text(Level::Warning, text),
             }
-            // Lines are heard no faster than they are read, and there may be thousands before the clock is looked at.
+            // There may be thousands of lines before the time limit is checked.
             if Instant::now() < deadline { AfterLine::More } else { AfterLine::Pause }
         });
         let end = match driven {
@@ -99,7 +99,7 @@ impl CommandJob {
             Driven::Paused => {
                 running.leave(&mut link);
                 if self.aborted.load(Ordering::SeqCst) {
-                    return Err(Fault::failed("aborted by the operator; the command may go on there"));
+                    return Err(Fault::failed("aborted by the operator; the command may still run there"));
                 }
                 ExecEnd::TimedOut
             }

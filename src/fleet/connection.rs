@@ -1,5 +1,4 @@
-//! A piece of work on one host, and its connection there: the session and the lock, with a new session when the old
-//! one is lost.
+//! A piece of work on one host, and its connection: the session and the lock, with a new session if the old one is lost.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 const FIRST_REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 const REFUSAL_PAUSE: Duration = Duration::from_secs(6);
 
-/// What is done on one host, and with what.
+/// A piece of work on one host.
 pub(super) struct Work<'a> {
     pub shared: &'a FleetState,
     pub host: HostId,

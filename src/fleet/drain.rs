@@ -1,4 +1,4 @@
-//! The commands of a drain that run on this host, while a stage on a target waits for them.
+//! Drain commands that run on the deploy host, while a stage on a target waits for them.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -13,12 +13,12 @@ use crate::subprocess;
 use crate::subprocess::Limits;
 use crate::wire::{Drain, DrainOn, DrainPart, DrainReply, Fault, Outcome, StageRequest};
 
-/// Between two questions whether it is done.
+/// The pause between two runs of the command that tells whether it is done.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Lines of output that wait to be told. A command that writes faster has to wait.
+/// The maximum number of pending lines of output. A command that writes faster has to wait.
 const WAITING: usize = 256;
 
-/// The drain of one stage. What is under way when it is dropped is ended.
+/// The drain of one stage. Dropping it ends a command that is still running.
 pub(super) struct LocalDrain {
     how: Drain,
     environment: Vec<(&'static str, String)>,
@@ -26,18 +26,18 @@ pub(super) struct LocalDrain {
 }
 
 struct UnderWay {
-    heard: Receiver<Heard>,
+    messages: Receiver<Message>,
     over: Arc<AtomicBool>,
 }
 
-/// What a command under way tells.
-enum Heard {
+/// A message from the thread that runs the commands.
+enum Message {
     Line(String),
     Ended(Outcome),
 }
 
 impl LocalDrain {
-    /// For a stage whose target is drained from here; `None`: it is not.
+    /// For a stage whose target is drained from this host; `None`: it is not.
     pub fn of(request: &StageRequest) -> Option<LocalDrain> {
         let how = request.drain.as_deref().filter(|how| how.on == DrainOn::DeployHost)?;
         Some(LocalDrain { how: how.clone(), environment: request.drain_environment().to_vec(), under_way: None })
@@ -47,26 +47,26 @@ impl LocalDrain {
         self.under_way.is_some()
     }
 
-    /// Starts the commands of a part, on a thread.
+    /// Starts the commands of a part in a thread.
     pub fn begin(&mut self, part: DrainPart) {
-        let (tell, heard) = bounded(WAITING);
+        let (sender, messages) = bounded(WAITING);
         let over = Arc::new(AtomicBool::new(false));
-        self.under_way = Some(UnderWay { heard, over: over.clone() });
-        let work = Part { how: self.how.clone(), part, environment: self.environment.clone(), over, tell };
+        self.under_way = Some(UnderWay { messages, over: over.clone() });
+        let work = Part { how: self.how.clone(), part, environment: self.environment.clone(), over, sender };
         thread::spawn(move || {
             let outcome = work.run();
-            let _ = work.tell.send(Heard::Ended(outcome));
+            let _ = work.sender.send(Message::Ended(outcome));
         });
     }
 
-    /// Hands over what was said since, and the answer for the target once there is one.
+    /// Passes on new output, and returns the answer for the target once there is one.
     pub fn take(&mut self, say: &mut dyn FnMut(&str)) -> Option<DrainReply> {
         let under_way = self.under_way.as_ref()?;
         let mut ended = None;
-        for heard in under_way.heard.try_iter().take(WAITING) {
-            match heard {
-                Heard::Line(line) => say(&line),
-                Heard::Ended(outcome) => ended = Some(DrainReply { outcome }),
+        for message in under_way.messages.try_iter().take(WAITING) {
+            match message {
+                Message::Line(line) => say(&line),
+                Message::Ended(outcome) => ended = Some(DrainReply { outcome }),
             }
         }
         if ended.is_some() {
@@ -84,14 +84,14 @@ impl Drop for LocalDrain {
     }
 }
 
-/// One part that is carried out.
+/// A part that is being carried out.
 struct Part {
     how: Drain,
     part: DrainPart,
     environment: Vec<(&'static str, String)>,
-    /// Nobody waits for it any more.
+    /// Set when nobody waits for it any more.
     over: Arc<AtomicBool>,
-    tell: Sender<Heard>,
+    sender: Sender<Message>,
 }
 
 impl Part {
@@ -125,15 +125,21 @@ impl Part {
         }
     }
 
-    /// Runs a line of shell: its end, `None` when it took too long, and its last words. With a name its output is told.
-    fn once(&self, line: &str, until: Instant, told_as: Option<&str>) -> Result<(Option<ExitStatus>, String), String> {
+    /// Runs a shell command. Returns its exit status (`None`: it took too long) and its last line. With a name, its output is
+    /// passed on.
+    fn once(
+        &self,
+        line: &str,
+        until: Instant,
+        name_in_output: Option<&str>,
+    ) -> Result<(Option<ExitStatus>, String), String> {
         let mut command = subprocess::shell(line);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         let limits = Limits { until, is_over: &|| self.over.load(Ordering::SeqCst), kill_leftovers: false };
         let mut last = String::new();
         let status = subprocess::run(&mut command, &limits, &mut |_, line| {
-            if let Some(name) = told_as {
-                let _ = self.tell.send(Heard::Line(format!("{name}: {line}")));
+            if let Some(name) = name_in_output {
+                let _ = self.sender.send(Message::Line(format!("{name}: {line}")));
             }
             last = format!(": {line}");
         });

@@ -1,27 +1,27 @@
-//! What the hosts of a call are called by.
+//! The ids of hosts.
 
 use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// A target's place in the plan, over all groups in order. In a journal it is a plain number.
+/// A target's index in the plan, over all groups in order. In a journal it is a plain number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HostId(usize);
 
 impl HostId {
-    /// The host at a place, counted from 0.
+    /// The host with an index, from 0.
     pub const fn new(place: usize) -> HostId {
         HostId(place)
     }
 
-    /// The place, for lists that have one entry a host.
+    /// The index, for lists with one entry per host.
     pub const fn index(self) -> usize {
         self.0
     }
 
-    /// The first so many hosts.
+    /// The first `count` hosts.
     pub fn first(count: usize) -> HostIds {
         HostIds(0..count)
     }
@@ -33,17 +33,17 @@ impl fmt::Display for HostId {
     }
 }
 
-/// Hosts that stand side by side in the plan: a group's or a subgroup's.
+/// A range of hosts in the plan: those of a group or a subgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostIds(Range<usize>);
 
 impl HostIds {
-    /// Those of a part of these, by their places among them.
+    /// A part of the range, by indexes within it.
     pub fn part(&self, places: Range<usize>) -> HostIds {
         HostIds(self.0.start + places.start..self.0.start + places.end)
     }
 
-    /// So many hosts that follow these.
+    /// The next `count` hosts after these.
     pub fn next_after(&self, count: usize) -> HostIds {
         HostIds(self.0.end..self.0.end + count)
     }

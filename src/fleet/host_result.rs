@@ -1,4 +1,4 @@
-//! What one step came to on one host.
+//! The result of one step on one host.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,29 +9,29 @@ use crate::wire::{Facts, Fault, Line, Outcome, State, outcome};
 pub struct HostResult {
     #[serde(flatten, with = "outcome")]
     pub outcome: Outcome,
-    /// What the probe found; only for [`super::Step::Probe`], and only when it is ok.
+    /// The facts from the probe; only for a successful [`super::Step::Probe`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Facts>,
-    /// What the target looked like after the step, read back from its disk by the target; `None` when it did not say.
+    /// The state of the target after the step, as the target read it back from its disk; `None`: it sent none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
-    /// The last lines that the host said, at most [`super::TAIL_LINES`].
+    /// The last lines of output of the host, at most [`super::TAIL_LINES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tail: Vec<Line>,
 }
 
 impl HostResult {
-    /// A step that ended well and that there is nothing more to say of.
+    /// A step that succeeded, without further data.
     pub fn ok() -> HostResult {
         HostResult::from(Ok(()))
     }
 
-    /// Whether nobody was there to say how the step ended.
+    /// Whether the host could not be reached to ask how the step ended.
     pub fn is_out_of_reach(&self) -> bool {
         self.outcome.as_ref().is_err_and(Fault::is_out_of_reach)
     }
 
-    /// Whether no session could be had, so that the step was not even begun.
+    /// Whether no session could be opened, so that the step did not begin.
     pub fn is_unreachable(&self) -> bool {
         matches!(self.outcome, Err(Fault::Unreachable { .. }))
     }

@@ -1,4 +1,4 @@
-//! The real fleet: hosts over SSH.
+//! The fleet over SSH.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ pub struct SshFleet {
 }
 
 impl SshFleet {
-    /// A fleet of `targets`, whose places in the list are their ids. Nothing is connected yet.
+    /// A fleet of `targets`; their indexes in the list are their ids. Opens no connection yet.
     pub fn new(
         ssh: Ssh,
         targets: Vec<Target>,
@@ -51,13 +51,13 @@ impl SshFleet {
         }
     }
 
-    /// For a run that is resumed: its locks were taken before, so every new session takes its own again. `seen` is what
-    /// its journal says of the hosts.
+    /// For a run that is resumed: its locks were taken before, so every new session takes its lock again. `seen` is what
+    /// the journal recorded about the hosts.
     pub fn holding(mut self, mut seen: HashMap<HostId, First>) -> SshFleet {
         for (id, host) in HostId::first(self.shared.hosts.len()).zip(&self.shared.hosts) {
             let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
-            // Which of them went live only the journal knows; the others have no lease to renew. Nor does a stage reach
-            // a host that has not let the run in.
+            // Only the journal knows on which hosts the revision went live; the others have no lease to renew. A stage
+            // runs only on a host that has accepted a login.
             (session.hold, session.promoted, session.has_logged_in) = (true, true, true);
             session.first = seen.remove(&id);
         }
@@ -71,8 +71,8 @@ impl SshFleet {
         }
     }
 
-    /// Makes the packs of a fetch in the order of its hosts, so that hosts that still wait for their turn, behind others
-    /// that all wait for one large pack, find theirs made.
+    /// Makes the packs of a fetch ahead of time, in the order of the hosts. Otherwise hosts that are queued behind those
+    /// that wait for one large pack would have to wait again for their own.
     fn pack_ahead(&self, call: &Call, tasks: &[Task]) {
         let requests = &self.shared.requests;
         let Some(deployment) = requests.deployment().filter(|_| call.batch < tasks.len()) else { return };
@@ -92,13 +92,13 @@ impl SshFleet {
         std::thread::spawn(move || {
             for state in states {
                 let Some(shared) = shared.upgrade() else { return };
-                // Whoever needs the pack meets the error, or tries again.
+                // The step that needs the pack reports the error, or tries again.
                 let _ = shared.packs.pack(&state);
             }
         });
     }
 
-    /// The whole of a call that only finds out: what began is told with its end, of the rest nothing.
+    /// Carries out a call with `recover`: reports the stages that began, with their results, and nothing else.
     fn recover(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         let Step::Run(stage) = call.step else { return };
         let found: Arc<Mutex<Vec<(HostId, HostResult)>>> = Arc::default();
@@ -113,7 +113,7 @@ impl SshFleet {
         };
         self.pool.run((call.batch, None), tasks, Arc::new(job), &mut |mut events| {
             events.retain(|event| matches!(event, HostEvent::Line(..)));
-            // All of them are asked, whatever the story makes of the answers.
+            // All hosts are asked, whatever the story answers.
             self.shared.heed(on(events));
             Flow::Continue
         });
@@ -127,7 +127,7 @@ impl SshFleet {
 impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         let shared = self.shared.clone();
-        shared.ssh.remarks().heard(on, |on| self.make(call, tasks, on));
+        shared.ssh.remarks().deliver(on, |on| self.make(call, tasks, on));
     }
 }
 
@@ -135,7 +135,7 @@ impl SshFleet {
     /// Makes a call.
     fn make(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         self.shared.aborting.store(false, Ordering::SeqCst);
-        // A probe finds out whatever it is for.
+        // A probe is the same with `recover`.
         if call.recover && call.step != Step::Probe {
             return self.recover(call, tasks, on);
         }
@@ -150,7 +150,7 @@ impl SshFleet {
             let result = shared.on_host(&terms, tell, |work| Some(work.step(&shared_call, task)));
             result.unwrap_or_else(HostResult::ok)
         };
-        // More at once than may be open would only close each other's sessions.
+        // With more hosts than sessions may be open, they would close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
         let shared = self.shared.clone();
         self.pool.run((batch, call.room), tasks, Arc::new(job), &mut |events| shared.heed(on(events)));
@@ -158,7 +158,7 @@ impl SshFleet {
 }
 
 impl FleetState {
-    /// Has the threads of a call know when the operator aborts it.
+    /// Tells the threads of a call when the operator aborts it.
     fn heed(&self, flow: Flow) -> Flow {
         self.aborting.fetch_or(flow == Flow::Abort, Ordering::SeqCst);
         flow
@@ -178,7 +178,7 @@ impl FleetState {
         let mut session = host.session.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
             host.session.clear_poison();
             let mut session = poisoned.into_inner();
-            // Nobody knows where the conversation was when its thread panicked.
+            // The state of the protocol is unknown after a panic of the thread.
             session.remote = None;
             session
         });

@@ -1,13 +1,13 @@
-//! What it means when a host gives no answer.
+//! Outcomes for hosts that gave no answer.
 
 use super::talk::Failure;
 use crate::wire::Fault;
 
-/// How a command ended that gave no answer.
+/// The end of a command that gave no answer.
 #[derive(Clone)]
 pub(super) struct Loss {
     pub why: String,
-    /// What its end alone would mean; `None`: the session was lost, and its end was not seen.
+    /// The outcome according to its exit status alone; `None`: the session was lost, so there is none.
     pub told: Option<Fault>,
 }
 
@@ -16,35 +16,35 @@ impl Loss {
         Loss { why: why.into(), told: None }
     }
 
-    pub fn of(trouble: Failure) -> Loss {
-        match trouble {
+    pub fn of(failure: Failure) -> Loss {
+        match failure {
             Failure::Lost(why) => Loss::session(why),
             Failure::Unanswered(fault) | Failure::Ended(fault) => Loss { why: fault.to_string(), told: Some(fault) },
         }
     }
 
-    /// What it means when it happens twice and the target has seen nothing of either.
+    /// The outcome if it happens twice and the target has seen neither command.
     pub fn again(self) -> Fault {
         let reason = format!("the session was lost again before the stage: {}", self.why);
         self.told.unwrap_or(Fault::Lost { reason })
     }
 }
 
-pub(super) fn why(trouble: Failure) -> String {
-    Loss::of(trouble).why
+pub(super) fn why(failure: Failure) -> String {
+    Loss::of(failure).why
 }
 
-/// Failure ahead of a step: nothing was done.
-pub(super) fn unreachable(trouble: Failure) -> Fault {
-    match trouble {
+/// The outcome of a failure before a step: nothing was done.
+pub(super) fn unreachable(failure: Failure) -> Fault {
+    match failure {
         Failure::Lost(reason) | Failure::Ended(Fault::Lost { reason }) => Fault::Unreachable { reason },
         Failure::Unanswered(fault) | Failure::Ended(fault) => fault,
     }
 }
 
-/// Failure in the middle of a stage: what the host did is not known.
-pub(super) fn lost(trouble: Failure) -> Fault {
-    match trouble {
+/// The outcome of a failure during a stage: it is unknown what the host did.
+pub(super) fn lost(failure: Failure) -> Fault {
+    match failure {
         Failure::Lost(reason) => Fault::Lost { reason },
         Failure::Ended(fault @ Fault::Lost { .. }) => fault,
         Failure::Unanswered(fault) | Failure::Ended(fault) => {

@@ -38,22 +38,22 @@ use std::time::Duration;
 use crate::wire::{Line, Revision, Stage};
 use remarks::Remark;
 
-/// How many of a host's last lines a result keeps.
+/// The number of a host's last lines that a result keeps.
 pub const TAIL_LINES: usize = 20;
 
-/// What is done on each host of one call.
+/// What a call does on each host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// Connect and ask; changes nothing.
+    /// Connect and read the facts; changes nothing.
     Probe,
-    /// Take the target's lock for this run; it is kept until [`Step::Release`], or until the deployer is gone.
+    /// Take the target's lock for this run. It is held until [`Step::Release`], or until the deployer dies.
     Hold,
     /// Run a stage.
     Run(Stage),
     /// Release the lock and close the session.
     Release,
-    /// Run the operator's command: as it stands, or on drained targets as [`Stage::Command`].
+    /// Run the operator's command: directly, or on drained targets as [`Stage::Command`].
     Command,
 }
 
@@ -65,20 +65,20 @@ pub struct Call {
     pub group: String,
     /// Hosts at once, at least 1.
     pub batch: usize,
-    /// Hosts that may be at work or have failed in this call; a host that fails keeps its place. `None`: no such limit.
+    /// How many hosts of this call may be at work or have failed. `None`: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<usize>,
     pub timeout: Duration,
     /// Do the work even if it seems to be done already.
     pub force: bool,
-    /// Start nothing: find out about stages that a deployer which is gone may have started. Hosts that never began get
-    /// no events at all; each of the others gets its `Started` and its true `Ended`. A probe with it is a look at hosts
-    /// at the end of such a run, which no journal records.
+    /// Start nothing, but find out about stages that an earlier deployer may have started. Hosts that never began get no
+    /// events; each of the others gets its `Started` and the actual `Ended`. A probe with `recover` reads hosts at the
+    /// end of such a run, and is not recorded in the journal.
     pub recover: bool,
 }
 
 impl Call {
-    /// A step of no stage, over several groups: to probe, to take locks, to let go of them.
+    /// A step over several groups that is not a stage: probe, hold, release.
     pub fn contact(step: Step, batch: usize, timeout: Duration) -> Call {
         Call { step, group: String::new(), batch, room: None, timeout, force: false, recover: false }
     }
@@ -88,11 +88,11 @@ impl Call {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Task {
     pub host: HostId,
-    /// Which try of this step this is on this host, from 0.
+    /// The number of this attempt of the step on this host, from 0.
     pub attempt: u32,
-    /// What a rollback goes back to.
+    /// The revision that a rollback restores.
     pub restore: Option<Revision>,
-    /// Seconds after the end of its lease that a promoted host waits for its turn to go back by itself.
+    /// How many seconds after the end of its lease a promoted host waits before it rolls back by itself.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lease_slot: u64,
 }
@@ -102,24 +102,24 @@ fn is_zero(seconds: &u64) -> bool {
 }
 
 impl Task {
-    /// The first try of a step on a host, of which nothing else is to be said.
+    /// The first attempt of a step on a host.
     pub fn first(host: HostId) -> Task {
         Task { host, attempt: 0, restore: None, lease_slot: 0 }
     }
 }
 
-/// What a call tells while it runs.
+/// An event of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HostEvent {
     Started(HostId),
     Line(HostId, Line),
-    /// A difference that a configuration file would make; for the operator's eyes alone.
+    /// How a configuration file would change; only for the operator.
     Diff {
         host: HostId,
         file: String,
         diff: String,
     },
-    /// The host waits for something, since so many seconds of so many that it may take.
+    /// The host has been waiting for something for `seconds`, of at most `limit`.
     Waiting {
         host: HostId,
         what: String,
@@ -127,31 +127,31 @@ pub enum HostEvent {
         limit: u64,
     },
     Ended(HostId, Box<HostResult>),
-    /// What no host said itself; of no host of this call, maybe.
+    /// A remark of the deployer, possibly about no host of this call.
     Remark(Remark),
 }
 
-/// The story's answer to each batch of events. A later one is the stronger.
+/// The story's answer to each batch of events, in ascending order of strength.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flow {
     Continue,
     /// Start no further host; those under way finish.
     Stop,
-    /// Start no further host, and end the stage on those under way: it fails there.
+    /// Start no further host, and abort the stage on those under way, where it then fails.
     Abort,
 }
 
-/// Hosts that can be told to do a step.
+/// Hosts on which steps can be run.
 ///
-/// The one promise that every rule of a deployment leans on: each task that was started gets exactly one
-/// [`HostEvent::Ended`], tasks start in the order given, at most `batch` are under way at a time, none starts while
-/// those under way and those that failed take all the `room`, and none after [`Flow::Stop`] or [`Flow::Abort`].
+/// The rules of a deployment rely on this: each task that was started gets exactly one [`HostEvent::Ended`]; tasks start
+/// in the given order; at most `batch` are under way at a time; none starts while those under way and those that failed
+/// use up the `room`, and none after [`Flow::Stop`] or [`Flow::Abort`].
 pub trait Fleet {
-    /// Runs one call to its end. `on` is called from the calling thread with the events that have come in since, in
-    /// order, and also with none every so often, so that it can look up from waiting.
+    /// Runs one call to its end. `on` is called from the calling thread with the new events, in order, and from time to
+    /// time without any, so that the caller can check for interrupts.
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow);
 
-    /// Whether all that was told of a host comes from the journal of an earlier deployer, none of it from the host itself.
+    /// Whether everything about a host came from the journal of an earlier deployer, and nothing from the host itself.
     fn recalls(&self, _: HostId) -> bool {
         false
     }

@@ -8,19 +8,19 @@ use std::time::Duration;
 use super::ssh::ExecEnd;
 use crate::wire::{FIRST_LINE, TAKEN_BY_A_SHELL};
 
-/// Lines that are remembered of a host, and the bytes of each.
+/// How many lines of a host are remembered, and how many bytes of each.
 const LINES: usize = 100;
 const BYTES: usize = 200;
 
-/// Where such things come from, for the operator.
+/// The likely origin of such output, for messages.
 const START_UP: &str = "a start-up file of the login shell (.bashrc, .profile, .zshenv, ~/.ssh/rc)";
 
-/// The lines of one host that were reported. A start-up file prints the same at each command.
+/// The lines of one host that were reported. A start-up file prints the same lines for each command.
 #[derive(Debug, Default)]
 pub(super) struct Noise(Mutex<HashSet<Vec<u8>>>);
 
 impl Noise {
-    /// Whether a line comes for the first time.
+    /// Whether the line is new.
     pub fn is_new(&self, text: &[u8]) -> bool {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = &text[..text.len().min(BYTES)];
@@ -28,7 +28,7 @@ impl Noise {
     }
 }
 
-/// A line to show. A host that sends back what it is sent must not have a request, which may hold secrets, shown.
+/// The line to show. If a host sends the request back, it is not shown, since it may contain secrets.
 pub(super) fn presentable(text: &[u8]) -> Cow<'_, [u8]> {
     let has = |word: &[u8]| text.windows(word.len()).any(|there| there == word);
     match has(b"{\"protocol\":") || has(b"protocol") && has(b"deploy_dir") {
@@ -37,7 +37,7 @@ pub(super) fn presentable(text: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The first and the last line of a command that was not understood.
+/// The first and the last line of a command's output that was not understood.
 #[derive(Debug, Default)]
 pub(super) struct StrayOutput {
     first: Option<String>,
@@ -70,8 +70,7 @@ impl StrayOutput {
         self.last.as_ref().or(self.first.as_ref()).map_or_else(String::new, |text| format!(": {text}"))
     }
 
-    /// Why a command that should have become Hoist gave no answer; `None` when Hoist ran there and that is all that is
-    /// known.
+    /// Why a command that should have started Hoist gave no answer; `None`: Hoist did run, and nothing more is known.
     pub fn explain(&self, end: &ExecEnd, waited: Duration) -> Option<String> {
         let said = match (&self.first, &self.last) {
             (Some(first), Some(last)) if first != last => {
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_heard_says_why_there_is_no_answer() {
+    fn the_output_says_why_there_is_no_answer() {
         let words = |lines: &[&str]| {
             let mut words = StrayOutput::default();
             lines.iter().for_each(|line| words.add(line.as_bytes()));

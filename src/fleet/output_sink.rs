@@ -1,4 +1,4 @@
-//! What a host says in one step: passed on within limits, its end kept, and nothing shown that may be a secret.
+//! Passes on the output of a host in one step, within limits. Keeps the last lines, and shows nothing that may be secret.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +11,10 @@ use crate::wire::limits;
 use crate::wire::limits::{HOST_OUTPUT, RUN_OUTPUT, TAIL_LINE};
 use crate::wire::{LONGEST_EVENT, Level, Line, TargetEvent};
 
-/// How a line of the protocol begins; the kind of the event is its first key.
+/// The beginning of a protocol line: the kind of the event is its first key.
 const EVENT: &[u8] = b"{\"event\":\"";
 
-/// The output that the hosts of one run have had passed on, by [`limits::weight`].
+/// How much output of all hosts of a run was passed on, by [`limits::weight`].
 #[derive(Debug, Default)]
 pub(super) struct RunOutput(AtomicUsize);
 
@@ -23,26 +23,26 @@ pub(super) struct RunOutput(AtomicUsize);
 enum Limit<'a> {
     /// Up to the limits of a host and of a run.
     Run(&'a RunOutput),
-    /// All of it: it is what was asked for.
+    /// All of it, since the operator asked for it.
     None,
 }
 
-/// Passes on what a host says, and keeps the end of it.
+/// Passes on the output of a host, and keeps its last lines.
 pub(super) struct OutputSink<'a> {
     host: HostId,
     tell: &'a dyn Fn(HostEvent),
     tail: VecDeque<Line>,
     output: Limit<'a>,
     passed: usize,
-    /// Lines, and their bytes, that were not passed on.
+    /// How many lines and bytes were not passed on.
     dropped: (usize, usize),
-    /// What is known to be none of Hoist's, and is told of once; `None`: all is told.
+    /// Lines that are not Hoist's, each of which is reported once; `None`: every line is reported.
     noise: Option<&'a Noise>,
-    /// The time limit of the step, for whoever has to say that it has passed.
+    /// The time limit of the step, for messages.
     pub limit: Duration,
-    /// Of the command that runs.
+    /// Output of the current command that was not understood.
     pub words: StrayOutput,
-    /// The beginning of an event that comes in pieces.
+    /// The beginning of an event that arrives in pieces.
     pieces: String,
 }
 
@@ -58,7 +58,7 @@ impl<'a> OutputSink<'a> {
         OutputSink { output: Limit::Run(run), noise, ..OutputSink::unlimited(host, limit, tell) }
     }
 
-    /// For a command whose output is what was asked for.
+    /// For a command whose output the operator asked for.
     pub fn unlimited(host: HostId, limit: Duration, tell: &'a dyn Fn(HostEvent)) -> OutputSink<'a> {
         OutputSink {
             host,
@@ -74,7 +74,7 @@ impl<'a> OutputSink<'a> {
         }
     }
 
-    /// Another command runs.
+    /// A new command begins.
     pub fn begin(&mut self) {
         (self.words, self.pieces) = (StrayOutput::default(), String::new());
     }
@@ -95,7 +95,7 @@ impl<'a> OutputSink<'a> {
         }
     }
 
-    /// Whether the limits leave room for a text; if not, it is counted.
+    /// Whether the text is within the limits; if not, it is counted.
     fn may_pass(&mut self, text: &str) -> bool {
         let Limit::Run(run) = self.output else { return true };
         let weight = limits::weight(text);
@@ -109,7 +109,7 @@ impl<'a> OutputSink<'a> {
         fits
     }
 
-    /// Takes a line that is not of the protocol.
+    /// Processes a line that is not part of the protocol.
     pub fn text(&mut self, level: Level, text: &[u8]) {
         let text = presentable(text);
         self.words.add(&text);
@@ -118,7 +118,7 @@ impl<'a> OutputSink<'a> {
         self.line(Line { level, message: String::from_utf8_lossy(&text).into_owned() });
     }
 
-    /// Takes a line of output; gives back an event that is an answer.
+    /// Processes a line of output; returns an event if it is an answer.
     pub fn said(&mut self, said: OutputChunk) -> Option<TargetEvent> {
         let text = match said {
             OutputChunk::Err(text) if place_of(EVENT, text).is_some() => {
@@ -130,18 +130,18 @@ impl<'a> OutputSink<'a> {
                 self.text(Level::Warning, text);
                 return None;
             }
-            // A target ends what start-up files have left of a line.
+            // A target ends an incomplete line of a start-up file.
             OutputChunk::Out(b"") => return None,
             OutputChunk::Out(text) => text,
         };
         let Some(place) = place_of(EVENT, text) else {
-            // A login shell's greeting, say.
+            // For example a login shell's greeting.
             self.text(Level::Info, text);
             return None;
         };
         match serde_json::from_slice(&text[place..]).map(TargetEvent::bounded) {
             Ok(event) => {
-                // Output without a newline may stand ahead of it.
+                // It may be preceded by output without a newline.
                 if place > 0 {
                     self.text(Level::Info, &text[..place]);
                 }
@@ -169,7 +169,7 @@ impl<'a> OutputSink<'a> {
                     let json = std::mem::take(&mut self.pieces);
                     return match serde_json::from_str(&json).map(TargetEvent::bounded) {
                         Ok(whole) if !matches!(whole, TargetEvent::Piece { .. }) => self.event(whole),
-                        // What was too long does not parse.
+                        // An event that is too long cannot be parsed.
                         _ => {
                             self.withhold("a response of the target cannot be parsed", json.len());
                             None
@@ -188,14 +188,13 @@ impl<'a> OutputSink<'a> {
         None
     }
 
-    /// Says that there was a line without a word of what it holds: a difference of a configuration file, say, or the
-    /// variables of templates.
+    /// Reports a line without its contents, which may be a diff of a configuration file or template variables.
     fn withhold(&mut self, what: &str, bytes: usize) {
         let message = format!("{what} ({bytes} bytes): it may contain secrets and is not shown");
         self.line(Line { level: Level::Warning, message });
     }
 
-    /// Completes a result with the last lines of a host that failed.
+    /// Adds the last lines to the result of a host that failed.
     pub fn complete(self, mut result: HostResult) -> HostResult {
         let (lines, bytes) = self.dropped;
         if lines > 0 {
@@ -214,7 +213,7 @@ impl<'a> OutputSink<'a> {
     }
 }
 
-/// Where it stands in as much of a line as would be shown.
+/// The position of `what` in the part of a line that would be shown.
 fn place_of(what: &[u8], text: &[u8]) -> Option<usize> {
     text[..text.len().min(limits::LINE + what.len())].windows(what.len()).position(|window| window == what)
 }

@@ -1,5 +1,5 @@
 //! What the operator should know of the work on the hosts and what no host said itself: of connections, keys, and
-//! configurations. It waits here until the fleet is next heard, and travels as a [`HostEvent`].
+//! configurations. It waits here until the fleet is next deliver, and travels as a [`HostEvent`].
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -29,7 +29,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// The remarks that wait.
+/// The remarks that are queued.
 #[derive(Debug, Default)]
 pub struct Remarks(Mutex<Waiting>);
 
@@ -45,7 +45,7 @@ impl Remarks {
         self.add(Level::Warning, host, message.into());
     }
 
-    /// Something that helps to find out why things are as they are.
+    /// Something that helps with troubleshooting.
     pub fn debug(&self, host: Option<&Target>, message: impl Into<String>) {
         self.add(Level::Debug, host, message.into());
     }
@@ -68,13 +68,13 @@ impl Remarks {
         waiting.remarks.push(Remark { level, host: host.cloned(), message });
     }
 
-    /// Takes all that wait.
+    /// Takes all queued remarks.
     pub fn take(&self) -> Vec<Remark> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).remarks)
     }
 
-    /// Makes a call on a fleet and has the remarks heard between its events.
-    pub(super) fn heard(
+    /// Makes a call on a fleet and delivers the remarks between its events.
+    pub(super) fn deliver(
         &self,
         on: &mut dyn FnMut(Vec<HostEvent>) -> Flow,
         call: impl FnOnce(&mut dyn FnMut(Vec<HostEvent>) -> Flow),
@@ -98,15 +98,15 @@ mod tests {
     use crate::fleet::HostId;
 
     #[test]
-    fn remarks_are_heard_ahead_of_what_comes_after_them_and_the_last_ones_too() {
+    fn remarks_are_delivered_before_later_events_and_the_last_ones_too() {
         let remarks = Remarks::default();
         remarks.warn(Some(&"web1".parse().unwrap()), "one");
-        let mut heard = Vec::new();
+        let mut delivered = Vec::new();
         let mut on = |events: Vec<HostEvent>| {
-            heard.push(events);
+            delivered.push(events);
             Flow::Continue
         };
-        remarks.heard(&mut on, |on| {
+        remarks.deliver(&mut on, |on| {
             on(vec![HostEvent::Started(HostId::new(0))]);
             remarks.debug(None, "two");
         });
@@ -115,17 +115,17 @@ mod tests {
             HostEvent::Remark(Remark { level, host, message: message.into() })
         };
         let first = vec![remark(Level::Warning, Some("web1"), "one"), HostEvent::Started(HostId::new(0))];
-        assert_eq!(heard, [first, vec![remark(Level::Debug, None, "two")]]);
+        assert_eq!(delivered, [first, vec![remark(Level::Debug, None, "two")]]);
     }
 
     #[test]
     fn remarks_that_never_end_are_cut_off_and_warnings_are_not() {
         let remarks = Remarks::default();
         (0..MOST_DEBUG + 100).for_each(|number| remarks.debug(None, number.to_string()));
-        remarks.warn(None, "still heard");
+        remarks.warn(None, "still delivered");
         let taken = remarks.take();
         assert_eq!(taken.len(), MOST_DEBUG + 1);
         assert!(taken[MOST_DEBUG - 1].message.contains("no more"), "{:?}", taken[MOST_DEBUG - 1]);
-        assert_eq!(taken[MOST_DEBUG].message, "still heard");
+        assert_eq!(taken[MOST_DEBUG].message, "still delivered");
     }
 }

@@ -1,29 +1,29 @@
-//! What a command asks of its targets.
+//! The requests of a command.
 
 use crate::invocation::Invocation;
 use crate::wire::{Drain, Fetch, Header, Preflight, Service, StageRequest};
 
-/// What a command asks of its targets, without what differs from step to step and from host to host.
+/// The requests of a command, without the parts that differ by step and host.
 pub trait RequestSource: Send + Sync {
-    /// What every request begins with; the time limit is the step's.
+    /// The header of every request; the time limit is that of the step.
     fn header(&self) -> &Header;
 
-    /// Whether a probe looks if the live tree has all its files.
+    /// Whether a probe verifies the files of the live tree.
     fn verify(&self) -> bool {
         false
     }
 
-    /// The line to type for another command on the same targets.
+    /// A command line for the same targets, for messages.
     fn command(&self, words: &str) -> String {
         Invocation::default().command(words)
     }
 
-    /// The services of which a probe looks what they run.
+    /// The services for which a probe reads what they run.
     fn services(&self) -> Option<Service> {
         None
     }
 
-    /// What the stages of the run need; `None`: the command runs none.
+    /// The request for stages; `None`: the command runs none.
     fn deployment(&self) -> Option<&StageRequest> {
         None
     }
@@ -33,12 +33,12 @@ pub trait RequestSource: Send + Sync {
         None
     }
 
-    /// What the run's stages will need on targets, for the first probe of each to look at.
+    /// What the stages of the run will need, which the first probe of each target checks.
     fn preflight(&self) -> Option<Preflight> {
         None
     }
 
-    /// How the revision's objects reach targets, as far as that is known by now.
+    /// How the revision's objects reach targets, as far as it is known.
     fn fetch(&self) -> Fetch {
         Fetch::default()
     }

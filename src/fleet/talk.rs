@@ -1,4 +1,4 @@
-//! The conversation with `deploy-local` on one target after the probe: lock, stages, questions.
+//! The protocol with `deploy-local` on one target after the probe: lock, stages, queries.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk
 use super::{HostResult, Payload};
 use crate::wire::{FIRST_LINE, Facts, Fault, Level, LockHolderLine, Outcome, Recorded, Request, State, TargetEvent};
 
-/// How long a lock holder may take to release its lock when it is told to.
+/// Time limit for a lock holder to release its lock.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Of a command that may still run.
+/// The message about a command that may still be running.
 pub(super) const CLOSED: &str = "the server closed the channel and did not say how the command ended";
 
-/// Why there was no answer.
+/// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The session broke.
     Lost(String),
-    /// The command ended and did not say how its work went.
+    /// The command ended without reporting a result.
     Unanswered(Fault),
-    /// The target said why, or nothing was run there.
+    /// The target reported the reason, or nothing was run there.
     Ended(Fault),
 }
 
@@ -30,8 +30,8 @@ impl Failure {
         Failure::Ended(Fault::failed(reason))
     }
 
-    /// What a command that did not do its work came to; `reason` says why a plain status counts as a failure. `limit` is
-    /// the time limit of the step.
+    /// The failure of a command that did not do its work. `reason` is the message for an exit status, `limit` the time
+    /// limit of the step.
     pub fn of(end: ExecEnd, limit: Duration, reason: impl FnOnce(i32) -> String) -> Failure {
         match end {
             ExecEnd::Lost(why) => Failure::Lost(why),
@@ -50,8 +50,8 @@ impl Failure {
 }
 
 impl From<Failure> for Fault {
-    fn from(trouble: Failure) -> Fault {
-        match trouble {
+    fn from(failure: Failure) -> Fault {
+        match failure {
             Failure::Lost(reason) => Fault::Lost { reason },
             Failure::Unanswered(fault) | Failure::Ended(fault) => fault,
         }
@@ -62,13 +62,13 @@ impl From<Failure> for Fault {
 #[derive(Debug)]
 pub(super) struct NoSession {
     pub fault: Fault,
-    /// Even a host that has let this key in before will not do so a little later.
+    /// Trying again a little later is of no use, even if the host accepted this key before.
     pub is_final: bool,
-    /// The server was there and let nobody log in.
+    /// The server responded, but refused the login.
     pub is_refused: bool,
 }
 
-/// What a stage's command came to.
+/// The result of a stage.
 #[derive(Debug)]
 pub(super) struct StageReply {
     pub outcome: Outcome,
@@ -81,12 +81,12 @@ impl From<StageReply> for HostResult {
     }
 }
 
-/// A session with a target on which the probe was answered.
+/// A session with a target that answered the probe.
 pub(super) struct Remote {
     pub link: Link,
     /// The command line of `deploy-local`.
     pub command: String,
-    /// The probe's process, which stays to keep the lock.
+    /// The process of the probe, which stays to hold the lock.
     pub lock_holder: Option<Running>,
     pub facts: Facts,
 }
@@ -97,8 +97,8 @@ impl Remote {
         self.link.is_alive()
     }
 
-    /// Has the lock holder take the lock. Without a lock holder there is nothing to take it: probe first.
-    /// With `claims` other runs are kept out when this session is closed, too, until [`Remote::close`].
+    /// Makes the lock holder take the lock. There must be a lock holder: probe first. With `claims`, other runs are also
+    /// excluded while this session is closed, until [`Remote::close`].
     pub fn hold(&mut self, claims: bool, deadline: Instant, sink: &mut OutputSink) -> Result<(), Failure> {
         let Some(mut lock_holder) = self.lock_holder.take() else {
             return Err(Failure::failed("no process on the target can hold its lock"));
@@ -154,7 +154,7 @@ impl Remote {
         self.lock_holder.is_some() && !self.has_lock_holder()
     }
 
-    /// Runs a stage. The target may ask for a part of its drain to be done here meanwhile.
+    /// Runs a stage. Meanwhile the target may request parts of its drain from this host.
     pub fn run(
         &mut self,
         request: &Request,
@@ -174,8 +174,7 @@ impl Remote {
         let end = loop {
             let mut wanted = None;
             let is_busy = drain.as_ref().is_some_and(LocalDrain::is_busy);
-            // The target says something every so often: then it is looked what has come of the drain, and whether the
-            // operator aborts.
+            // The target sends something regularly. Then the drain and a possible abort are checked.
             let driven = running.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
                 Some(TargetEvent::Ended { outcome, state }) => {
                     answer = Some((outcome, state));
@@ -207,7 +206,7 @@ impl Remote {
         }
     }
 
-    /// Has a stage ended that the operator aborts. Gives the stage back, to hear its end.
+    /// Aborts the stage if the operator wants it. Returns the stage, whose end is still to come.
     fn heed_abort(&mut self, running: Running, abort: Option<&Abort>) -> Result<Running, Failure> {
         if let Some(abort) = abort.filter(|abort| abort.is_due())
             && !self.abort(abort)
@@ -260,18 +259,18 @@ impl Remote {
         if matches!(started, Err(OpenError::NoChannel(_)))
             && let Some(lock_holder) = self.lock_holder.take()
         {
-            // The server allows one command a session. End the lock holder: the stage takes the lock itself.
+            // The server allows one command per session. End the lock holder: the stage takes the lock itself.
             lock_holder.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
             started = self.link.start(&self.command, again, deadline);
         }
         started.map_err(|error| match not_run(error) {
-            // The session has run commands before, so the obstacle may pass; a new session may work.
+            // The session has run commands before, so a new session may work.
             Failure::Ended(fault) => Failure::Lost(fault.to_string()),
             other => other,
         })
     }
 
-    /// Has the lock holder end a stage that the operator aborts. Without one it takes a new session to do so: `false`.
+    /// Makes the lock holder abort a stage. `false`: there is no lock holder, so a new session is needed.
     pub fn abort(&mut self, abort: &Abort) -> bool {
         if !self.has_lock_holder() {
             return false;
@@ -288,8 +287,8 @@ impl Remote {
         self.close_until(Instant::now() + RELEASE_TIMEOUT);
     }
 
-    /// The same once the run has ended well, and the target has tidied up after it.
-    pub fn close_when_tidy(mut self, deadline: Instant) {
+    /// The same after a successful run, once the target has cleaned up.
+    pub fn close_after_cleanup(mut self, deadline: Instant) {
         if let Some(lock_holder) = &mut self.lock_holder {
             lock_holder.say(&line_of(&LockHolderLine::Over));
         }
@@ -306,20 +305,20 @@ impl Remote {
 
 /// One line of JSON.
 fn line_of(message: &impl serde::Serialize) -> Vec<u8> {
-    // These types hold nothing that JSON cannot carry; if one ever does, the target says that the line is empty.
+    // These types can always be written as JSON; if one could not, the target would report an empty line.
     let mut line = serde_json::to_vec(message).unwrap_or_default();
     line.push(b'\n');
     line
 }
 
-/// A request, behind the line that ends a shell which has taken Hoist's place.
+/// A request, preceded by the line that ends a shell which runs in place of Hoist.
 pub(super) fn lines_of(request: &Request) -> Vec<u8> {
     let mut lines = format!("{FIRST_LINE}\n").into_bytes();
     lines.extend(line_of(request));
     lines
 }
 
-/// Whether a line says only that the target is at work.
+/// Whether a line is only a sign of life.
 fn is_heartbeat(said: OutputChunk) -> bool {
     matches!(said, OutputChunk::Out(text) if text.is_empty() || matches!(serde_json::from_slice(text), Ok(TargetEvent::Alive)))
 }
@@ -333,12 +332,12 @@ pub(super) fn not_run(error: OpenError) -> Failure {
     }
 }
 
-/// A command that ended and had not answered.
+/// The failure of a command that ended without an answer.
 pub(super) fn unanswered(end: ExecEnd, what: &str, sink: &OutputSink) -> Failure {
     Failure::of(end, sink.limit, |_| format!("{what}{}", sink.last_words()))
 }
 
-/// The outcome of a stage that said how it ended, and how its process ended.
+/// The outcome of a stage, from its own report and the end of its process.
 pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
     match (said, end) {
         (Ok(()), ExecEnd::Signal(signal)) => Err(Fault::Killed { signal: signal.clone() }),
@@ -346,7 +345,7 @@ pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
             Err(Fault::Failed { reason: "reported success, and then failed".into(), status: Some(*status) })
         }
         (Ok(()), _) => Ok(()),
-        // The status that a target tells of is that of a command of the operator's.
+        // A status in the report is that of the operator's command.
         (Err(Fault::Failed { reason, status }), ExecEnd::Status(own)) if *own != 0 => {
             Err(Fault::Failed { reason, status: status.or(Some(*own)) })
         }
@@ -354,7 +353,7 @@ pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
     }
 }
 
-/// Why a target that gave no other answer did not do what it was asked. `end`: how its process ended, when it has.
+/// Why a target did not do what it was asked, if it gave no other answer. `end`: how its process ended, if it has.
 pub(super) fn refusal(said: Outcome, end: Option<&ExecEnd>) -> Fault {
     let outcome = end.map_or_else(|| said.clone(), |end| outcome_of(said.clone(), end));
     outcome.err().unwrap_or_else(|| Fault::failed("the target reported success, but gave no answer"))

@@ -1,28 +1,28 @@
-//! How a host is spoken with in one piece of work: for how long, and with what in mind.
+//! The time limits and conditions of one piece of work on a host.
 
 use std::time::Duration;
 
 use super::{Call, HostId, Step, Task};
 use crate::wire::{Revision, Stage};
 
-/// The longest time for a question that is not the step itself, whatever the step's own limit.
+/// The maximum time for a query, whatever the time limit of the step.
 pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How a host is spoken with.
+/// The conditions of one piece of work on a host.
 pub(super) struct Terms<'a> {
     pub host: HostId,
-    /// What a piece of work takes at the most.
+    /// The time limit of the work.
     pub timeout: Duration,
-    /// What the probe of a new session takes at the most.
+    /// The time limit for the probe of a new session.
     pub probe_timeout: Duration,
-    /// What was live at the run's probe.
+    /// The revision that was live at the run's probe.
     pub restore: Option<&'a Revision>,
-    /// A host that was given up is tried once more.
+    /// A host that was given up is tried again.
     pub is_last_chance: bool,
 }
 
 impl<'a> Terms<'a> {
-    /// Those of one step.
+    /// For one step.
     pub fn of(call: &Call, task: &'a Task) -> Terms<'a> {
         let timeout = call.timeout;
         Terms {
@@ -34,7 +34,7 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Those of a piece of work beside the steps of a run.
+    /// For work that is not a step of a run.
     pub fn beside(host: HostId, timeout: Duration) -> Terms<'a> {
         Terms { host, timeout, probe_timeout: timeout, restore: None, is_last_chance: false }
     }

@@ -1,4 +1,4 @@
-//! Clearing the locks of targets, beside the steps of a deployment.
+//! Clears the locks of targets, outside of a deployment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::terms::Terms;
 use super::{Flow, HostEvent, HostId, HostResult, Payload, Task};
 use crate::wire::{Fault, RunId};
 
-/// A process that does not want to end is given time before it is killed, and there may be several.
+/// Time for processes to end before they are killed; there may be several.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 impl SshFleet {
-    /// Ends what holds the locks of these hosts, if it is of the run that is named with each, and lets older runs in
-    /// again. Each host gets one result, as in [`super::Fleet::run`].
+    /// Ends the processes that hold the locks of these hosts, if they belong to the run named for each, and admits older
+    /// runs again. Each host gets one result, as in [`super::Fleet::run`].
     pub fn unlock(&mut self, batch: usize, hosts: &[(HostId, Option<RunId>)], on: &mut dyn FnMut(Vec<HostEvent>)) {
         let tasks: Vec<Task> = hosts.iter().map(|(host, _)| Task::first(*host)).collect();
         let (shared, held) = (self.shared.clone(), hosts.to_vec());
@@ -28,7 +28,7 @@ impl SshFleet {
             on(events);
             Flow::Continue
         };
-        shared.ssh.remarks().heard(&mut on, |on| pool.run((batch, None), &tasks, Arc::new(job), on));
+        shared.ssh.remarks().deliver(&mut on, |on| pool.run((batch, None), &tasks, Arc::new(job), on));
     }
 }
 

@@ -1,4 +1,4 @@
-//! One step on one host: with its session, with a new one when that is lost, and with the true end in any case.
+//! One step on one host. If its session is lost, a new one is opened to find out how the step ended.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use super::terms::ASK_TIMEOUT;
 use super::{Call, HostResult, Step, Task};
 use crate::wire::{Facts, Fault, NO_DEPLOYER, Outcome, Recorded, Stage};
 
-/// Between two questions how a stage goes.
+/// The pause between two queries about a stage.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
-/// Trees that finalize keeps for a rollback of the run: what was live and what was done before it.
+/// How many trees finalize keeps for a rollback of the run: the live one and the finalized one from before the run.
 const KEPT_FOR_ROLLBACK: usize = 2;
 
 impl Work<'_> {
@@ -38,7 +38,7 @@ impl Work<'_> {
         }
     }
 
-    /// What became of a stage that an earlier deployer may have begun; `None`: it never began.
+    /// The result of a stage that an earlier deployer may have begun; `None`: it never began.
     pub(super) fn recover(&mut self, stage: Stage, attempt: u32) -> Option<HostResult> {
         let deadline = self.deadline();
         let end = self.ask_after_loss(stage, attempt, Loss::session("its deployer is gone"), deadline);
@@ -48,7 +48,7 @@ impl Work<'_> {
     fn probe(&mut self) -> HostResult {
         let outcome = self.fresh_probe();
         let facts = self.session.remote.as_ref().filter(|_| outcome.is_ok()).map(|remote| Facts {
-            // What a host is sent is for this fleet alone to know, and the list may be long.
+            // Only this fleet needs the list, and it may be long.
             cached: Vec::new(),
             ..remote.facts.clone()
         });
@@ -79,8 +79,8 @@ impl Work<'_> {
         let outcome = self.ready_again().and_then(|()| match self.take_lock() {
             Ok(()) => Ok(()),
             Err(Failure::Ended(fault)) => Err(fault),
-            // Nothing was done but to ask, so a new session may simply ask once more.
-            Err(trouble) => self.reconnect(&why(trouble)).and_then(|()| self.take_lock()).map_err(unreachable),
+            // Nothing was changed, so it can be tried again with a new session.
+            Err(failure) => self.reconnect(&why(failure)).and_then(|()| self.take_lock()).map_err(unreachable),
         });
         self.session.hold = outcome.is_ok();
         outcome.into()
@@ -90,7 +90,7 @@ impl Work<'_> {
         (self.session.hold, self.session.promoted) = (false, false);
         let keeps_more = std::mem::take(&mut self.session.keeps_more);
         if self.session.claimed && !self.is_connected() {
-            // Its session was closed to make room, and the claim would outlive the run.
+            // Its session was closed to make room for others, and the claim would outlive the run.
             if let Err(fault) = self.ready() {
                 let target = self.target;
                 let unlock = self.shared.requests.command(&format!("unlock {target}"));
@@ -100,7 +100,7 @@ impl Work<'_> {
         }
         self.session.claimed = false;
         if let Some(remote) = self.session.remote.take() {
-            if keeps_more { remote.close_when_tidy(self.deadline()) } else { remote.close() }
+            if keeps_more { remote.close_after_cleanup(self.deadline()) } else { remote.close() }
         }
         self.shared.open.forget(self.host);
         HostResult::ok()
@@ -127,14 +127,14 @@ impl Work<'_> {
             let answer = match self.exec(&request, payload, deadline, abort.as_ref()) {
                 Ok(answer) => answer,
                 Err(Failure::Ended(fault)) => return fault.into(),
-                Err(trouble) => {
-                    let loss = Loss::of(trouble);
+                Err(failure) => {
+                    let loss = Loss::of(failure);
                     if loss.told.is_none() {
                         self.session.remote = None;
                     }
                     match self.ask_after_loss(stage, task.attempt, loss.clone(), deadline) {
-                        // It has stopped where only this host could go on.
-                        Ok(Some(answer)) if run_again && lacked_us(&answer) => {
+                        // It failed only because it needed a command on this host.
+                        Ok(Some(answer)) if run_again && needed_deploy_host(&answer) => {
                             run_again = false;
                             continue;
                         }
@@ -150,7 +150,7 @@ impl Work<'_> {
             };
             if matches!(answer.outcome, Err(Fault::CacheBroken { .. })) && stage == Stage::Fetch && !rebuild {
                 rebuild = true;
-                // They came ahead of what was broken.
+                // They were received before the broken part.
                 self.session.lacks.clear();
                 continue;
             }
@@ -158,14 +158,14 @@ impl Work<'_> {
                 first.begun = true;
             }
             if answer.outcome.is_ok() && stage == Stage::Fetch {
-                self.remember();
+                self.note_fetched();
             }
             return answer.into();
         }
     }
 
-    /// After a fetch the host has the revision, which the facts of its probe do not know.
-    fn remember(&mut self) {
+    /// After a fetch the host has the revision, which is not in the facts of its probe.
+    fn note_fetched(&mut self) {
         self.session.lacks.clear();
         if let (Some(remote), Some(deployment)) = (&mut self.session.remote, self.shared.requests.deployment()) {
             for list in [&mut remote.facts.revisions, &mut remote.facts.cached] {
@@ -176,7 +176,7 @@ impl Work<'_> {
         }
     }
 
-    /// Finds out how a stage went that gave no answer: its answer, or `None` when the target never saw it.
+    /// Finds out how a stage ended that gave no answer; `None`: the target never received it.
     fn ask_after_loss(
         &mut self,
         stage: Stage,
@@ -218,9 +218,9 @@ impl Work<'_> {
                         return Ok(Some(StageReply { outcome: Err(fault), state }));
                     }
                     Err(Failure::Ended(fault)) => return Err(fault),
-                    Err(trouble) => {
+                    Err(failure) => {
                         self.session.remote = None;
-                        loss.why = why(trouble);
+                        loss.why = why(failure);
                         std::thread::sleep(ASK_PAUSE);
                         continue 'connected;
                     }
@@ -229,12 +229,12 @@ impl Work<'_> {
                 let held = if needs_lock { self.hold_again() } else { Ok(()) };
                 return match (held, answer) {
                     (Ok(()), answer) => Ok(answer),
-                    // What was done is known; the lock is tried again by the step that needs it.
+                    // The result is known; the next step that needs the lock tries to take it again.
                     (Err(_), Some(answer)) => Ok(Some(answer)),
                     (Err(Failure::Ended(fault)), None) => Err(fault),
-                    (Err(trouble), None) => {
+                    (Err(failure), None) => {
                         self.session.remote = None;
-                        loss.why = why(trouble);
+                        loss.why = why(failure);
                         continue 'connected;
                     }
                 };
@@ -243,7 +243,7 @@ impl Work<'_> {
     }
 }
 
-/// Whether a stage failed because it was to be drained, or undrained, from here, and the connection was lost.
-fn lacked_us(answer: &StageReply) -> bool {
+/// Whether a stage failed because the deploy host should have drained or undrained it, and the connection was lost.
+fn needed_deploy_host(answer: &StageReply) -> bool {
     matches!(&answer.outcome, Err(Fault::Failed { reason, .. }) if reason.contains(NO_DEPLOYER))
 }

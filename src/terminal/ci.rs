@@ -73,6 +73,13 @@ pub enum Marker<'a> {
         title: &'a str,
         text: &'a str,
     },
+    /// A remark on a file of the repository, and on a line there if it is known.
+    FileAnnotation {
+        is_error: bool,
+        file: &'a str,
+        line: Option<usize>,
+        text: &'a str,
+    },
 }
 
 impl Marker<'_> {
@@ -82,8 +89,11 @@ impl Marker<'_> {
             (Ci::Github, Marker::SectionBegins { title, .. }) => Some(format!("::group::{}", data(title))),
             (Ci::Github, Marker::SectionEnds { .. }) => Some("::endgroup::".to_owned()),
             (Ci::Github, Marker::Annotation { is_error, title, text }) => {
-                let kind = if is_error { "error" } else { "warning" };
-                Some(format!("::{kind} title={}::{}", property(title), data(text)))
+                Some(annotation(is_error, &format!("title={}", property(title)), text))
+            }
+            (Ci::Github, Marker::FileAnnotation { is_error, file, line, text }) => {
+                let line = line.map(|line| format!(",line={line}")).unwrap_or_default();
+                Some(annotation(is_error, &format!("file={}{line}", property(file)), text))
             }
             (Ci::Gitlab, Marker::SectionBegins { number, title, unix_seconds }) => Some(format!(
                 "\x1b[0Ksection_start:{unix_seconds}:hoist_{number}[collapsed=true]\r\x1b[0K{}",
@@ -92,9 +102,15 @@ impl Marker<'_> {
             (Ci::Gitlab, Marker::SectionEnds { number, unix_seconds }) => {
                 Some(format!("\x1b[0Ksection_end:{unix_seconds}:hoist_{number}\r\x1b[0K"))
             }
-            (Ci::Gitlab, Marker::Annotation { .. }) | (Ci::Jenkins | Ci::None, _) => None,
+            (Ci::Gitlab, Marker::Annotation { .. } | Marker::FileAnnotation { .. }) | (Ci::Jenkins | Ci::None, _) => {
+                None
+            }
         }
     }
+}
+
+fn annotation(is_error: bool, properties: &str, text: &str) -> String {
+    format!("::{} {properties}::{}", if is_error { "error" } else { "warning" }, data(text))
 }
 
 /// The text of a command, as GitHub's runner reads it back. Newlines of our own stay newlines.
@@ -136,6 +152,10 @@ mod tests {
             "\x1b[0Ksection_start:7:hoist_2[collapsed=true]\r\x1b[0Ka\\r\\x1b[0Kb"
         );
         assert_eq!(begins.line(Ci::Github).unwrap(), "::group::a\\r\\x1b[0Kb");
+        let in_file =
+            |line| Marker::FileAnnotation { is_error: false, file: "a,b:c", line, text }.line(Ci::Github).unwrap();
+        assert!(in_file(Some(3)).starts_with("::warning file=a%2Cb%3Ac,line=3::50%25: no%0A"));
+        assert!(in_file(None).starts_with("::warning file=a%2Cb%3Ac::50%25: no%0A"));
         assert!(begins.line(Ci::Jenkins).is_none() && begins.line(Ci::None).is_none());
     }
 }

@@ -70,6 +70,15 @@ fn github_gets_groups_annotations_a_summary_and_outputs_and_no_command_of_a_host
     assert!(found.len() == 1 && found[0].starts_with("::error title=hoist deploy::"), "{found:?}");
     assert!(found[0].contains("failure_limit"), "{found:?}");
 
+    let config = std::fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
+    project.write("hoist/hoist.cfg", &format!("{config}bogus: 1\nfailure_limit: 0.2\n"));
+    let ran = in_github(&project, &["check-config"]).ends(2);
+    let at = format!(" file=hoist/hoist.cfg,line={}::hoist/hoist.cfg:", config.lines().count() + 2);
+    let found = commands_of(&ran.err);
+    assert!(found.iter().any(|line| line.starts_with(&format!("::error{at}")) && line.contains("20%25")), "{found:?}");
+    assert_eq!(commands_of(&ran.out), [""; 0]);
+    project.write("hoist/hoist.cfg", &config);
+
     // JSON stays JSON, and what goes to files goes there.
     let ran = in_github(&project, &["deploy", "--yes", "--format", "json", "--force", "-r", "HEAD~1"]);
     assert!(ran.events().len() > 5);

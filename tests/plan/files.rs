@@ -41,7 +41,8 @@ fn a_plan_file_is_deployed_exactly_and_is_refused_with_each_thing_that_has_chang
     let ran =
         ran.says("- group_size: it was \"1\", and is \"2\"\n").says("- failure_limit: it was \"0\", and is \"1\"\n");
     let ran = ran.says("- hoist/gates.yaml: its contents\n").says("- hoist/hooks.yaml: it is new\n");
-    ran.says("make a new plan with `hoist plan -D batch_size:7 -o ").says(" -l 'canary,127.0.0.2'`");
+    ran.says(&format!("make a new plan with `hoist plan -D batch_size:7 -r {} -o ", &two[..10]))
+        .says(" -l 'canary,127.0.0.2'`");
     project.git(&["checkout", "-q", "HEAD", "hoist"]);
     std::fs::remove_file(project.path("hoist/hooks.yaml")).unwrap();
     project.write("hoist/canary", "");

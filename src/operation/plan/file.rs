@@ -226,7 +226,8 @@ impl PlanFile {
     /// The command that makes a plan like this one again.
     pub fn again(&self, config: &Config, path: &Path) -> String {
         let Flags { stages, limit, break_glass, .. } = &self.flags;
-        let mut words = format!("plan -o {}", quoted(&path.to_string_lossy()));
+        let mut words = format!("plan -r {} -o {}", self.revision.short(), quoted(&path.to_string_lossy()));
+        words += if self.asked { " --ask" } else { "" };
         for (flag, value) in [("-s", stages), ("-l", limit), ("--break-glass", break_glass)] {
             words += &value.as_ref().map(|value| format!(" {flag} {}", quoted(value))).unwrap_or_default();
         }

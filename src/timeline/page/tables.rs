@@ -195,9 +195,9 @@ pub fn write_plan(page: &mut Markup, timeline: &Timeline) {
         table(section, &["stage", "hosts at once", "time limit"], stages);
         if !plan.gates.is_empty() {
             let gates = plan.gates.iter().map(|gate| {
-                let when: Vec<&str> = gate.at.iter().map(|moment| moment.name()).collect();
+                let when: Vec<&str> = gate.scope.at.iter().map(|moment| moment.name()).collect();
                 let effect = if gate.observe { "observed only" } else { "halts the run" };
-                let group = gate.group.clone().unwrap_or_else(|| "every group".to_owned());
+                let group = gate.scope.group.clone().unwrap_or_else(|| "every group".to_owned());
                 vec![Cell::text(&*gate.name), Cell::text(when.join(", ")), Cell::text(group), Cell::text(effect)]
             });
             table(section, &["gate", "when", "group", "effect"], gates.collect());

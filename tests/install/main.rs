@@ -1,4 +1,7 @@
-//! Installing and uninstalling, as root does it on a machine whose root has no Rust; and the example configurations.
+//! Installing and uninstalling, as root does it on a machine whose root has no Rust; packages; and the example
+//! configurations.
+
+mod packages;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,10 +13,11 @@ use tempfile::TempDir;
 const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What a checkout has for `make install`, as a copy: the Makefile, the manual pages, the examples and the tools.
+/// What a checkout has for `make install` and for packages, as a copy.
 fn checkout() -> TempDir {
     let copy = tempfile::Builder::new().prefix("hoist-install-").tempdir().unwrap();
-    for part in ["Makefile", "man", "examples", "tools"] {
+    let documents = ["Cargo.toml", "README.md", "NEWS.md", "LICENSE-MIT", "LICENSE-APACHE"];
+    for part in ["Makefile", "man", "examples", "tools", "packaging"].into_iter().chain(documents) {
         let from = Path::new(SOURCE).join(part);
         assert!(Command::new("cp").arg("-a").arg(from).arg(copy.path()).status().unwrap().success());
     }
