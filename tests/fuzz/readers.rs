@@ -222,7 +222,7 @@ fn gates(bytes: &[u8]) -> String {
 
 fn hooks(bytes: &[u8]) -> String {
     let hooks = with_file("hooks.yaml", bytes).hooks();
-    hooks.map_or_else(shape, |(hooks, _)| entries(&hooks, |hook| format!("{}{:?}", hook.action.name(), hook.on)))
+    hooks.map_or_else(shape, |(hooks, _)| entries(&hooks, |hook| format!("{}{}", hook.action.name(), hook.retries)))
 }
 
 fn config_files(bytes: &[u8]) -> String {
