@@ -127,6 +127,16 @@ fn distance(a: &str, b: &str) -> usize {
     rows[a.len()][b.len()]
 }
 
+/// Each text is refused in one line that has this term and this reason.
+#[cfg(test)]
+#[track_caller]
+pub fn told_with_term<T: std::fmt::Debug>(read: impl Fn(&str) -> Result<T, String>, refused: &[(&str, &str, &str)]) {
+    for (text, term, why) in refused {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(term) && error.contains(why) && !error.contains('\n'), "{text}: {error}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use common::farm::agent::Agent;
 use common::{Farm, HOIST, Project, Ran, address};
-use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Ssh, SshOptions, Timeouts};
+use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Program, Ssh, SshOptions, Timeouts};
 
 fn options(farm: &Farm, agent: &str) -> SshOptions {
     SshOptions {
         user: Some("root".into()),
         port: farm.port,
         known_hosts: Some(vec![farm.known_hosts()]),
-        remote_binary: Some("/bin/true".into()),
+        program: Program::Installed("/bin/true".into()),
         agent: Some(agent.into()),
         // What a home has of keys is no part of these tests.
         identity_files: None,

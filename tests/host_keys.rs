@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use farm::Farm;
-use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, OpenSsh, Ssh, SshOptions};
+use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, OpenSsh, Program, Ssh, SshOptions};
 
 const HOST: &str = "127.0.0.3";
 
@@ -17,7 +17,7 @@ fn options(farm: &Farm) -> SshOptions {
         user: Some("root".into()),
         port: farm.port,
         identity_files: Some(vec![farm.key()]),
-        remote_binary: Some("/bin/true".into()),
+        program: Program::Installed("/bin/true".into()),
         ..SshOptions::default()
     }
 }

@@ -109,9 +109,14 @@ fn every_file_is_declared_by_the_module_above_it() {
     let sources = sources();
     let found: Vec<String> = sources.iter().filter_map(|(path, _)| undeclared(path, &sources)).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
-    let planted = [sources, vec![("cli/commands/planted.rs".to_owned(), String::new())]].concat();
+    let planted = [sources, vec![("cli/commands/planted_by_a_test.rs".to_owned(), String::new())]].concat();
     let found: Vec<String> = planted.iter().filter_map(|(path, _)| undeclared(path, &planted)).collect();
-    assert_eq!(found, ["src/cli/commands/planted.rs is not compiled: src/cli/commands/mod.rs lacks `mod planted;`"]);
+    assert_eq!(
+        found,
+        [
+            "src/cli/commands/planted_by_a_test.rs is not compiled: src/cli/commands/mod.rs lacks `mod planted_by_a_test;`"
+        ]
+    );
 }
 
 fn undeclared(path: &str, sources: &[Source]) -> Option<String> {

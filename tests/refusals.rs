@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Ssh, SshOptions, Timeouts};
+use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Program, Ssh, SshOptions, Timeouts};
 use tempfile::TempDir;
 
 /// A host with accounts of its own.
@@ -109,7 +109,7 @@ impl Host {
             port: self.port,
             identity_files: Some(keys.iter().map(|key| self.path(key)).collect()),
             known_hosts: Some(vec![self.path("known_hosts")]),
-            remote_binary: Some("/bin/true".into()),
+            program: Program::Installed("/bin/true".into()),
             timeouts: Timeouts { connect: Duration::from_secs(60), ..Timeouts::default() },
             ..SshOptions::default()
         }

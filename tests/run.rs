@@ -20,13 +20,7 @@ struct Nowhere {
 }
 
 impl Nowhere {
-    fn new() -> Nowhere {
-        Nowhere::with(&[])
-    }
-
-    /// A farm with these settings in its environment.
-    fn with(settings: &[(&str, &str)]) -> Nowhere {
-        let farm = Farm::up_with(settings);
+    fn on(farm: Farm) -> Nowhere {
         let dir = tempfile::Builder::new().prefix("hoist-run-").tempdir().unwrap();
         let settings = format!("[global]\n{}", ssh_settings(&farm));
         std::fs::write(dir.path().join("global.cfg"), settings).unwrap();
@@ -81,7 +75,7 @@ fn sorted(text: &str) -> Vec<&str> {
 
 #[test]
 fn both_streams_come_apart_each_line_behind_its_hosts_name() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let ran = it.run(&["--hosts", "127.0.0.[1:2]", "--", "echo out; echo err >&2; printf 'no newline'"]).ends(0);
     assert_eq!(
         sorted(&ran.out),
@@ -96,7 +90,7 @@ fn both_streams_come_apart_each_line_behind_its_hosts_name() {
 
 #[test]
 fn one_word_is_a_line_for_the_remote_shell_and_several_stay_the_words_they_are() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let run = |words: &[&str]| it.run(&[&["--hosts", "127.0.0.1", "--"], words].concat()).ends(0).out;
     assert_eq!(run(&["echo a b | tr ab xy; x=1; echo $x"]), "127.0.0.1: x y\n127.0.0.1: 1\n");
     let words = ["a  b", "$HOME", "it's", "\"q\"", "*", "", "a\\b", "x;y", "-l", "--", "--help", "~", "!", "`id`"];
@@ -106,7 +100,7 @@ fn one_word_is_a_line_for_the_remote_shell_and_several_stay_the_words_they_are()
 
 #[test]
 fn what_follows_the_commands_first_word_is_the_commands_own() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let ran = it.run(&["--hosts", "127.0.0.1", "echo", "-q", "--hosts", "x", "--help", "-g"]).ends(0);
     assert_eq!(ran.out, "127.0.0.1: -q --hosts x --help -g\n");
     assert!(ran.err.contains("ok on 1 host"), "{}", ran.err);
@@ -114,7 +108,7 @@ fn what_follows_the_commands_first_word_is_the_commands_own() {
 
 #[test]
 fn a_command_reads_nothing_and_a_host_gets_one_connection_and_keeps_nothing() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     it.run(&["--hosts", "127.0.0.[1:2]", "--", "cat; find . | sort"]).ends(0).says("127.0.0.1: .\n");
     assert_eq!(it.connections(), 2);
     for n in 0..2 {
@@ -124,7 +118,7 @@ fn a_command_reads_nothing_and_a_host_gets_one_connection_and_keeps_nothing() {
 
 #[test]
 fn three_hundred_hosts_are_visited_once_each() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let list: String = (0..300).map(|n| address(n) + "\n").collect();
     let file = it.write("hosts", &list);
     let line = ["--hosts", &file, "--fold", "--", "echo same; echo x >>visits"];
@@ -147,7 +141,7 @@ const EACH_ITS_OWN: &str = "case $(basename $(dirname ~)) in
 
 #[test]
 fn every_way_to_end_is_told_apart_and_counts() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let hosts = "127.0.0.[1:7],127.0.0.[8:9]:1";
     let run = |flags: &[&str]| it.run(&[&["--hosts", hosts, "--timeout", "3"], flags, &["--", EACH_ITS_OWN]].concat());
     run(&["--strict", "--failure-limit", "8"]).ends(7);
@@ -183,7 +177,7 @@ fn every_way_to_end_is_told_apart_and_counts() {
 
 #[test]
 fn a_command_whose_channel_the_server_closed_is_lost_and_one_that_says_nothing_is_not() {
-    let it = Nowhere::with(&[("FARM_SSHD_OPTS", "ChannelTimeout session:*=2s")]);
+    let it = Nowhere::on(Farm::up_with(&[("FARM_SSHD_OPTS", "ChannelTimeout session:*=2s")]));
     let silent = "case $(basename $(dirname ~)) in 127.0.0.1) sleep 60;; 127.0.0.3) exit 4;; esac";
     let ran = it.run(&["--hosts", "127.0.0.[1:3]", "--timeout", "50", "--format", "json", "--", silent]).ends(1);
     let mut ended = of_kind(&ran.events(), "host_ended");
@@ -194,7 +188,7 @@ fn a_command_whose_channel_the_server_closed_is_lost_and_one_that_says_nothing_i
 
 #[test]
 fn beyond_the_limit_nobody_else_begins_and_the_others_are_named() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let run = |flags: &[&str]| {
         let ran =
             it.run(&[&["--hosts", "127.0.0.[1:6]", "--batch", "1"], flags, &["--", "echo x >>visits; false"]].concat());
@@ -218,7 +212,7 @@ fn beyond_the_limit_nobody_else_begins_and_the_others_are_named() {
 
 #[test]
 fn a_flag_wins_over_a_definition_and_subgroups_run_one_after_the_other() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     // How many are under way at the most, as the deployer tells it.
     let most = |flags: &[&str]| {
         let line = [&["--hosts", "127.0.0.[1:6]", "--format", "json"], flags, &["--", "sleep", "0.2"]].concat();
@@ -298,7 +292,7 @@ fn a_group_that_fails_keeps_the_command_from_the_groups_behind_it() {
 
 #[test]
 fn hosts_come_from_a_file_from_standard_input_or_from_a_list() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let file = it.write("web", "# ours\n127.0.0.1 extra\nroot@127.0.0.2\n127.0.0.1\n");
     let hosts = |hosts: &str| {
         let ran = it.run(&["-q", "--batch", "1", "--hosts", hosts, "echo"]).ends(0);
@@ -319,7 +313,7 @@ fn hosts_come_from_a_file_from_standard_input_or_from_a_list() {
 
 #[test]
 fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let bad = it.write("bad", "127.0.0.1\n\n-oProxyCommand=x\n");
     let garbage = it.write("garbage", b"127.0.0.1\n\xff\xfe\n");
     let empty = it.write("empty", "# nobody\n\n");
@@ -358,7 +352,7 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
 
 #[test]
 fn definitions_alone_lead_to_a_host_and_so_does_a_configuration_file_of_no_repository() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     it.write("global.cfg", "[global]\n");
     let (port, key) = (format!("ssh_port:{}", it.farm.port), format!("identity_file:{}", it.farm.key().display()));
     let known = format!("known_hosts:{}", it.farm.known_hosts().display());
@@ -374,7 +368,7 @@ fn definitions_alone_lead_to_a_host_and_so_does_a_configuration_file_of_no_repos
 
 #[test]
 fn folded_output_is_shown_once_for_all_hosts_where_it_and_the_end_are_the_same() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let command = "echo one; case $(basename $(dirname ~)) in
         127.0.0.2) echo two;; 127.0.0.4) exit 4;; 127.0.0.5) echo odd >&2;; 127.0.0.7) echo odd >&2;;
         127.0.0.8) exec head -c 3000000 /dev/zero | tr '\\0' '\\n';; esac";
@@ -393,7 +387,7 @@ fn folded_output_is_shown_once_for_all_hosts_where_it_and_the_end_are_the_same()
 
 #[test]
 fn whatever_a_host_says_is_safe_to_look_at_and_none_of_it_is_lost() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let bytes = r"\033[2J\033]0;x\007\000\377\302\233\r\n\342\200\256txt\nGr\303\274\303\237e\r\n";
     let print = format!("printf '{bytes}'; printf '{bytes}' >&2");
     for format in ["text", "json"] {
@@ -420,7 +414,7 @@ fn peak(child: &Child) -> usize {
 
 #[test]
 fn hosts_that_flood_wait_for_the_reader_and_end_in_silence_when_it_goes_away() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let flood = "i=0; while :; do i=$((i+1)); [ $((i % 100)) = 0 ] && echo $i >lines; head -c 10000 /dev/zero | tr \
                  '\\0' x; echo; done";
     let mut child = it.spawn(&["--hosts", "127.0.0.[1:4]", "--", flood]);
@@ -443,7 +437,7 @@ fn hosts_that_flood_wait_for_the_reader_and_end_in_silence_when_it_goes_away() {
 
 #[test]
 fn output_that_cannot_be_written_is_told() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for format in ["text", "json"] {
         let mut command = it.command(&["--format", format, "--hosts", "127.0.0.1", "--", "echo x; sleep 20"]);
@@ -454,7 +448,7 @@ fn output_that_cannot_be_written_is_told() {
 
 #[test]
 fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let begun = |n: usize| it.farm.home(&address(n)).join("begun").exists();
     let line = [
         "--hosts",
@@ -500,7 +494,7 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
 
 #[test]
 fn the_first_ctrl_c_says_who_is_waited_for_and_an_abort_waits_for_them_no_longer() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let begun = |n: usize| it.farm.home(&address(n)).join("begun").exists();
     let line = ["--hosts", "127.0.0.[1:3]", "--batch", "2", "--", "touch begun; echo said; exec sleep 600"];
     let mut terminal = Terminal::run(it.command(&line));
@@ -521,7 +515,7 @@ fn the_first_ctrl_c_says_who_is_waited_for_and_an_abort_waits_for_them_no_longer
 
 #[test]
 fn events_tell_all_of_it_in_order() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let line = ["--format", "json", "--hosts", "127.0.0.1", "--", "echo out; echo err >&2; exit 7"];
     let events = it.run(&line).ends(1).events();
     let kinds = each(&events, "event");
@@ -540,7 +534,7 @@ fn events_tell_all_of_it_in_order() {
 
 #[test]
 fn help_and_completions_have_the_command() {
-    let it = Nowhere::new();
+    let it = Nowhere::on(Farm::up());
     let help = it.run(&["--help"]).ends(0);
     for flag in ["--hosts", "--failure-limit", "--fold", "--batch", "--timeout", "--group-size"] {
         assert!(help.out.contains(flag), "{flag} is not in\n{}", help.out);

@@ -4,15 +4,15 @@
 #[path = "story/scripted.rs"]
 mod scripted;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hoist::deploy::health::{Health, Moment};
-use hoist::deploy::{Answer, GatePlan, Operator, Question};
+use hoist::deploy::health::{Health, Moment, Scope};
+use hoist::deploy::{Answer, GatePlan, Operator, Question, StagePlan};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::Step;
 use hoist::report::{Event, HostRow, RowState};
-use hoist::run::{CommandRun, Drains, run};
+use hoist::run::{CommandRun, Drains, Room, run};
 use hoist::targets::{FailedTargets, FailureLimit, Group, Target};
 use hoist::wire::{Outcome, Stage, StartedBy, State};
 use proptest::prelude::*;
@@ -85,11 +85,8 @@ fn command_run(groups: Vec<Group>, batch: usize) -> CommandRun {
         command: "true".into(),
         by: StartedBy { user: "op".into(), deploy_host: "deploy1".into() },
         groups,
-        batch,
-        timeout: Duration::from_secs(9),
-        takes_room: false,
-        out: HashSet::new(),
-        drains: None,
+        stage: StagePlan { stage: Stage::Command, batch, timeout: Duration::from_secs(9) },
+        room: Room::default(),
         gates: Vec::new(),
         strict: false,
     }
@@ -122,7 +119,7 @@ fn hold_the_rules(told: &Told) {
     let mut under_way: BTreeSet<usize> = BTreeSet::new();
     let mut outcomes: Vec<Option<Outcome>> = vec![None; places.len()];
     // R13: who is out of service, as the hosts themselves would have it.
-    let is_known = |host: &usize| told.command_run.out.contains(targets[*host]);
+    let is_known = |host: &usize| told.command_run.room.out.contains(targets[*host]);
     // As far as anybody can know: a host whose probe fails says nothing of itself.
     let is_left = |host: &usize| told.scripts[*host].left_drained && told.scripts[*host].probe == Act::Work;
     let mut out: BTreeSet<usize> = (0..places.len()).filter(|host| is_known(host) || is_left(host)).collect();
@@ -141,7 +138,7 @@ fn hold_the_rules(told: &Told) {
                 began.push(*host);
                 under_way.insert(*host);
                 out.insert(*host);
-                assert!(under_way.len() <= told.command_run.batch);
+                assert!(under_way.len() <= told.command_run.stage.batch);
                 hold_the_budget(told, &places, *host, &out, &out_before);
             }
             Trace::Told(host, outcome) if step == Step::Command => {
@@ -168,7 +165,7 @@ fn hold_the_rules(told: &Told) {
     in_order.sort_unstable();
     in_order.dedup();
     assert_eq!(in_order.len(), began.len(), "nobody begins twice");
-    assert!(told.command_run.takes_room || in_order == began, "R1: hosts begin in their order");
+    assert!(told.command_run.room.is_taken || in_order == began, "R1: hosts begin in their order");
     let exceeded = exceeded(&failed);
     let gate_failed = told.events.iter().any(|event| matches!(event, Event::GateFailed { .. }));
     let used_up = told.events.iter().any(|event| matches!(event, Event::CapacityUsedUp { .. }));
@@ -214,7 +211,7 @@ fn hold_the_budget(
 ) {
     let (at, subgroup) = places[host];
     let group = &told.command_run.groups[at];
-    if !told.command_run.takes_room || out_before.contains(&host) {
+    if !told.command_run.room.is_taken || out_before.contains(&host) {
         return;
     }
     let now = out.iter().filter(|other| places[**other].0 == at).count() + group.out_elsewhere.len();
@@ -250,7 +247,7 @@ fn hold_the_gates(told: &Told) {
 
 /// R15: whoever can be put back is put back, and the others are named.
 fn hold_the_drains(told: &Told) {
-    if told.command_run.drains.is_none() {
+    if told.command_run.room.drains.is_none() {
         let only_command = |entry: &Trace| !matches!(entry, Trace::Called { call, .. } if call.step != Step::Command);
         assert!(told.trace.iter().all(only_command), "a plain command is all that a host gets");
         return;
@@ -318,7 +315,7 @@ prop_compose! {
         scripts in prop::collection::vec(script(), groups.iter().map(|group| group.0).sum::<usize>()),
         out in prop::collection::vec(prop::bool::weighted(0.1), groups.iter().map(|group| group.0).sum::<usize>()),
         groups in Just(groups),
-        (batch, takes_room, drains) in (1usize..6, any::<bool>(), any::<bool>()),
+        (batch, is_taken, drains) in (1usize..6, any::<bool>(), any::<bool>()),
         sleep in prop::sample::select(vec![0, 0, 3]),
         (asks, says) in (any::<bool>(), prop::collection::vec((prop::sample::select(Moment::ALL.to_vec()), health()), 0..3)),
         interrupt_at in prop_oneof![3 => Just(None), 1 => (0usize..20).prop_map(Some)],
@@ -326,7 +323,7 @@ prop_compose! {
         order in any::<u64>(),
     ) -> Told {
         let mut next = 0;
-        let takes_room = takes_room || drains;
+        let is_taken = is_taken || drains;
         let group = |(index, (hosts, size, limit, most)): (usize, AnyGroup)| {
             let targets = (next..next + hosts).map(|n| format!("host{n}").parse().unwrap()).collect();
             next += hosts;
@@ -337,20 +334,22 @@ prop_compose! {
                 limit,
                 retry_failed: 2,
                 failed_targets: FailedTargets::Rollback,
-                max_unavailable: most.filter(|_| takes_room).map(|most| most.parse().unwrap()),
+                max_unavailable: most.filter(|_| is_taken).map(|most| most.parse().unwrap()),
                 soak_time: Duration::from_secs(sleep),
                 ..Group::default()
             }
         };
         let groups: Vec<Group> = groups.into_iter().enumerate().map(group).collect();
         let targets = groups.iter().flat_map(|group| &group.targets);
-        let out = targets.zip(&out).filter(|(_, out)| **out && takes_room).map(|(target, _)| target.clone()).collect();
+        let out = targets.zip(&out).filter(|(_, out)| **out && is_taken).map(|(target, _)| target.clone()).collect();
         let at = Moment::ALL.into_iter().filter(|moment| *moment != Moment::Finalize).collect();
-        let gate = GatePlan { name: "errors".into(), at, group: None, observe: false };
+        let gate = GatePlan { name: "errors".into(), scope: Scope { at, group: None }, observe: false };
         let command_run = CommandRun {
-            takes_room,
-            out,
-            drains: drains.then(|| Drains { run: "r1".parse().unwrap(), timeout: Duration::from_secs(9) }),
+            room: Room {
+                is_taken,
+                out,
+                drains: drains.then(|| Drains { run: "r1".parse().unwrap(), timeout: Duration::from_secs(9) }),
+            },
             gates: if asks { vec![gate] } else { Vec::new() },
             ..command_run(groups, batch)
         };
@@ -380,7 +379,11 @@ fn in_single_steps(hosts: usize) -> (CommandRun, Vec<Script>) {
 #[test]
 fn a_gate_that_fails_behind_the_first_step_leaves_the_other_hosts_alone() {
     let (mut run, scripts) = in_single_steps(4);
-    run.gates = vec![GatePlan { name: "errors".into(), at: vec![Moment::Subgroup], group: None, observe: false }];
+    run.gates = vec![GatePlan {
+        name: "errors".into(),
+        scope: Scope { at: vec![Moment::Subgroup], group: None },
+        observe: false,
+    }];
     let fail = Health::Fail { gate: "errors".into(), reason: "9 is not < 1".into() };
     let told = tell(run, scripts, vec![(Moment::Subgroup, fail)], (None, Answer::Yes), 1);
     let expected = "stopped (gate errors failed: 9 is not < 1): ok on 1 of 4 hosts; 3 not attempted";
@@ -399,7 +402,7 @@ fn a_run_sleeps_between_its_steps_and_not_after_the_last_one() {
 #[test]
 fn hosts_that_failed_use_the_budget_up_and_are_named() {
     let (mut run, mut scripts) = in_single_steps(4);
-    (run.takes_room, run.groups[0].max_unavailable) = (true, Some("1".parse().unwrap()));
+    (run.room.is_taken, run.groups[0].max_unavailable) = (true, Some("1".parse().unwrap()));
     run.groups[0].limit = FailureLimit::Hosts(3);
     scripts[1].primary[0] = vec![Act::FailLate];
     let told = tell(run, scripts, vec![], (None, Answer::Yes), 1);

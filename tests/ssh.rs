@@ -14,8 +14,8 @@ use farm::Farm;
 use farm::agent::Agent;
 use hoist::fleet::Pack;
 use hoist::fleet::ssh::{
-    AfterLine, Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Ssh,
-    SshOptions, Timeouts,
+    AfterLine, Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Input, Link, OpenError, OutputChunk,
+    Program, Ssh, SshOptions, Timeouts,
 };
 use hoist::targets::Target;
 
@@ -25,7 +25,7 @@ fn options(farm: &Farm) -> SshOptions {
         port: farm.port,
         identity_files: Some(vec![farm.key()]),
         known_hosts: Some(vec![farm.known_hosts()]),
-        remote_binary: Some("/bin/true".into()),
+        program: Program::Installed("/bin/true".into()),
         ..SshOptions::default()
     }
 }

@@ -105,6 +105,7 @@ fn local(at: Timestamp, zone: &TimeZone) -> jiff::civil::DateTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::told_with_term;
 
     fn calendar(text: &str) -> Calendar {
         text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
@@ -232,36 +233,36 @@ mod tests {
 
     #[test]
     fn a_word_that_is_wrong_is_named_with_what_to_write() {
-        for (text, word, what) in [
-            ("Mox 09:00..10:00", "\"Mox\"", "neither a weekday nor a time zone"),
-            ("Mon..Fry 09:00..10:00", "\"Fry\"", "is not a weekday"),
-            ("Mon 09:00..10:00 Europe/Berln", "\"Europe/Berln\"", "is not a time zone of this host"),
-            ("Mon 09:00..25:00", "\"25:00\"", "is not a time of day"),
-            ("Mon 24:00..10:00", "\"24:00\"", "is not a time of day"),
-            ("Mon 09:00", "\"09:00\"", "is not a range of times"),
-            ("Mon 9..10", "\"9\"", "is not a time of day"),
-            ("09:00..09:00", "\"09:00..09:00\"", "has no time in it"),
-            ("2026-02-30", "\"2026-02-30\"", "there is no such day"),
-            ("2026-13-01", "\"2026-13-01\"", "there is no such day"),
-            ("2026-12-3x", "\"2026-12-3x\"", "is not a date"),
-            ("2027-01-03..2026-12-20", "", "the last date is before the first"),
-            ("2026-12-20..*-01-03", "", "both have a year"),
-            ("2026-*-03", "\"2026-*-03\"", "is not a date"),
-            ("2026-12-20 18:00", "\"18:00\"", "is one time"),
-            ("2026-12-20 18:00..2026-12-21 10:00 11:00..12:00", "", "have times already"),
-            ("Mon 09:00..10:00 UTC UTC", "\"UTC\"", "is not understood here"),
-            ("UTC", "", "it names no day and no time"),
-            ("always", "\"always\"", "neither a weekday nor a time zone"),
-            (" ; ", "", "no expression"),
-            ("Mön 09:00..10:00", "\"Mön\"", "neither a weekday nor a time zone"),
-            ("..", "\"..\"", "is not understood here"),
-            ("Mon..", "\"\"", "is not a weekday"),
-            ("*-..*-", "\"*-\"", "is not a date"),
-            ("-1 09:00..10:00", "\"-1\"", "is not understood here"),
-        ] {
-            let why = text.parse::<Calendar>().expect_err(text);
-            assert!(why.contains(word) && why.contains(what), "{text}: {why}");
-        }
+        told_with_term(
+            str::parse::<Calendar>,
+            &[
+                ("Mox 09:00..10:00", "\"Mox\"", "neither a weekday nor a time zone"),
+                ("Mon..Fry 09:00..10:00", "\"Fry\"", "is not a weekday"),
+                ("Mon 09:00..10:00 Europe/Berln", "\"Europe/Berln\"", "is not a time zone of this host"),
+                ("Mon 09:00..25:00", "\"25:00\"", "is not a time of day"),
+                ("Mon 24:00..10:00", "\"24:00\"", "is not a time of day"),
+                ("Mon 09:00", "\"09:00\"", "is not a range of times"),
+                ("Mon 9..10", "\"9\"", "is not a time of day"),
+                ("09:00..09:00", "\"09:00..09:00\"", "has no time in it"),
+                ("2026-02-30", "\"2026-02-30\"", "there is no such day"),
+                ("2026-13-01", "\"2026-13-01\"", "there is no such day"),
+                ("2026-12-3x", "\"2026-12-3x\"", "is not a date"),
+                ("2027-01-03..2026-12-20", "", "the last date is before the first"),
+                ("2026-12-20..*-01-03", "", "both have a year"),
+                ("2026-*-03", "\"2026-*-03\"", "is not a date"),
+                ("2026-12-20 18:00", "\"18:00\"", "is one time"),
+                ("2026-12-20 18:00..2026-12-21 10:00 11:00..12:00", "", "have times already"),
+                ("Mon 09:00..10:00 UTC UTC", "\"UTC\"", "is not understood here"),
+                ("UTC", "", "it names no day and no time"),
+                ("always", "\"always\"", "neither a weekday nor a time zone"),
+                (" ; ", "", "no expression"),
+                ("Mön 09:00..10:00", "\"Mön\"", "neither a weekday nor a time zone"),
+                ("..", "\"..\"", "is not understood here"),
+                ("Mon..", "\"\"", "is not a weekday"),
+                ("*-..*-", "\"*-\"", "is not a date"),
+                ("-1 09:00..10:00", "\"-1\"", "is not understood here"),
+            ],
+        );
         let second = "Mon UTC\nTue 9.30..10:00 UTC: late".parse::<Calendar>().unwrap_err();
         assert!(second.contains("in \"Tue 9.30..10:00 UTC\": \"9.30\" is not a time of day"), "{second}");
     }

@@ -83,11 +83,13 @@ macro_rules! command {
     };
     (@read $name:ident strict) => {
         impl $name {
-            /// Has `--strict` stand with the settings: as a definition it is in the journal too.
-            pub(in crate::cli) fn define_strict(&mut self) {
-                if self.strict {
-                    self.define.push("strict:yes".into());
-                }
+            /// Has `--strict` stand with the settings, and each of `more` that is given: as definitions they are in the
+            /// journal too, and hold for whoever resumes the run.
+            pub(in crate::cli) fn define_flags(&mut self, more: &[(bool, &str)]) -> &Self {
+                let all = [&[(self.strict, "strict:yes")], more].concat();
+                let given = all.into_iter().filter(|(is_given, _)| *is_given);
+                self.define.extend(given.map(|(_, definition)| definition.to_owned()));
+                self
             }
         }
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use indexmap::IndexMap;
 
+use crate::gates::Scope;
 use crate::hooks::{Action, Announcement, Body, ContentType, EventKind, Hook, Receiver, Webhook};
 use crate::problem::Problem;
 use crate::yaml::{Node, Value};
@@ -102,8 +103,7 @@ impl Config {
         let settings = &self.settings;
         let hook = |name: &str, action| Hook {
             name: name.to_owned(),
-            on: vec![EventKind::Started, EventKind::Finished],
-            group: None,
+            scope: Scope { at: vec![EventKind::Started, EventKind::Finished], group: None },
             timeout: SCAPS_TIMEOUT,
             retries: 0,
             required: false,
@@ -129,10 +129,10 @@ impl Config {
             return Ok(None);
         }
         entry.has_keys_of(body, draft.kind, TYPES, "a hook")?;
-        if draft.hook.on.is_empty() {
+        if draft.hook.scope.at.is_empty() {
             return Err(entry.itself("names no event: write `on: started, finished`, for example"));
         }
-        if draft.hook.required && !draft.hook.on.contains(&EventKind::Started) {
+        if draft.hook.required && !draft.hook.scope.at.contains(&EventKind::Started) {
             return Err(entry.itself("is required and is not told when a deployment starts: add started to `on`"));
         }
         let action = draft.action(&entry, &self.top)?;
@@ -150,8 +150,8 @@ impl Config {
         let wrong = |why: String| field.problem(why);
         match field.name() {
             "type" => draft.kind = field.kind(TYPES)?,
-            "on" => add_words(field, &mut draft.hook.on)?,
-            "group" => draft.hook.group = self.group_key(field, problems)?,
+            "on" => add_words(field, &mut draft.hook.scope.at)?,
+            "group" => draft.hook.scope.group = self.group_key(field, problems)?,
             "timeout" => draft.hook.timeout = seconds(field)?,
             "retries" => draft.hook.retries = number(field, 0, MOST_RETRIES)? as u32,
             "required" => draft.hook.required = field.boolean()?,
@@ -191,8 +191,7 @@ impl Draft {
             text: Texts::new(),
             hook: Hook {
                 name: name.to_owned(),
-                on: Vec::new(),
-                group: None,
+                scope: Scope::default(),
                 timeout: TIMEOUT,
                 retries: 0,
                 required: false,
@@ -316,7 +315,7 @@ impl Draft {
     /// A body that is JSON, where it says so, for each of the events.
     fn body(&self, text: &str, line: usize, content: ContentType, entry: &Entry) -> Result<Body, Problem> {
         let body: Body = text.parse().map_err(|why: String| at(entry, line, "body", why))?;
-        for event in self.hook.on.iter().filter(|_| content == ContentType::Json) {
+        for event in self.hook.scope.at.iter().filter(|_| content == ContentType::Json) {
             let sample = Announcement::sample(*event, "app", None, ("op", "deploy1"));
             if let Err(error) = serde_json::from_str::<serde_json::Value>(&body.fill(&sample, content)) {
                 let why = format!("the body of {event} would not be JSON ({error}): correct it, or write content_type");

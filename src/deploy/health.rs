@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::Flow;
 use crate::gates::HostsByRevision;
 
-pub use crate::gates::Earlier;
+pub use crate::gates::{Earlier, Scope};
 pub use crate::report::{Moment, Sample, SampleVerdict};
 
 /// One look: a period in which the service is observed.

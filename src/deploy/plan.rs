@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{HostId, HostIds};
-use crate::gates::Gate;
+use crate::gates::{Gate, Scope};
 use crate::invocation::Invocation;
 use crate::repo::TreeSize;
 use crate::report::{GroupHead, Moment};
@@ -59,30 +59,17 @@ pub struct StagePlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatePlan {
     pub name: String,
-    pub at: Vec<Moment>,
-    /// The group that it is evaluated for; `None`: every group.
-    pub group: Option<String>,
+    #[serde(flatten)]
+    pub scope: Scope<Moment>,
     /// Its result is reported, but has no effect.
     #[serde(default)]
     pub observe: bool,
 }
 
-impl GatePlan {
-    /// Whether it is evaluated for this group. An empty name stands for all groups.
-    pub fn concerns(&self, group: &str) -> bool {
-        group.is_empty() || self.group.as_ref().is_none_or(|own| own == group)
-    }
-
-    /// Whether it is evaluated for a group at a moment.
-    pub fn is_due(&self, moment: Moment, group: &str) -> bool {
-        self.at.contains(&moment) && self.concerns(group)
-    }
-}
-
 impl From<&Gate> for GatePlan {
     fn from(gate: &Gate) -> GatePlan {
-        let Gate { name, when, group, observe, .. } = gate;
-        GatePlan { name: name.clone(), at: when.clone(), group: group.clone(), observe: *observe }
+        let Gate { name, scope, observe, .. } = gate;
+        GatePlan { name: name.clone(), scope: scope.clone(), observe: *observe }
     }
 }
 
@@ -128,7 +115,6 @@ pub struct Plan {
     #[serde(default)]
     pub gates: Vec<GatePlan>,
     /// Why gates, soak and windows are skipped; `None`: they are not.
-    #[serde(default)]
     pub break_glass: Option<String>,
     /// Who signed the plan file that is deployed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -196,19 +182,19 @@ impl Plan {
     /// Whether any gate is evaluated at a moment, for a group or for all groups.
     pub fn has_gates(&self, moment: Moment, group: Option<GroupId>) -> bool {
         let group = group.map_or("", |group| &self.group(group).name);
-        self.gates.iter().any(|gate| gate.is_due(moment, group))
+        self.gates.iter().any(|gate| gate.scope.has(moment, group))
     }
 
     /// The moments at which a gate is evaluated in this run.
     pub fn moments_of(&self, gate: &GatePlan) -> Vec<Moment> {
-        let groups = || self.groups.iter().filter(|group| gate.concerns(&group.name));
+        let groups = || self.groups.iter().filter(|group| gate.scope.has_group(&group.name));
         let is_due = |moment: &Moment| match moment {
             Moment::Before => true,
             Moment::Finalize => self.finalize.is_some(),
             Moment::Subgroup | Moment::Group => groups().next().is_some(),
             Moment::Soak => groups().any(|group| !group.soak_time.is_zero() || !group.group_soak_time.is_zero()),
         };
-        gate.at.iter().copied().filter(|moment| self.is_watched() && is_due(moment)).collect()
+        gate.scope.at.iter().copied().filter(|moment| self.is_watched() && is_due(moment)).collect()
     }
 
     /// Whether targets are given the revision's code.

@@ -25,8 +25,6 @@ pub struct Choice {
     pub rev: Option<String>,
     pub stages: Option<String>,
     pub hosts: HostChoice,
-    /// Revisions that were rolled back. A run that names no revision does not choose one of them.
-    pub undone: HashSet<Revision>,
     pub force: bool,
     /// Why gates, soak and windows are skipped.
     pub break_glass: Option<String>,
@@ -62,11 +60,18 @@ pub struct Prepared {
     pub control_files: Digests,
 }
 
-/// Decides everything about a run. Reads the repository and its configuration, and touches nothing.
+/// Decides everything about a run. Reads the repository and its configuration, and touches nothing. A run that names no
+/// revision does not choose one that was undone.
 ///
 /// # Errors
 /// The first problem with the configuration, the target files, the checks, or the revision.
-pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -> Result<Prepared> {
+pub fn prepare(
+    config: &Config,
+    repo: &Repo,
+    choice: &Choice,
+    undone: &HashSet<Revision>,
+    holder: &Holder,
+) -> Result<Prepared> {
     let settings = &config.settings;
     let kind = choice.kind;
     if kind != Kind::Deploy && choice.stages.is_some() {
@@ -99,7 +104,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let chosen = stages(kind, choice.stages.as_deref())?;
     let (name, remark) = match &choice.rev {
         Some(name) => (name.clone(), None),
-        None => revision::unnamed(config, repo, kind, &chosen, &choice.undone)?,
+        None => revision::unnamed(config, repo, kind, &chosen, undone)?,
     };
     notes.extend(remark);
     // Targets have kept the revision of a rollback, even if this host has not.

@@ -1,14 +1,16 @@
 //! Settings of a comparison: which hosts are compared, and what counts as a difference.
 
+use crate::named::named;
 use crate::targets::Target;
 
 use super::template::{HostsByRevision, Subject};
 
-/// Which direction is a regression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worse {
-    Higher,
-    Lower,
+named! {
+    /// Which direction is a regression.
+    pub enum Worse: "direction" {
+        Higher = "higher",
+        Lower = "lower",
+    }
 }
 
 /// The hosts that those on the new revision are compared with.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::comparison::Comparison;
 use super::moment::Moment;
 use super::require::Require;
+use super::scope::Scope;
 use super::template::Template;
 
 /// How an answer without a value is treated.
@@ -25,10 +26,7 @@ pub enum NoData {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
     pub name: String,
-    /// When it is evaluated; never empty.
-    pub when: Vec<Moment>,
-    /// Only for this group.
-    pub group: Option<String>,
+    pub scope: Scope<Moment>,
     /// The time between two samples.
     pub interval: Duration,
     /// The delay before the first sample.
@@ -109,12 +107,7 @@ impl Source {
 impl Gate {
     /// Whether it is evaluated between the first host and finalize.
     pub fn runs_during_deployment(&self) -> bool {
-        self.when.iter().any(|moment| matches!(moment, Moment::Subgroup | Moment::Soak | Moment::Group))
-    }
-
-    /// Whether it is evaluated for this group. Before the first host and before finalize there is no group.
-    pub fn is_for(&self, group: &str) -> bool {
-        group.is_empty() || self.group.as_ref().is_none_or(|own| own == group)
+        self.scope.at.iter().any(|moment| matches!(moment, Moment::Subgroup | Moment::Soak | Moment::Group))
     }
 }
 

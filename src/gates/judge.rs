@@ -177,6 +177,7 @@ mod tests {
     use super::*;
     use crate::gates::gate::Source;
     use crate::gates::moment::Moment;
+    use crate::gates::scope::Scope;
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -185,8 +186,7 @@ mod tests {
     fn gate() -> Gate {
         Gate {
             name: "errors".into(),
-            when: vec![Moment::Soak],
-            group: None,
+            scope: Scope { at: vec![Moment::Soak], group: None },
             interval: s(10),
             delay: s(0),
             timeout: s(5),

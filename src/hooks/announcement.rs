@@ -55,7 +55,7 @@ pub struct GateSample {
     pub name: String,
     /// `pass`, `fail` or `inconclusive`.
     pub verdict: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -69,17 +69,17 @@ pub struct About {
     /// `deploy`, `rollback`, `service_restart`, `reconcile` or `lock`.
     pub kind: String,
     pub repository: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     pub revision: String,
     /// The revision that most hosts ran before it, or were last seen running.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_revision: Option<String>,
     /// Who started it.
     pub operator: String,
     pub deploy_host: String,
     pub message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<String>,
     /// Who signed the plan that is deployed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -103,31 +103,31 @@ pub struct Announcement {
     #[serde(flatten)]
     pub about: About,
     /// Who resumes it, or locks: `alice@deploy1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_hosts: Vec<String>,
     /// The result in one word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// The exit status.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u8>,
     /// The result in one sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateSample>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
     /// The reason for a halt, a lock or a resumption.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::gates::Endpoint;
+use crate::gates::{Endpoint, Scope};
 
 use super::announcement::{Announcement, EventKind};
 use super::body::{Body, ContentType};
@@ -12,10 +12,8 @@ use super::body::{Body, ContentType};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
     pub name: String,
-    /// The events that it is told; never empty.
-    pub on: Vec<EventKind>,
-    /// Only for this group. Events that are about no group are sent as well.
-    pub group: Option<String>,
+    /// The events that it is told. With a group, events that are about no group are sent as well.
+    pub scope: Scope<EventKind>,
     /// Time limit of one attempt.
     pub timeout: Duration,
     /// Attempts after the first.
@@ -142,10 +140,6 @@ impl Action {
 impl Hook {
     /// Whether it is told this announcement.
     pub fn wants(&self, announcement: &Announcement) -> bool {
-        let its_group = match (&self.group, &announcement.group) {
-            (Some(own), Some(group)) => own == group,
-            _ => true,
-        };
-        its_group && self.on.contains(&announcement.event)
+        self.scope.has(announcement.event, announcement.group.as_deref().unwrap_or_default())
     }
 }

@@ -42,7 +42,7 @@ pub fn durations(folder: &Path, environment: Option<&str>) -> Result<Vec<PastDur
     let wanted = |opened: &Opened| opened.environment.as_deref() == environment && opened.plan.kind == Kind::Deploy;
     let of = |path: &std::path::PathBuf| {
         let past = past_if(path, wanted).ok()??;
-        if !matches!(past.status, Some(0 | 7)) || !had_work(&past) {
+        if !matches!(past.status(), Some(0 | 7)) || !had_work(&past) {
             return None;
         }
         let bytes = no_links::read_own(path).ok()?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::past::{Past, past_of};
+use super::past::{Past, PastEnd, past_of};
 use super::read::{Found, look};
 
 /// What a run's journal says of its deployer.
@@ -25,7 +25,7 @@ pub fn fate(folder: &Path, run: &str) -> Fate {
         Ok(Found::Unfinished(found)) if found.live => Fate::Live,
         Ok(Found::Unfinished(_) | Found::Newer(_)) => Fate::Unfinished,
         Ok(Found::Finished) => match past_of(&path) {
-            Ok(Some(Past { verdict: Some(verdict), status: Some(status), .. })) => Fate::Ended { verdict, status },
+            Ok(Some(Past { end: Some(PastEnd { verdict, status, .. }), .. })) => Fate::Ended { verdict, status },
             _ => Fate::Unknown,
         },
         Ok(Found::Blank | Found::Unreadable(_)) | Err(_) => Fate::Unknown,

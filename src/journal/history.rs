@@ -44,7 +44,8 @@ pub struct PastRun {
 impl PastRun {
     fn new(past: Past) -> PastRun {
         let there = stayed_on(&past);
-        let Past { opened: Opened { plan, asked, control_files, .. }, status, interrupted, steps, .. } = past;
+        let status = past.status();
+        let Past { opened: Opened { plan, asked, control_files, .. }, interrupted, steps, .. } = past;
         let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
         let mut before = Vec::new();
         for result in steps.iter().filter(|step| step.step == Step::Probe).flat_map(|step| &step.results) {
@@ -100,7 +101,7 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
     let wanted = |opened: &Opened| opened.environment.as_deref() == environment && opened.plan.kind.changes_revision();
     for path in journals(folder)? {
         match past_if(&path, wanted) {
-            Ok(Some(past)) if past.status.is_some() && past.touched() => history.runs.push(PastRun::new(past)),
+            Ok(Some(past)) if past.end.is_some() && past.touched() => history.runs.push(PastRun::new(past)),
             Ok(_) => {}
             Err(error) => history.warnings.push(format!("{error:#}; its deployment is ignored")),
         }
@@ -111,7 +112,8 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
 /// The hosts on which the run's revision went live, or was finalized, and was not taken back afterwards.
 fn stayed_on(past: &Past) -> HashSet<HostId> {
     let plan = &past.opened.plan;
-    if past.stayed == Some(false) {
+    let stayed = past.end.as_ref().and_then(|end| end.stayed);
+    if stayed == Some(false) {
         return HashSet::new();
     }
     let mut there = HashSet::new();
@@ -137,5 +139,5 @@ fn stayed_on(past: &Past) -> HashSet<HostId> {
         }
     }
     // The run knew more than its records say of single hosts.
-    if past.stayed == Some(true) && there.is_empty() { plan.hosts().collect() } else { there }
+    if stayed == Some(true) && there.is_empty() { plan.hosts().collect() } else { there }
 }

@@ -24,14 +24,8 @@ use super::record::{Opened, Record};
 #[derive(Debug)]
 pub struct Past {
     pub opened: Opened,
-    /// The exit status; `None`: it has not ended.
-    pub status: Option<u8>,
-    /// The sentence that it ended with.
-    pub verdict: Option<String>,
-    /// As of [`Record::Closed`].
-    pub stayed: Option<bool>,
-    /// When it ended: RFC 3339, in UTC. Unknown where an earlier build wrote the journal.
-    pub ended: Option<String>,
+    /// `None`: it has not ended.
+    pub end: Option<PastEnd>,
     /// Its deployer is at work on it right now.
     pub live: bool,
     /// A person stopped it, or called for its rollback.
@@ -40,6 +34,18 @@ pub struct Past {
     pub gate: Option<Unwell>,
     /// What was done on its hosts, in order.
     pub steps: Vec<PastStep>,
+}
+
+/// How a run ended: as of [`Record::Closed`].
+#[derive(Debug)]
+pub struct PastEnd {
+    /// The exit status.
+    pub status: u8,
+    /// In one sentence.
+    pub verdict: String,
+    pub stayed: Option<bool>,
+    /// RFC 3339, in UTC. Unknown where an earlier build wrote the journal.
+    pub at: Option<String>,
 }
 
 /// One call on the fleet.
@@ -85,9 +91,19 @@ impl Past {
         clock::rfc3339_of_run(self.opened.plan.run.as_str()).unwrap_or_default()
     }
 
+    /// Its exit status, if it has ended.
+    pub fn status(&self) -> Option<u8> {
+        self.end.as_ref().map(|end| end.status)
+    }
+
+    /// When it ended: RFC 3339, in UTC, where that is known.
+    pub fn ended(&self) -> Option<&str> {
+        self.end.as_ref()?.at.as_deref()
+    }
+
     /// Seconds from its beginning to its end.
     pub fn seconds(&self) -> Option<f64> {
-        clock::seconds_between(&self.when(), self.ended.as_deref()?)
+        clock::seconds_between(&self.when(), self.ended()?)
     }
 
     /// Whether a stage was begun on any host.
@@ -167,11 +183,9 @@ pub(super) fn past_if(path: &Path, wanted: impl Fn(&Opened) -> bool) -> Result<O
     if !wanted(&opened) {
         return Ok(None);
     }
-    let (status, verdict, stayed, ended, gate) = (None, None, None, None, None);
-    let (live, interrupted, steps) = (false, false, Vec::new());
-    let mut past = Past { opened, status, verdict, stayed, ended, live, interrupted, gate, steps };
+    let mut past = Past { opened, end: None, live: false, interrupted: false, gate: None, steps: Vec::new() };
     read_records(lines, &mut past);
-    past.live = past.status.is_none() && no_links::open_own(path).is_ok_and(|file| !claim(&file));
+    past.live = past.end.is_none() && no_links::open_own(path).is_ok_and(|file| !claim(&file));
     Ok(Some(past))
 }
 
@@ -210,7 +224,7 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
     for line in lines {
         let Ok(Line { record, at, call, host, result, took_seconds }) = serde_json::from_slice(line) else { continue };
         // A run that was written on after its end has not ended.
-        (past.status, past.verdict, past.ended) = (None, None, None);
+        past.end = None;
         match (record.as_ref(), call, host, result) {
             ("called", Some(call), ..) => {
                 past.steps.push(PastStep { step: call.step, began: at, results: Vec::new() });
@@ -233,7 +247,7 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
                     past.gate = undecided.take().filter(|_| answer == Answer::No).or(past.gate.take());
                 }
                 Ok(Record::Closed { verdict, status, stayed }) => {
-                    (past.verdict, past.status, past.stayed, past.ended) = (Some(verdict), Some(status), stayed, at);
+                    past.end = Some(PastEnd { status, verdict, stayed, at });
                 }
                 _ => {}
             },

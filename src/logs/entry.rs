@@ -35,10 +35,7 @@ fn number_of(level: Level) -> u32 {
 /// What a line says. Nothing in it is safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogEntry {
-    /// The line as it was read, without its end; what is not UTF-8 is replaced.
-    pub line: String,
-    /// The line is an object of JSON.
-    pub json: bool,
+    pub line: LogLine,
     pub time: Option<LogTime>,
     pub about: Subject,
     /// In Python's numbers, 10 to 50.
@@ -46,6 +43,20 @@ pub struct LogEntry {
     pub message: String,
     /// The event in Hoist's logs, the logger in Scap's.
     pub name: Option<String>,
+}
+
+/// A line as it was read, without its end; what is not UTF-8 is replaced.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LogLine {
+    /// An object.
+    Json(String),
+    Plain(String),
+}
+
+impl Default for LogLine {
+    fn default() -> LogLine {
+        LogLine::Plain(String::new())
+    }
 }
 
 /// What a line is about.
@@ -81,7 +92,7 @@ impl LogReader {
             return None;
         }
         let Ok(Value::Object(object)) = serde_json::from_str::<Value>(&line) else {
-            return Some(LogEntry { message: line.clone(), line, ..LogEntry::default() });
+            return Some(LogEntry { message: line.clone(), line: LogLine::Plain(line), ..LogEntry::default() });
         };
         let mut entry = match serde_json::from_value::<Event>(Value::Object(object.clone())) {
             Ok(event) => self.of_event(&event),
@@ -100,7 +111,7 @@ impl LogReader {
         }
         let about = &mut entry.about;
         about.group = about.group.take().or_else(|| self.groups.get(about.host.as_ref()?).cloned());
-        Some(LogEntry { line, json: true, ..entry })
+        Some(LogEntry { line: LogLine::Json(line), ..entry })
     }
 
     fn of_event(&mut self, event: &Event) -> LogEntry {

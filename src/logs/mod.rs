@@ -6,7 +6,7 @@ mod filter;
 mod follow;
 mod printf;
 
-pub use entry::{LogEntry, LogReader, LogTime, Subject};
+pub use entry::{LogEntry, LogLine, LogReader, LogTime, Subject};
 pub use filter::Filter;
 pub use follow::{Follower, News, all, newest, read_whole};
 

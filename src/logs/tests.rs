@@ -106,7 +106,7 @@ fn a_record_of_pythons_logging_is_read_under_any_of_its_keys() {
 fn what_is_no_json_is_a_message_as_it_stands() {
     for line in ["plain text", "{\"msg\": \"torn", "[1, 2]", "\u{fffd}\u{0}"] {
         let entry = entry(line);
-        assert_eq!((entry.message.as_str(), entry.json, entry.level), (line, false, None));
+        assert_eq!((entry.message.as_str(), entry.line, entry.level), (line, LogLine::Plain(line.to_owned()), None));
     }
     assert_eq!(LogReader::default().read(b" \r\n"), None);
     assert_eq!(LogReader::default().read(b"\xff\n").unwrap().message, "\u{fffd}");
@@ -204,7 +204,7 @@ fn a_follower_survives_a_log_that_is_cut_replaced_or_removed() {
 fn a_log_without_any_newline_costs_little_memory() {
     let mut lengths = Vec::new();
     read_whole(&vec![b'x'; (2 << 20) + 5][..], &mut |entry| {
-        lengths.push(entry.line.len());
+        lengths.push(entry.message.len());
         true
     })
     .unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Note, Options};
 use crate::deploy;
-use crate::deploy::{Basis, GatePlan, Operator};
+use crate::deploy::{Basis, GatePlan, Operator, StagePlan};
 use crate::exit_code::ExitCode;
 use crate::fleet::ssh::{Ssh, shell_word};
 use crate::fleet::{CommandFleet, Fleet, NoPacks, SshFleet};
@@ -13,7 +13,7 @@ use crate::fleet_state::{FleetState, Links, Observation};
 use crate::locks::Locks;
 use crate::report::{Event, LogFile, Moment, Reporter, Tee};
 use crate::run;
-use crate::run::{CommandRun, Drains};
+use crate::run::{CommandRun, Drains, Room};
 use crate::targets::{Group, Share, Target};
 use crate::text::counted;
 use crate::wire::limits::cut;
@@ -94,22 +94,23 @@ impl Command {
             refuse_undrainable(&config, &groups)?;
         }
         let gates = if asks_gates { gates(&config, &groups, sleep, &mut notes)? } else { Vec::new() };
-        let takes_room = drains || overrides.max_unavailable.is_some();
-        let out = if takes_room { known_out(&config, &mut groups, &mut notes)? } else { HashSet::new() };
+        let is_taken = drains || overrides.max_unavailable.is_some();
+        let out = if is_taken { known_out(&config, &mut groups, &mut notes)? } else { HashSet::new() };
         let own_time = overrides.timeout.unwrap_or(settings.stage_timeout);
         let holder = if drains { Some(deploy::holder(line.clone())?) } else { None };
+        let drains_of =
+            |holder: &Holder| Drains { run: holder.run.clone(), timeout: settings.timeout(Stage::Rollback) };
         let run = CommandRun {
             command: line,
             by: crate::repo::operator(),
-            batch: overrides.batch.unwrap_or(settings.batch_size),
-            // A drain, the look at the services and the undrain may take as long as around a restart.
-            timeout: own_time + if drains { settings.timeout(Stage::RestartService) } else { Duration::ZERO },
+            stage: StagePlan {
+                stage: Stage::Command,
+                batch: overrides.batch.unwrap_or(settings.batch_size),
+                // A drain, the look at the services and the undrain may take as long as around a restart.
+                timeout: own_time + if drains { settings.timeout(Stage::RestartService) } else { Duration::ZERO },
+            },
             groups,
-            takes_room,
-            out,
-            drains: holder
-                .as_ref()
-                .map(|holder| Drains { run: holder.run.clone(), timeout: settings.timeout(Stage::Rollback) }),
+            room: Room { is_taken, out, drains: holder.as_ref().map(drains_of) },
             gates,
             strict: settings.strict,
         };
@@ -155,7 +156,11 @@ impl Command {
             )));
         }
         let command = cut(&self.run.command, SHOWN);
-        front.insist(&format!("Run `{command}` on {}, {} at once?", counted(size, "host"), self.run.batch.min(size)))
+        front.insist(&format!(
+            "Run `{command}` on {}, {} at once?",
+            counted(size, "host"),
+            self.run.stage.batch.min(size)
+        ))
     }
 
     /// Runs it.
@@ -219,13 +224,14 @@ fn gates(config: &Config, groups: &[Group], sleep: Duration, notes: &mut Vec<Not
         Moment::Soak => !sleep.is_zero(),
         Moment::Finalize => false,
         Moment::Before | Moment::Subgroup | Moment::Group => {
-            gate.group.is_none() || groups.iter().any(|group| gate.concerns(&group.name))
+            gate.scope.group.is_none() || groups.iter().any(|group| gate.scope.has_group(&group.name))
         }
     };
     let all = gates.iter().map(GatePlan::from);
-    let (asked, silent): (Vec<_>, Vec<_>) = all.partition(|gate| gate.at.iter().any(|moment| is_asked(gate, *moment)));
+    let (asked, silent): (Vec<_>, Vec<_>) =
+        all.partition(|gate| gate.scope.at.iter().any(|moment| is_asked(gate, *moment)));
     let names = silent.iter().map(|gate| gate.name.as_str()).collect::<Vec<_>>().join(", ");
-    let why = match silent.iter().any(|gate| gate.at.contains(&Moment::Soak)) && sleep.is_zero() {
+    let why = match silent.iter().any(|gate| gate.scope.at.contains(&Moment::Soak)) && sleep.is_zero() {
         true => "gates that are asked during a soak are asked with --sleep",
         false => "a run asks gates before it, after a subgroup, during its sleep and after a group",
     };

@@ -49,7 +49,7 @@ pub struct ChosenPlan {
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
     let Deployment { choice, mut message, is_message, no_log_message, plan } = wanted;
     let fixed = plan.as_ref().map(|plan| PlanFile::read(&plan.file)).transpose()?;
-    let (options, mut choice) = match &fixed {
+    let (options, choice) = match &fixed {
         Some((file, _)) => file.apply(options, choice)?,
         None => (options.clone(), choice),
     };
@@ -86,8 +86,8 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     }
     let long = deploy::long_message(&message);
     let holder = deploy::holder(message)?;
-    choice.undone = undone(&config, &choice)?;
-    let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    let undone = undone(&config, &choice)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice, &undone, &holder)?;
     prepared.notes.extend(long);
     prepared.plan.signed_by = signers.names;
     prepared.notes.extend(signers.remarks.into_iter().map(|remark| (Level::Warning, remark)));

@@ -9,7 +9,6 @@ use crate::journal;
 use crate::journal::{Past, PastLook, PastLooks};
 use crate::repo::Repo;
 use crate::targets::{Group, Target};
-use crate::text::meant_or_known;
 
 use super::recorded::most_common;
 use super::{Frontend, Refused, load, memory, state_folder};
@@ -37,9 +36,10 @@ pub fn gates(options: &Options, names: &[String], front: &dyn Frontend) -> Resul
         .into_iter()
         .flat_map(|gate| {
             let about: Vec<&Subject> = match gate.source.is_of_hosts() {
-                true => {
-                    subjects.iter().filter(|subject| !subject.group.is_empty() && gate.is_for(&subject.group)).collect()
-                }
+                true => subjects
+                    .iter()
+                    .filter(|subject| !subject.group.is_empty() && gate.scope.has_group(&subject.group))
+                    .collect(),
                 false => subjects.iter().filter(|subject| subject.group.is_empty()).collect(),
             };
             about.into_iter().map(move |subject| (gate.clone(), subject))
@@ -70,16 +70,7 @@ pub fn gates(options: &Options, names: &[String], front: &dyn Frontend) -> Resul
 
 /// The gates of these names; all of them where none is named.
 fn chosen(config: &Config, names: &[String], front: &dyn Frontend) -> Result<Vec<Gate>, Refused> {
-    let (mut gates, notes) = config.gates()?;
-    for (_, note) in notes {
-        front.tell(&format!("warning: {note}"));
-    }
-    let known: Vec<String> = gates.iter().map(|gate| gate.name.clone()).collect();
-    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
-        return Err(Refused::new(format!("unknown gate {unknown:?}{}", meant_or_known(unknown, "gates", &known))));
-    }
-    gates.retain(|gate| names.is_empty() || names.contains(&gate.name));
-    Ok(gates)
+    super::chosen("gate", config.gates()?, |gate| &gate.name, names, front)
 }
 
 /// What would be asked about now: all groups together, without a name, and each of them.
@@ -162,7 +153,7 @@ fn retell(gates: &[Gate], deployment: PastLooks, soak: Option<Duration>) -> Back
             group: look.group.clone(),
             hosts: look.hosts.clone(),
         };
-        let due = gates.iter().filter(|gate| gate.source.has_history() && gate.is_for(&look.group));
+        let due = gates.iter().filter(|gate| gate.source.has_history() && gate.scope.has_group(&look.group));
         answers.extend(due.filter(|gate| gate.runs_during_deployment()).map(|gate| judge(gate, look, &subject, soak)));
     }
     Backtest { past: deployment.past, answers }

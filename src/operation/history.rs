@@ -23,30 +23,48 @@ use super::{Frontend, Refused, load, state_folder};
 pub struct Deployed {
     /// RFC 3339, in UTC.
     pub when: String,
-    /// When it ended, where that is known.
-    pub ended: Option<String>,
-    /// Seconds from its beginning to its end, where they are known.
-    pub seconds: Option<f64>,
-    pub who: String,
-    /// `None`: only a tag tells of it.
-    pub kind: Option<Kind>,
+    pub about: RunAbout,
     pub revision: Revision,
-    /// Its groups with their sizes; `None`: only a tag tells of it.
-    pub groups: Option<Vec<GroupSize>>,
-    /// How it ended, in a word or two.
-    pub result: String,
-    /// The exit status that it ended with, where it did.
+    /// `None`: only a tag tells of it.
+    pub plan: Option<DeployedPlan>,
+    pub end: DeployedEnd,
+    pub run: Option<String>,
+    pub tag: Option<String>,
+}
+
+/// Who ran something, where, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunAbout {
+    pub who: String,
+    pub environment: Option<String>,
+    pub message: String,
+}
+
+/// What a deployment was to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeployedPlan {
+    pub kind: Kind,
+    /// Its groups with their sizes.
+    pub groups: Vec<GroupSize>,
+}
+
+/// How a deployment ended, as far as it has, and as far as that is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeployedEnd {
+    /// In a word or two.
+    pub result: &'static str,
+    /// The exit status.
     pub status: Option<u8>,
-    /// The sentence that it ended with, where it did.
+    /// In a sentence.
     pub verdict: Option<String>,
+    /// RFC 3339, in UTC.
+    pub at: Option<String>,
+    /// Seconds from its beginning.
+    pub seconds: Option<f64>,
     /// What failed on hosts.
     pub failed: Vec<FailedHosts>,
     /// The gate that halted it, and why.
     pub gate: Option<String>,
-    pub message: String,
-    pub environment: Option<String>,
-    pub run: Option<String>,
-    pub tag: Option<String>,
 }
 
 /// Hosts that failed for one reason.
@@ -73,11 +91,11 @@ pub fn history(
     let mut journals = journal::past(&state_folder(&config))?.into_iter();
     let mut tags = FreeTags::of(&config)?;
     let fits = |it: &Deployed| {
-        let is_of_environment = config.environment.is_none() || it.environment == config.environment;
+        let is_of_environment = config.environment.is_none() || it.about.environment == config.environment;
         // Of one that only a tag tells of, nobody knows the hosts.
-        let has_host = wanted.host.is_none() || it.kind.is_some();
-        let is_wanted = wanted.spans(clock::unix_seconds(&it.when)) && wanted.has_result(&it.result, it.status);
-        is_of_environment && has_host && is_wanted && wanted.is_by(&it.who)
+        let has_host = wanted.host.is_none() || it.plan.is_some();
+        let is_wanted = wanted.spans(clock::unix_seconds(&it.when)) && wanted.has_result(it.end.result, it.end.status);
+        is_of_environment && has_host && is_wanted && wanted.is_by(&it.about.who)
     };
     let mut knows_host = wanted.host.is_none();
     let mut all: Vec<Deployed> = Vec::new();
@@ -153,8 +171,8 @@ impl FreeTags {
 
 /// Whether a tag that names no run is one that this run has left.
 fn left(tag: &Tagged, past: &Past) -> bool {
-    let in_time = |ended: &String| clock::seconds_between(ended, &tag.when).is_some_and(|after| after <= 1.0);
-    tag.run.is_none() && tag.revision == past.opened.plan.revision && past.ended.as_ref().is_none_or(in_time)
+    let in_time = |ended: &str| clock::seconds_between(ended, &tag.when).is_some_and(|after| after <= 1.0);
+    tag.run.is_none() && tag.revision == past.opened.plan.revision && past.ended().is_none_or(in_time)
 }
 
 fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
@@ -173,21 +191,20 @@ fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
     });
     Deployed {
         when: past.when(),
-        seconds: past.seconds(),
-        who: past.opened.plan.by.to_string(),
-        kind: Some(*kind),
-        groups: Some(groups.collect()),
-        result: result(&past).to_owned(),
-        status: past.status,
-        failed: failed.collect(),
-        gate: past.gate.as_ref().map(ToString::to_string),
+        about: RunAbout { who: past.opened.plan.by.to_string(), environment: past.opened.environment.clone(), message },
+        revision: revision.clone(),
+        plan: Some(DeployedPlan { kind: *kind, groups: groups.collect() }),
+        end: DeployedEnd {
+            result: result(&past),
+            status: past.status(),
+            at: past.ended().map(str::to_owned),
+            seconds: past.seconds(),
+            failed: failed.collect(),
+            gate: past.gate.as_ref().map(ToString::to_string),
+            verdict: past.end.map(|end| end.verdict),
+        },
         run: Some(past.opened.plan.run.to_string()),
         tag: tag.map(|tag| tag.name),
-        revision: revision.clone(),
-        message,
-        ended: past.ended,
-        verdict: past.verdict,
-        environment: past.opened.environment,
     }
 }
 
@@ -195,19 +212,18 @@ fn of_tag(tag: Tagged) -> Deployed {
     let (run, environment) = tag.run.unzip();
     Deployed {
         when: tag.when,
-        ended: None,
-        seconds: None,
-        who: tag.who,
-        kind: None,
+        about: RunAbout { who: tag.who, environment: environment.flatten(), message: tag.message },
         revision: tag.revision,
-        groups: None,
-        result: NOT_RECORDED.to_owned(),
-        status: None,
-        verdict: None,
-        failed: Vec::new(),
-        gate: None,
-        message: tag.message,
-        environment: environment.flatten(),
+        plan: None,
+        end: DeployedEnd {
+            result: NOT_RECORDED,
+            status: None,
+            verdict: None,
+            at: None,
+            seconds: None,
+            failed: Vec::new(),
+            gate: None,
+        },
         run,
         tag: Some(tag.name),
     }
@@ -215,7 +231,7 @@ fn of_tag(tag: Tagged) -> Deployed {
 
 /// How a run ended, in a word or two.
 fn result(past: &Past) -> &'static str {
-    match (past.status, past.opened.plan.kind) {
+    match (past.status(), past.opened.plan.kind) {
         (None, _) if past.live => "under way",
         (None, _) => "unfinished",
         (Some(0 | 7), Kind::Deploy) => "deployed",
@@ -226,7 +242,7 @@ fn result(past: &Past) -> &'static str {
         (Some(5), _) => "locked",
         (Some(_), _) if !past.touched() => "failed, nothing touched",
         (Some(1), Kind::Deploy | Kind::Rollback) => "failed, rolled back",
-        (Some(3), _) => deploy::what_is_wrong(past.verdict.as_deref().unwrap_or_default()),
+        (Some(3), _) => deploy::what_is_wrong(past.end.as_ref().map_or("", |end| &end.verdict)),
         (Some(4), _) => "not finalized",
         (Some(_), _) => "failed",
     }

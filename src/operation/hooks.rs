@@ -6,7 +6,6 @@ use crate::config::Options;
 use crate::hooks;
 use crate::hooks::{Announcement, EventKind, Hook};
 use crate::repo;
-use crate::text::meant_or_known;
 
 use super::{Frontend, Refused, load};
 
@@ -34,15 +33,7 @@ pub fn hooks(
     front: &dyn Frontend,
 ) -> Result<Vec<ListedHook>, Refused> {
     let config = load(options)?;
-    let (mut hooks, notes) = config.hooks()?;
-    for (_, note) in notes {
-        front.tell(&format!("warning: {note}"));
-    }
-    let known: Vec<String> = hooks.iter().map(|hook| hook.name.clone()).collect();
-    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
-        return Err(Refused::new(format!("unknown hook {unknown:?}{}", meant_or_known(unknown, "hooks", &known))));
-    }
-    hooks.retain(|hook| names.is_empty() || names.contains(&hook.name));
+    let hooks = super::chosen("hook", config.hooks()?, |hook| &hook.name, names, front)?;
     if !test {
         return Ok(hooks.into_iter().map(|hook| ListedHook { hook, tried: Vec::new() }).collect());
     }
@@ -50,12 +41,13 @@ pub fn hooks(
     let (repository, environment) = (&config.settings.git_repo, config.environment.as_deref());
     let by = (operator.user.as_str(), operator.deploy_host.as_str());
     let samples_of = |hook: &Hook| {
-        hook.on
+        hook.scope
+            .at
             .iter()
             .map(|event| {
                 let mut sample = Announcement::sample(*event, repository, environment, by);
                 if sample.group.is_some() {
-                    sample.group = hook.group.clone().or(sample.group);
+                    sample.group = hook.scope.group.clone().or(sample.group);
                 }
                 sample
             })
@@ -79,7 +71,7 @@ pub fn hooks(
         let ended = hooks.iter().zip(threads).map(|(hook, thread)| {
             let lost = |_| {
                 let failed = Some("it ended without a result".to_owned());
-                hook.on.iter().map(|event| Tried { event: *event, failed: failed.clone() }).collect()
+                hook.scope.at.iter().map(|event| Tried { event: *event, failed: failed.clone() }).collect()
             };
             ListedHook { hook: hook.clone(), tried: thread.join().unwrap_or_else(lost) }
         });

@@ -13,6 +13,7 @@ use crate::named::named;
 use crate::targets::Target;
 use crate::wire::{Revision, Stage};
 
+use super::history::RunAbout;
 use super::past_runs::{Span, is_named, unknown_host};
 use super::{Frontend, Refused, load, state_folder};
 
@@ -58,9 +59,7 @@ pub struct Stay {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StayRun {
     pub run: String,
-    pub who: String,
-    pub environment: Option<String>,
-    pub message: String,
+    pub about: RunAbout,
 }
 
 /// What a host ran: of each repository, and of each target of this name.
@@ -120,12 +119,12 @@ impl HostTimeline {
         else {
             return;
         };
-        let run = StayRun {
-            run: plan.run.to_string(),
+        let about = RunAbout {
             who: plan.by.to_string(),
             environment: past.opened.environment.clone(),
             message: plan.message.clone(),
         };
+        let run = StayRun { run: plan.run.to_string(), about };
         let mut worked_on = false;
         for PastStep { step, results, .. } in &past.steps {
             let is_stage = matches!(step, Step::Run(_));

@@ -11,6 +11,12 @@ use super::{Frontend, Refused, limit, load};
 pub struct HostList {
     pub repo: String,
     pub groups: Vec<Group>,
+    pub login: Login,
+}
+
+/// How targets are logged in to, where their files do not say.
+#[derive(Debug, Clone)]
+pub struct Login {
     /// `ssh_user`, where it is set.
     pub user: Option<String>,
     /// `ssh_port`, where it is set.
@@ -31,5 +37,6 @@ pub fn hosts(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend)
     let config = load(options)?;
     let groups = groups(&config, limit_hosts, front)?;
     let port = config.sets("ssh_port").then_some(config.settings.ssh_port);
-    Ok(HostList { repo: config.settings.git_repo.clone(), groups, user: config.settings.ssh_user.clone(), port })
+    let login = Login { user: config.settings.ssh_user.clone(), port };
+    Ok(HostList { repo: config.settings.git_repo.clone(), groups, login })
 }

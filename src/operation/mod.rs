@@ -42,9 +42,10 @@ mod way_back;
 
 use std::path::PathBuf;
 
-use crate::config::{Config, Options};
+use crate::config::{Config, Note, Options};
 use crate::fleet_state::{Damaged, FleetState};
 use crate::targets::HostPattern;
+use crate::text::meant_or_known;
 
 pub use command::{Command, Hosts, Overrides, command_line};
 pub use deploy::{ChosenPlan, Deployment, Ready, deploy, init};
@@ -106,4 +107,28 @@ fn memory(config: &Config) -> anyhow::Result<FleetState> {
 /// The pattern of `--limit-hosts`.
 fn limit(text: Option<&str>) -> Result<Option<HostPattern>, Refused> {
     text.map(str::parse::<HostPattern>).transpose().map_err(|why| Refused::new(format!("--limit-hosts: {why}")))
+}
+
+/// The entries of a configuration file that have these names, or all where none is given. Remarks on them are told.
+/// `what` an entry is called: `gate`.
+///
+/// # Errors
+/// A name that no entry has.
+fn chosen<T>(
+    what: &str,
+    (mut entries, notes): (Vec<T>, Vec<Note>),
+    name_of: impl Fn(&T) -> &String,
+    names: &[String],
+    front: &dyn Frontend,
+) -> Result<Vec<T>, Refused> {
+    for (_, note) in notes {
+        front.tell(&format!("warning: {note}"));
+    }
+    let known: Vec<String> = entries.iter().map(&name_of).cloned().collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        let meant = meant_or_known(unknown, &format!("{what}s"), &known);
+        return Err(Refused::new(format!("unknown {what} {unknown:?}{meant}")));
+    }
+    entries.retain(|entry| names.is_empty() || names.contains(name_of(entry)));
+    Ok(entries)
 }

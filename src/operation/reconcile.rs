@@ -1,5 +1,7 @@
 //! Bringing every host of the lists to what is wanted of it.
 
+use std::collections::HashSet;
+
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::{Choice, HostChoice};
@@ -113,7 +115,7 @@ pub fn bring(
         let holder = deploy::holder(message(targets.len(), &revision))?;
         let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
         let choice = Choice { rev, hosts, ..Choice::default() };
-        let mut prepared = deploy::prepare(config, repo, &choice, &holder)?;
+        let mut prepared = deploy::prepare(config, repo, &choice, &HashSet::new(), &holder)?;
         count_elsewhere(config, &mut prepared, &seen, front)?;
         // How these are once the run is over has to be asked anew.
         seen.retain(|view| !targets.contains(&view.target));

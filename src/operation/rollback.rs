@@ -1,5 +1,7 @@
 //! The end of an unfinished deployment, or the way back from a finished one.
 
+use std::collections::HashSet;
+
 use crate::clock;
 use crate::config::{Config, Options};
 use crate::deploy;
@@ -94,7 +96,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
     let hosts = HostChoice::matching(limit_hosts);
     let choice = Choice { rev, hosts, kind: Kind::Rollback, ..Choice::default() };
-    let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice, &HashSet::new(), &holder)?;
     let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
     prepared.notes.extend(warnings);
     let mut stayed = history.runs.iter().filter(|past| past.stayed());

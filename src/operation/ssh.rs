@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::config::{Config, HostKeyChecking, SshAgent, SshConfig};
 use crate::deploy::Prepared;
 use crate::fleet::ssh::key_memory;
-use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions, Timeouts};
+use crate::fleet::ssh::{Algorithms, OpenSsh, Program, Set, Ssh, SshOptions, Timeouts};
 use crate::fleet::{First, HostId, SshFleet};
 use crate::repo::{Packs, Repo};
 use crate::targets::Target;
@@ -64,8 +64,10 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
         },
         key_memory: key_memory(),
         max_sessions: settings.max_sessions,
-        remote_binary: settings.remote_binary.as_ref().map(|path| path.display().to_string()),
-        ..SshOptions::default()
+        program: match &settings.remote_binary {
+            Some(path) => Program::Installed(path.display().to_string()),
+            None => Program::default(),
+        },
     })?;
     ssh.find_routes(&targets.cloned().collect::<Vec<_>>())?;
     Ok(ssh)

@@ -131,7 +131,7 @@ struct Figures {
 impl Figures {
     fn add(&mut self, past: &Past) {
         let plan = &past.opened.plan;
-        let Some(status) = past.status else {
+        let Some(status) = past.status() else {
             self.left_out.open += 1;
             return;
         };
@@ -140,7 +140,7 @@ impl Figures {
             return;
         }
         let is_good = matches!(status, 0 | 7);
-        let ended = past.ended.as_deref().and_then(clock::unix_seconds);
+        let ended = past.ended().and_then(clock::unix_seconds);
         match plan.kind {
             Kind::Deploy if plan.message != reconcile::message(plan.size(), &plan.revision) => {
                 let goes_back = past.steps.iter().find(|step| step.step == Step::Run(Stage::Rollback));

@@ -13,15 +13,15 @@ impl Story<'_, '_> {
     /// Probes every host and takes its lock. Changes nothing on any host.
     pub(super) fn contact(&mut self) -> Result<(), End> {
         let run = self.run;
-        let Some(drains) = &run.drains else { return self.judge_room() };
+        let Some(drains) = &run.room.drains else { return self.judge_room() };
         let hosts = self.table.hosts().collect();
-        let call = Call::contact(Step::Probe, run.batch, CONTACT_TIMEOUT);
+        let call = Call::contact(Step::Probe, run.stage.batch, CONTACT_TIMEOUT);
         self.call(&call, "", hosts, true, |table, host, result| {
             (table.probed(host, result, &drains.run), Flow::Continue)
         });
         self.judge_contact()?;
         let fit = self.table.hosts().filter(|host| self.table.row(*host).waits()).collect();
-        let call = Call::contact(Step::Hold, run.batch, CONTACT_TIMEOUT);
+        let call = Call::contact(Step::Hold, run.stage.batch, CONTACT_TIMEOUT);
         self.call(&call, "", fit, true, |table, host, result| (table.admit(host, result.outcome), Flow::Continue));
         self.judge_contact()
     }
@@ -63,7 +63,7 @@ impl Story<'_, '_> {
     /// failures nor interrupts cut it short.
     pub(super) fn undrain(&mut self) {
         let run = self.run;
-        let Some(drains) = &run.drains else { return };
+        let Some(drains) = &run.room.drains else { return };
         for (at, group) in run.groups.iter().enumerate() {
             let is_left = |row: &Row| (row.drained().is_some() && !row.refused) || row.may_be_drained();
             let left = self.table.hosts().filter(|host| {
@@ -72,7 +72,7 @@ impl Story<'_, '_> {
             });
             let left = left.collect();
             let step = Step::Run(Stage::Undrain);
-            let call = Call { group: group.name.clone(), ..Call::contact(step, run.batch, drains.timeout) };
+            let call = Call { group: group.name.clone(), ..Call::contact(step, run.stage.batch, drains.timeout) };
             self.call(&call, &group.name, left, false, |table, host, result| {
                 (table.undrained(host, result), Flow::Continue)
             });
@@ -84,7 +84,7 @@ impl Story<'_, '_> {
         let reached = self.table.hosts().filter(|host| self.table.row(*host).facts.is_some());
         let tasks: Vec<Task> = reached.map(Task::first).collect();
         if !tasks.is_empty() {
-            let call = Call::contact(Step::Release, self.run.batch, CONTACT_TIMEOUT);
+            let call = Call::contact(Step::Release, self.run.stage.batch, CONTACT_TIMEOUT);
             let report = &mut *self.report;
             self.fleet.run(&call, &tasks, &mut |events| relay_remarks(events, call.step, report));
         }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::deploy::health::Gates;
-use crate::deploy::{GatePlan, Operator};
+use crate::deploy::{GatePlan, Operator, StagePlan};
 use crate::exit_code::ExitCode;
 use crate::fleet::Fleet;
 use crate::report::{Event, GroupHead, Reporter};
@@ -28,20 +28,24 @@ pub struct CommandRun {
     pub by: StartedBy,
     /// In order; none is empty, and no target is in two groups. Their soaks are those of this run.
     pub groups: Vec<Group>,
-    /// Maximum number of hosts at once.
-    pub batch: usize,
-    /// Time limit for one host.
-    pub timeout: Duration,
-    /// R13: a host is out of service while the command runs there.
-    pub takes_room: bool,
-    /// Hosts that are known to be out of service already.
-    pub out: HashSet<Target>,
-    /// R15: how hosts are drained while the command runs; `None`: they are not.
-    pub drains: Option<Drains>,
+    /// The step with its settings.
+    pub stage: StagePlan,
+    pub room: Room,
     /// R14: the gates to evaluate.
     pub gates: Vec<GatePlan>,
     /// Whether failures within the limits have an exit status of their own.
     pub strict: bool,
+}
+
+/// R13: what the run takes of the capacity of its groups.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Room {
+    /// A host is out of service while the command runs there.
+    pub is_taken: bool,
+    /// Hosts that are known to be out of service already.
+    pub out: HashSet<Target>,
+    /// R15: how hosts are drained while the command runs; `None`: they are not.
+    pub drains: Option<Drains>,
 }
 
 /// How a run drains its hosts.

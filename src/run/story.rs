@@ -77,14 +77,15 @@ impl<'a> Story<'a, '_> {
         }
         let targets = hosts.iter().map(|host| self.table.row(*host).target.clone()).collect();
         self.report.event(&Event::Subgroup { group: group.name.clone(), label: label.to_owned(), hosts: targets });
-        let call = Call { group: group.name.clone(), ..Call::contact(Step::Command, run.batch, run.timeout) };
+        let call =
+            Call { group: group.name.clone(), ..Call::contact(Step::Command, run.stage.batch, run.stage.timeout) };
         let make = |story: &mut Self, call: &Call, hosts: Vec<HostId>| {
             story.call(call, label, hosts, true, |table, host, result| {
                 let outcome = table.ended(host, result);
                 (outcome, if exceeds(table, at, group) { Flow::Stop } else { Flow::Continue })
             })
         };
-        if !run.takes_room {
+        if !run.room.is_taken {
             make(self, &call, hosts);
             return;
         }
@@ -135,7 +136,7 @@ impl<'a> Story<'a, '_> {
     /// Whether hosts of a group are waiting, and there is no capacity for any of them.
     pub(super) fn is_used_up(&self, at: usize, mut hosts: HostIds) -> bool {
         let waits = |row: &Row| row.waits() && !row.is_out();
-        self.run.takes_room
+        self.run.room.is_taken
             && Capacity::of(&self.run.groups[at], 1).room(self.out_in(at).len()) == 0
             && hosts.any(|host| waits(self.table.row(host)))
     }
@@ -151,7 +152,7 @@ impl<'a> Story<'a, '_> {
 
     fn has_gates(&self, moment: Moment, at: Option<usize>) -> bool {
         let name = at.map_or("", |at| &self.run.groups[at].name);
-        self.run.gates.iter().any(|gate| gate.is_due(moment, name))
+        self.run.gates.iter().any(|gate| gate.scope.has(moment, name))
     }
 
     /// Evaluates the gates if there are any, or only soaks (R14). `at` is `None` for all groups together.

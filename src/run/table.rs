@@ -40,7 +40,7 @@ impl<'a> Table<'a> {
         let targets =
             run.groups.iter().enumerate().flat_map(|(at, group)| group.targets.iter().map(move |it| (at, it)));
         let row = |(group, target): (usize, &'a Target)| {
-            let out = run.out.contains(target);
+            let out = run.room.out.contains(target);
             Row { group, target, outcome: None, refused: false, facts: None, state: None, out }
         };
         let (interrupted, aborted) = (false, false);

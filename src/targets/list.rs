@@ -34,7 +34,7 @@ fn expand(term: &str) -> Result<Vec<Target>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::targets::told_with_term;
+    use crate::text::told_with_term;
 
     fn read(text: &str) -> Vec<String> {
         parse_list(text).unwrap().iter().map(Target::to_string).collect()

@@ -23,13 +23,3 @@ pub use names::{check_user, is_name_character};
 pub use pattern::{HostPattern, limit_to};
 pub use share::Share;
 pub use steps::Steps;
-
-/// Each text is refused in one line that has this term and this reason.
-#[cfg(test)]
-#[track_caller]
-fn told_with_term<T: std::fmt::Debug>(read: impl Fn(&str) -> Result<T, String>, refused: &[(&str, &str, &str)]) {
-    for (text, term, why) in refused {
-        let error = read(text).unwrap_err();
-        assert!(error.contains(term) && error.contains(why) && !error.contains('\n'), "{text}: {error}");
-    }
-}

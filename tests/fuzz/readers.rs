@@ -203,7 +203,7 @@ fn checks(bytes: &[u8]) -> String {
 
 fn gates(bytes: &[u8]) -> String {
     let gates = with_file("gates.yaml", bytes).gates();
-    gates.map_or_else(shape, |(gates, _)| entries(&gates, |gate| format!("{}{:?}", gate.source.name(), gate.when)))
+    gates.map_or_else(shape, |(gates, _)| entries(&gates, |gate| format!("{}{:?}", gate.source.name(), gate.scope.at)))
 }
 
 fn config_files(bytes: &[u8]) -> String {
@@ -338,7 +338,7 @@ fn log(bytes: &[u8]) -> String {
     let matching = entries.iter().filter(|entry| filter.matches(entry)).count();
     let last = entries.last().map(|it| {
         (
-            it.json,
+            matches!(it.line, hoist::logs::LogLine::Json(_)),
             it.time.as_ref().is_some_and(|time| time.clock.is_some()),
             it.level.map(|level| level.min(50) / 10),
             it.about.group.is_some(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hoist::gates::statistics::mann_whitney;
 use hoist::gates::{
-    Asker, Comparison, Control, Endpoint, Gate, HostsByRevision, Judge, Moment, Next, NoData, Source, Stop, Subject,
-    Verdict, Worse,
+    Asker, Comparison, Control, Endpoint, Gate, HostsByRevision, Judge, Moment, Next, NoData, Scope, Source, Stop,
+    Subject, Verdict, Worse,
 };
 
 use crate::server::{Response, Server, vector};
@@ -37,8 +37,7 @@ impl Numbers {
 fn gate(port: u16) -> Gate {
     Gate {
         name: "slower".into(),
-        when: vec![Moment::Soak],
-        group: None,
+        scope: Scope { at: vec![Moment::Soak], group: None },
         interval: Duration::from_secs(30),
         delay: Duration::ZERO,
         timeout: Duration::from_secs(60),

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use hoist::deploy::health::{Health, Moment};
+use hoist::deploy::health::{Health, Moment, Scope};
 use hoist::deploy::{Answer, GatePlan, Operator, Plan, Question, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::invocation::Invocation;
@@ -250,7 +250,7 @@ fn soaking(hosts: usize) -> Plan {
         (group.soak_time, group.group_soak_time) = (Duration::from_secs(12), Duration::from_secs(7));
     }
     let at = vec![Moment::Before, Moment::Subgroup, Moment::Soak, Moment::Group, Moment::Finalize];
-    plan.gates = vec![GatePlan { name: "errors".into(), at, group: None, observe: false }];
+    plan.gates = vec![GatePlan { name: "errors".into(), scope: Scope { at, group: None }, observe: false }];
     plan
 }
 

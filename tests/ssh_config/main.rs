@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use common::{Farm, HOIST, Links, Project, Ran, address, wait_for};
 use hoist::fleet::ssh::{
-    AfterLine, ConnectError, ConnectErrorKind, ExecEnd, Input, Link, OpenSsh, OutputChunk, Ssh, SshOptions,
+    AfterLine, ConnectError, ConnectErrorKind, ExecEnd, Input, Link, OpenSsh, OutputChunk, Program, Ssh, SshOptions,
 };
 use hoist::targets::Target;
 
@@ -49,7 +49,7 @@ impl Scene {
         fs::write(self.file(), config).unwrap();
         SshOptions {
             openssh: Some(OpenSsh { file: Some(self.file()) }),
-            remote_binary: Some("/bin/true".into()),
+            program: Program::Installed("/bin/true".into()),
             ..SshOptions::default()
         }
     }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use farm::Farm;
-use hoist::fleet::ssh::{Ssh, SshOptions, Timeouts};
+use hoist::fleet::ssh::{Program, Ssh, SshOptions, Timeouts};
 use hoist::fleet::{
     Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, RequestSource, SshFleet, Step, Task,
 };
@@ -142,8 +142,7 @@ impl Scene {
             port: farm.port,
             identity_files: Some(vec![farm.key()]),
             known_hosts: Some(vec![farm.known_hosts()]),
-            remote_binary: Some(program.to_str().unwrap().into()),
-            local_binary: program,
+            program: Program::Installed(program.to_str().unwrap().into()),
             timeouts: Timeouts { reconnect: Duration::from_secs(5), ..Timeouts::default() },
             ..SshOptions::default()
         };
@@ -371,7 +370,7 @@ fn a_host_that_never_answers_is_named_with_what_it_said_and_a_request_that_it_se
 
 #[test]
 fn an_installed_hoist_that_is_not_there_is_told_with_its_path() {
-    let mut scene = Scene::with(1, &[], |options| options.remote_binary = Some("/opt/no such/hoist".into()));
+    let mut scene = Scene::with(1, &[], |options| options.program = Program::Installed("/opt/no such/hoist".into()));
     let Err(Fault::Failed { reason, status: Some(127) }) = scene.outcome(Step::Probe) else { panic!("it was found") };
     assert!(reason.starts_with("/opt/no such/hoist cannot be run on the target"), "{reason}");
 }

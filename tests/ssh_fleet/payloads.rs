@@ -67,7 +67,10 @@ fn a_cache_that_stays_broken_is_a_failure_and_not_a_loop() {
 
 #[test]
 fn hoist_is_copied_to_a_target_once_and_run_from_there() {
-    let mut scene = Scene::with(3, &[("FARM_SHARED_HOME", "1")], |options| options.remote_binary = None);
+    let mut scene = Scene::with(3, &[("FARM_SHARED_HOME", "1")], |options| {
+        let Program::Installed(path) = &options.program else { panic!("{options:?}") };
+        options.program = Program::Copied(path.into());
+    });
     // All three have one home: their uploads race.
     for step in [Step::Probe, Step::Hold, PROMOTE, Step::Release] {
         for result in scene.run(step).values() {

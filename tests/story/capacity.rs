@@ -220,7 +220,7 @@ fn with_gate(says: Health, answers: Vec<Answer>, change: impl FnOnce(&mut Plan))
     let mut plan = plan(vec![(2, Some(1), FailureLimit::Hosts(0)), (3, None, FailureLimit::Hosts(0))], 80);
     plan.groups[0].soak_time = Duration::from_secs(3);
     let at = vec![Moment::Soak];
-    plan.gates = vec![GatePlan { name: "errors".into(), at, group: None, observe: false }];
+    plan.gates = vec![GatePlan { name: "errors".into(), scope: Scope { at, group: None }, observe: false }];
     change(&mut plan);
     let gates = ScriptedGates { says: vec![(Moment::Soak, says)], ..ScriptedGates::default() };
     tell_with(plan, vec![Script::good(); 5], gates, answers, None, 7)
@@ -264,7 +264,7 @@ fn break_glass_and_runs_that_restart_nothing_pass_over_gates_and_soaks() {
 
 #[test]
 fn a_look_knows_who_is_on_the_new_revision_and_who_still_is_on_the_old_one() {
-    let told = with_gate(Health::Pass, vec![], |plan| plan.gates[0].at = vec![Moment::Subgroup, Moment::Group]);
+    let told = with_gate(Health::Pass, vec![], |plan| plan.gates[0].scope.at = vec![Moment::Subgroup, Moment::Group]);
     let seen = |moment| -> Vec<(&str, [usize; 3])> {
         let those = told.looks.iter().filter(move |look| look.moment == moment);
         those.map(|look| (look.label.as_str(), [look.new, look.old, look.elsewhere])).collect()

@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use hoist::deploy::health::{Health, Moment};
+use hoist::deploy::health::{Health, Moment, Scope};
 use hoist::deploy::{Answer, GatePlan, Kind, Operator, Plan, Question, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::{HostId, Step};

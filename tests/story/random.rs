@@ -104,8 +104,7 @@ prop_compose! {
             if !with_finalize { plan.finalize = None; }
             let at = |(moment, _): &(Moment, Health)| GatePlan {
                 name: "errors".into(),
-                at: vec![*moment],
-                group: None,
+                scope: Scope { at: vec![*moment], group: None },
                 observe: false,
             };
             plan.gates = gates.iter().map(at).collect();

@@ -48,12 +48,7 @@ command! {
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     args.refuse_beside_plan()?;
-    args.define_strict();
-    if args.no_shared_authsock {
-        // As a definition it is in the journal too, so that `hoist resume` logs in as this command did.
-        args.define.push("ssh_auth_sock:none".into());
-    }
-    let console = args.console("deploy")?;
+    let console = args.define_flags(&[(args.no_shared_authsock, "ssh_auth_sock:none")]).console("deploy")?;
     console.report_end(deploy(args, &console))
 }
 
@@ -83,7 +78,6 @@ fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
         hosts: HostChoice::matching(limit_hosts),
         force: args.force,
         kind,
-        ..Choice::default()
     };
     let is_message = args.message.is_some();
     let message = match args.message {

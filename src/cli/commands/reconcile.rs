@@ -14,8 +14,7 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
-    args.define_strict();
-    let console = args.console("reconcile")?;
+    let console = args.define_flags(&[]).console("reconcile")?;
     console.report_end(reconcile(&args, &console))
 }
 

@@ -11,8 +11,7 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
-    args.define_strict();
-    let console = args.console("resume")?;
+    let console = args.define_flags(&[]).console("resume")?;
     console.report_end(resume(&args, &console))
 }
 

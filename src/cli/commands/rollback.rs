@@ -32,11 +32,7 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
-    args.define_strict();
-    if args.at_once {
-        args.define.push("rollback_pace:at_once".into());
-    }
-    let console = args.console("rollback")?;
+    let console = args.define_flags(&[(args.at_once, "rollback_pace:at_once")]).console("rollback")?;
     console.report_end(rollback(args, &console))
 }
 

@@ -83,7 +83,7 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
-    args.define_strict();
+    args.define_flags(&[]);
     if args.fold && args.format != report::Format::Text {
         return Err(Refused::Usage("--fold cannot be combined with --format json".into()));
     }

@@ -55,7 +55,7 @@ pub fn backtest(past: &[Backtest]) -> Page {
     }
     for deployment in past {
         let Backtest { past, answers } = deployment;
-        let end = past.status.map_or_else(|| "not ended".to_owned(), |status| format!("exit status {status}"));
+        let end = past.status().map_or_else(|| "not ended".to_owned(), |status| format!("exit status {status}"));
         let revision = past.opened.plan.revision.as_str();
         let short = revision.get(..12).unwrap_or(revision);
         page.line(format!("{}  {short}  {end}", clock::local_minute(&past.when())));
@@ -112,7 +112,7 @@ impl GateRow<'_> {
         GateRow {
             gate: &gate.name,
             kind: gate.source.name(),
-            when: &gate.when,
+            when: &gate.scope.at,
             group: Some(group.as_str()).filter(|group| !group.is_empty()),
             observe: gate.observe,
             verdict: sample.verdict,
@@ -157,7 +157,7 @@ impl BacktestAnswer<'_> {
             run: past.opened.plan.run.as_str(),
             when: past.when(),
             revision: past.opened.plan.revision.as_str(),
-            status: past.status,
+            status: past.status(),
             gates: answers.iter().map(PastRow::of).collect(),
         });
         BacktestAnswer { deployments: deployments.collect() }

@@ -26,14 +26,14 @@ pub fn text(history: &[Deployed], filters: bool) -> Page {
     }
     let head = ["when", "who", ENVIRONMENT, "revision", "result", "took", "groups"];
     let row = |it: &Deployed| {
-        let groups = it.groups.iter().flatten().map(|group| group.name.clone());
+        let groups = it.plan.iter().flat_map(|plan| &plan.groups).map(|group| group.name.clone());
         let cells = [
             clock::local_minute(&it.when),
-            it.who.clone(),
-            it.environment.clone().unwrap_or_default(),
+            it.about.who.clone(),
+            it.about.environment.clone().unwrap_or_default(),
             it.revision.short().to_owned(),
-            it.result.clone(),
-            it.seconds.map(took).unwrap_or_default(),
+            it.end.result.to_owned(),
+            it.end.seconds.map(took).unwrap_or_default(),
             groups.collect::<Vec<_>>().join(","),
         ];
         let style = if is_bad(it) { Style::Bad } else { Style::Plain };
@@ -59,15 +59,15 @@ fn table(head: &[&str], note: &'static str, mut rows: Vec<TableRow>, page: &mut 
 
 /// Whether somebody may have to look at it.
 fn is_bad(deployed: &Deployed) -> bool {
-    deployed.status.is_some_and(|status| !matches!(status, 0 | 7 | 130)) || deployed.result == "unfinished"
+    deployed.end.status.is_some_and(|status| !matches!(status, 0 | 7 | 130)) || deployed.end.result == "unfinished"
 }
 
 /// The message, and what failed.
 fn note(deployed: &Deployed) -> String {
-    let failed: Vec<String> = deployed.failed.iter().map(failure).collect();
+    let failed: Vec<String> = deployed.end.failed.iter().map(failure).collect();
     let failed = (!failed.is_empty()).then(|| format!("failed: {}", text::some(&failed, NAMED)));
-    let message = deployed.message.lines().next().map(str::to_owned);
-    let parts = [message, deployed.gate.clone(), failed];
+    let message = deployed.about.message.lines().next().map(str::to_owned);
+    let parts = [message, deployed.end.gate.clone(), failed];
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
@@ -114,23 +114,24 @@ pub fn json(history: &[Deployed]) -> Answer<'_> {
     let failed = |it: &'_ FailedHosts| it.hosts.iter().map(ToString::to_string).collect();
     let deployments = history.iter().map(|it| Entry {
         when: &it.when,
-        ended: it.ended.as_deref(),
-        seconds: it.seconds,
-        who: &it.who,
-        kind: it.kind,
+        ended: it.end.at.as_deref(),
+        seconds: it.end.seconds,
+        who: &it.about.who,
+        kind: it.plan.as_ref().map(|plan| plan.kind),
         revision: it.revision.as_str(),
-        groups: it.groups.as_deref(),
-        result: &it.result,
-        status: it.status,
-        verdict: it.verdict.as_deref(),
+        groups: it.plan.as_ref().map(|plan| plan.groups.as_slice()),
+        result: it.end.result,
+        status: it.end.status,
+        verdict: it.end.verdict.as_deref(),
         failed: it
+            .end
             .failed
             .iter()
             .map(|of| Failed { hosts: failed(of), step: step_name(of.step), reason: &of.reason })
             .collect(),
-        gate: it.gate.as_deref(),
-        message: &it.message,
-        environment: it.environment.as_deref(),
+        gate: it.end.gate.as_deref(),
+        message: &it.about.message,
+        environment: it.about.environment.as_deref(),
         run: it.run.as_deref(),
         tag: it.tag.as_deref(),
     });
@@ -156,10 +157,10 @@ pub fn host_text(timelines: &[HostTimeline]) -> Page {
                 stay.until.as_deref().map_or("-".to_owned(), clock::local_minute),
                 stay.revision.as_ref().map_or("none", |revision| revision.short()).to_owned(),
                 stay.how.to_string(),
-                run.and_then(|run| run.environment.clone()).unwrap_or_default(),
-                run.map(|run| run.who.clone()).filter(|_| stay.how != How::Found).unwrap_or_default(),
+                run.and_then(|run| run.about.environment.clone()).unwrap_or_default(),
+                run.map(|run| run.about.who.clone()).filter(|_| stay.how != How::Found).unwrap_or_default(),
             ];
-            let message = run.filter(|_| stay.how == How::Deployed).and_then(|run| run.message.lines().next());
+            let message = run.filter(|_| stay.how == How::Deployed).and_then(|run| run.about.message.lines().next());
             TableRow {
                 mark: None,
                 cells: cells.to_vec(),
@@ -219,9 +220,9 @@ impl<'a> StayEntry<'a> {
             revision: stay.revision.as_ref().map(|revision| revision.as_str()),
             how: stay.how,
             run: run.map(|run| run.run.as_str()),
-            who: run.map(|run| run.who.as_str()),
-            environment: run.and_then(|run| run.environment.as_deref()),
-            message: run.map(|run| run.message.as_str()),
+            who: run.map(|run| run.about.who.as_str()),
+            environment: run.and_then(|run| run.about.environment.as_deref()),
+            message: run.map(|run| run.about.message.as_str()),
         }
     }
 }

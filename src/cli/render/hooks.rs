@@ -15,8 +15,8 @@ pub fn text(hooks: &[ListedHook]) -> Page {
         return page;
     }
     let row = |ListedHook { hook, .. }: &ListedHook| {
-        let on: Vec<&str> = hook.on.iter().map(|event| event.name()).collect();
-        let group = hook.group.as_ref().map(|group| format!(" (group {group})")).unwrap_or_default();
+        let on: Vec<&str> = hook.scope.at.iter().map(|event| event.name()).collect();
+        let group = hook.scope.group.as_ref().map(|group| format!(" (group {group})")).unwrap_or_default();
         let required = if hook.required { ", required" } else { "" };
         [
             hook.name.clone(),
@@ -84,8 +84,8 @@ impl<'a> HookRow<'a> {
         HookRow {
             hook: &hook.name,
             kind: hook.action.name(),
-            on: &hook.on,
-            group: hook.group.as_deref(),
+            on: &hook.scope.at,
+            group: hook.scope.group.as_deref(),
             required: hook.required,
             to: hook.action.receiver(),
             samples: tried.iter().map(sample).collect(),

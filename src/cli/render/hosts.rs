@@ -14,8 +14,8 @@ pub fn text(list: &HostList) -> Page {
     for group in &list.groups {
         page.line(format!("{} ({})", group.name, text::hosts(group.targets.len())));
         for target in &group.targets {
-            let user = target.user.as_ref().or(list.user.as_ref()).map(|user| format!("  user {user}"));
-            let port = target.port.or(list.port).map(|port| format!("  port {port}"));
+            let user = target.user.as_ref().or(list.login.user.as_ref()).map(|user| format!("  user {user}"));
+            let port = target.port.or(list.login.port).map(|port| format!("  port {port}"));
             let line = format!("  {:width$}{}{}", target.host, user.unwrap_or_default(), port.unwrap_or_default());
             page.line(line.trim_end());
         }
@@ -58,8 +58,8 @@ pub fn json(list: &HostList) -> Answer<'_> {
     let groups = list.groups.iter().map(|group| {
         let hosts = group.targets.iter().map(|target| Host {
             host: &target.host,
-            user: target.user.as_deref().or(list.user.as_deref()),
-            port: target.port.or(list.port),
+            user: target.user.as_deref().or(list.login.user.as_deref()),
+            port: target.port.or(list.login.port),
         });
         ListedGroup { name: &group.name, hosts: hosts.collect() }
     });

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::out::{answer_json, answer_json_line};
 use crate::cli::show::Format;
-use crate::logs::{Filter, LogEntry};
+use crate::logs::{Filter, LogEntry, LogLine};
 use crate::terminal::{Page, Style, Styled, cut_line};
 
 /// Which entries are shown, and how.
@@ -27,9 +27,11 @@ impl LogView {
             return true;
         }
         match self.format {
-            Format::Json if entry.json => answer_json_line(entry.line.clone()),
-            Format::Json => answer_json(&PlainLine { message: &entry.line }).unwrap_or(false),
             Format::Text => text(entry).answer(),
+            Format::Json => match &entry.line {
+                LogLine::Json(line) => answer_json_line(line.clone()),
+                LogLine::Plain(message) => answer_json(&PlainLine { message }).unwrap_or(false),
+            },
         }
     }
 }

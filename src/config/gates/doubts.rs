@@ -8,12 +8,12 @@ use crate::targets::Group;
 /// What to say of gates that have too little time in the soaks of these groups; of each gate once.
 pub fn doubts(gates: &[Gate], groups: &[Group]) -> Vec<String> {
     let of_gate = |gate: &Gate| groups.iter().find_map(|group| too_short(gate, group, groups));
-    gates.iter().filter(|gate| gate.when.contains(&Moment::Soak)).filter_map(of_gate).collect()
+    gates.iter().filter(|gate| gate.scope.at.contains(&Moment::Soak)).filter_map(of_gate).collect()
 }
 
 fn too_short(gate: &Gate, group: &Group, all: &[Group]) -> Option<String> {
     let (name, soak) = (&gate.name, group.soak_time);
-    if soak.is_zero() || !gate.is_for(&group.name) {
+    if soak.is_zero() || !gate.scope.has_group(&group.name) {
         return None;
     }
     let of_group = format!("the soak of {} is {}", group.name, seconds(soak));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::endpoint::{Texts, at, endpoint};
 use crate::config::entries::Entry;
-use crate::gates::{Comparison, Control, Gate, NoData, Require, Source, Statuses, Template, Worse};
+use crate::gates::{Comparison, Control, Gate, NoData, Require, Scope, Source, Statuses, Template, Worse};
 use crate::problem::Problem;
 
 /// Between two samples, for one answer, and without a value, unless a gate says otherwise.
@@ -20,11 +20,9 @@ pub struct Draft {
     pub shell: bool,
     /// The keys that the type gives a meaning, as they stand.
     pub text: Texts,
-    pub require: Option<Require>,
     pub statuses: Statuses,
     pub matchers: Vec<Template>,
     pub comparison: Comparison,
-    pub worse: Option<Worse>,
 }
 
 impl Draft {
@@ -34,8 +32,7 @@ impl Draft {
         Draft {
             gate: Gate {
                 name: name.to_owned(),
-                when: Vec::new(),
-                group: None,
+                scope: Scope::default(),
                 interval: INTERVAL,
                 delay: Duration::ZERO,
                 timeout: TIMEOUT,
@@ -48,7 +45,6 @@ impl Draft {
             kind: "command",
             shell: false,
             text: Texts::new(),
-            require: None,
             statuses: Statuses::Success,
             matchers: Vec::new(),
             comparison: Comparison {
@@ -60,7 +56,6 @@ impl Draft {
                 difference: 0.05,
                 samples: 10,
             },
-            worse: None,
         }
     }
 
@@ -68,7 +63,10 @@ impl Draft {
     pub fn source(&mut self, entry: &Entry) -> Result<Source, Problem> {
         let kind = self.kind;
         let lacks = |what: &str| entry.itself(&format!("has no {what}"));
-        let require = self.require.take();
+        let require: Option<Require> = match self.take("require") {
+            Some((text, line)) => Some(text.parse().map_err(|why: String| at(entry, line, "require", why))?),
+            None => None,
+        };
         match kind {
             "http" => {
                 let endpoint = endpoint(&mut self.text, kind != "http", entry)?;
@@ -102,8 +100,10 @@ impl Draft {
                 Ok(Source::Alertmanager { endpoint, matchers: std::mem::take(&mut self.matchers) })
             }
             "compare" => {
-                let worse =
-                    self.worse.ok_or_else(|| lacks("direction that is worse: write `worse: higher` or `lower`"))?;
+                let (worse, line) = self
+                    .take("worse")
+                    .ok_or_else(|| lacks("direction that is worse: write `worse: higher` or `lower`"))?;
+                let worse = worse.trim().parse().map_err(|why: String| at(entry, line, "worse", why))?;
                 let (endpoint, query) = (endpoint(&mut self.text, kind != "http", entry)?, self.query(entry)?);
                 let label = self.take("host_label").map(|(label, _)| label);
                 let host_label = label.unwrap_or_else(|| self.comparison.host_label.clone());

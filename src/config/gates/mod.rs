@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use indexmap::IndexMap;
 
-use crate::gates::{Control, Gate, Moment, NoData, Source, Statuses, Worse};
+use crate::gates::{Control, Gate, Moment, NoData, Source, Statuses};
 use crate::problem::Problem;
 use crate::wire::Level;
 use crate::yaml::Node;
@@ -86,9 +86,9 @@ impl Config {
 
     /// What to say of a gate that would never be asked.
     fn without_a_soak(&self, gate: &Gate) -> Option<Problem> {
-        let mut groups = self.settings.groups.iter().filter(|group| gate.is_for(&group.name));
+        let mut groups = self.settings.groups.iter().filter(|group| gate.scope.has_group(&group.name));
         let soaks = groups.any(|group| !group.soak_time.is_zero() || !group.group_soak_time.is_zero());
-        (gate.when == [Moment::Soak] && !soaks).then(|| {
+        (gate.scope.at == [Moment::Soak] && !soaks).then(|| {
             let name = &gate.name;
             let why = format!("gate {name:?} is asked during soaks only, and there are none: set soak_time");
             Problem::of_file("gates.yaml", format!("gates.yaml: {why}")).remark(Level::Warning)
@@ -104,16 +104,16 @@ impl Config {
             return Ok(None);
         }
         entry.has_keys_of(body, draft.kind, TYPES, "a gate")?;
-        if draft.gate.when.is_empty() {
+        if draft.gate.scope.at.is_empty() {
             return Err(entry.itself("does not say when to ask: write `when: soak`, for example"));
         }
         let source = draft.source(&entry)?;
         let gate = Gate { source, ..draft.gate };
-        if gate.interval < gate.timeout && gate.when.contains(&Moment::Soak) && gate.within < gate.timeout {
+        if gate.interval < gate.timeout && gate.scope.at.contains(&Moment::Soak) && gate.within < gate.timeout {
             let why = "within is shorter than timeout: a single slow answer makes the gate inconclusive";
             problems.push(entry.problem(why).about("within").remark(Level::Warning));
         }
-        let too_soon_or_late = gate.when.iter().find(|moment| matches!(moment, Moment::Before | Moment::Finalize));
+        let too_soon_or_late = gate.scope.at.iter().find(|moment| matches!(moment, Moment::Before | Moment::Finalize));
         if let (Source::Compare { .. }, Some(moment)) = (&gate.source, too_soon_or_late) {
             let why = format!("there is nothing to compare at the moment {moment}: the gate will be skipped there");
             problems.push(entry.problem(why).about("when").remark(Level::Warning));
@@ -131,8 +131,8 @@ impl Config {
             "type" => {
                 draft.kind = field.kind(TYPES)?;
             }
-            "when" => add_words(field, &mut draft.gate.when)?,
-            "group" => draft.gate.group = self.group_key(field, problems)?,
+            "when" => add_words(field, &mut draft.gate.scope.at)?,
+            "group" => draft.gate.scope.group = self.group_key(field, problems)?,
             "interval" => draft.gate.interval = seconds(field)?,
             "delay" if matches!(field.text()?, "0" | "0s") => draft.gate.delay = Duration::ZERO,
             "delay" => draft.gate.delay = seconds(field)?,
@@ -150,7 +150,6 @@ impl Config {
             }
             "observe" => draft.gate.observe = field.boolean()?,
             "shell" => draft.shell = field.boolean()?,
-            "require" => draft.require = Some(field.text()?.parse().map_err(wrong)?),
             "status" => {
                 let status = |text: String| text.trim().parse().ok().filter(|status| (100..600).contains(status));
                 let statuses = texts(field)?.into_iter().map(status).collect::<Option<Vec<u16>>>();
@@ -158,13 +157,6 @@ impl Config {
                 draft.statuses = Statuses::These(statuses.filter(|all| !all.is_empty()).ok_or_else(bad)?);
             }
             "matchers" => draft.matchers = matchers(field)?,
-            "worse" => {
-                draft.worse = Some(match field.text()? {
-                    "higher" => Worse::Higher,
-                    "lower" => Worse::Lower,
-                    other => return Err(wrong(format!("unknown direction {other:?}: write higher or lower"))),
-                });
-            }
             "control" => {
                 draft.comparison.control = match field.text()? {
                     "group" => Control::Group,

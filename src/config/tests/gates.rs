@@ -30,7 +30,10 @@ fn gates_keep_the_order_of_the_file_and_have_their_defaults() {
     let gates = repo.config().gates().unwrap().0;
     assert!(gates.iter().map(|gate| gate.name.as_str()).eq(["zeta", "alpha", "page", "alerts", "slower"]), "{gates:?}");
     let zeta = &gates[0];
-    assert_eq!((zeta.when.as_slice(), zeta.group.as_deref()), (&[Moment::Subgroup, Moment::Soak][..], Some("canary")));
+    assert_eq!(
+        (zeta.scope.at.as_slice(), zeta.scope.group.as_deref()),
+        (&[Moment::Subgroup, Moment::Soak][..], Some("canary"))
+    );
     let times = [zeta.interval, zeta.delay, zeta.timeout, zeta.within].map(|time| time.as_secs_f64());
     assert_eq!((times, zeta.failures, zeta.no_data, zeta.observe), ([5.0, 0.5, 3.0, 90.0], 2, NoData::Ask, true));
     let Source::Prometheus { endpoint, require, .. } = &zeta.source else { panic!("{zeta:?}") };
@@ -40,7 +43,7 @@ fn gates_keep_the_order_of_the_file_and_have_their_defaults() {
     let times = [alpha.interval, alpha.delay, alpha.timeout, alpha.within].map(|time| time.as_secs());
     assert_eq!((times, alpha.failures, alpha.no_data, alpha.observe), ([10, 0, 10, 60], 0, NoData::Wait, false));
     assert!(matches!(&alpha.source, Source::Command { folder, shell: false, .. } if folder == repo.top()));
-    assert_eq!(gates[2].when, [Moment::Group, Moment::Finalize]);
+    assert_eq!(gates[2].scope.at, [Moment::Group, Moment::Finalize]);
     assert!(matches!(&gates[2].source, Source::Http { json: Some((pointer, _)), .. } if pointer == "/lag"));
     assert!(matches!(&gates[3].source, Source::Alertmanager { matchers, .. } if matchers.len() == 2));
     let Source::Compare { comparison, .. } = &gates[4].source else { panic!("{:?}", gates[4]) };
@@ -58,7 +61,7 @@ fn the_environment_replaces_gates_in_their_place_switches_them_off_and_adds_its_
     );
     let gates = repo.config().gates().unwrap().0;
     assert!(gates.iter().map(|gate| gate.name.as_str()).eq(["a", "b", "d"]), "{gates:?}");
-    assert_eq!((gates[1].when[0], gates[1].timeout), (Moment::Soak, Duration::from_secs(10)));
+    assert_eq!((gates[1].scope.at[0], gates[1].timeout), (Moment::Soak, Duration::from_secs(10)));
     assert!(repo.config().gates().unwrap().1.iter().all(|(_, note)| !note.contains("disables")));
     repo.write("hoist/environments/beta/gates.yml", "gates: {errros: , b: }\n");
     let (gates, notes) = repo.config().gates().unwrap();

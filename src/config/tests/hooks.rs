@@ -26,8 +26,8 @@ fn hooks_keep_the_order_of_the_file_and_have_their_defaults() {
     let hooks = repo.config().hooks().unwrap().0;
     assert_eq!(named(&hooks), ["zeta", "alpha", "log", "far", "numbers", "mail", "entries"]);
     let zeta = &hooks[0];
-    assert_eq!((zeta.on.as_slice(), zeta.retries), (&[EventKind::Started, EventKind::Finished][..], 2));
-    assert!(zeta.required && zeta.group.as_deref() == Some("canary") && zeta.timeout == Duration::from_secs(3));
+    assert_eq!((zeta.scope.at.as_slice(), zeta.retries), (&[EventKind::Started, EventKind::Finished][..], 2));
+    assert!(zeta.required && zeta.scope.group.as_deref() == Some("canary") && zeta.timeout == Duration::from_secs(3));
     assert_eq!(zeta.action.receiver(), "chat");
     let Action::Webhook(webhook) = &zeta.action else { panic!("{zeta:?}") };
     assert_eq!((webhook.method, webhook.signature_header.as_str()), ("POST", "X-Hoist-Signature"));
@@ -48,7 +48,7 @@ fn the_environment_replaces_hooks_and_switches_them_off_and_so_it_does_with_thos
     repo.global("[global]\ntcpircbot_host: irc\nstatsd_host: stats\nudp2log_host:\nuse_syslog: True\n");
     let hooks = repo.config().hooks().unwrap().0;
     assert_eq!(named(&hooks), ["tcpircbot", "syslog", "b", "d"]);
-    assert_eq!(hooks[2].on, [EventKind::Finished]);
+    assert_eq!(hooks[2].scope.at, [EventKind::Finished]);
     assert_eq!((hooks[0].action.receiver().as_str(), hooks[0].timeout), ("irc:9200", Duration::from_secs(1)));
     let mut config = repo.config();
     config.forgo_hook("tcpircbot");

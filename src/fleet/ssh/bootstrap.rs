@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
 use super::transport::ends::{AfterLine, ExecEnd, OpenError, OutputChunk};
-use super::{Input, Link, SshOptions};
+use super::{Input, Link, Program, SshOptions};
 use crate::fleet::Pack;
 
 /// Builds that a target has not run for this many days are removed.
@@ -85,9 +85,9 @@ pub enum UploadError {
 
 impl Bootstrap {
     pub(super) fn prepare(options: &SshOptions) -> anyhow::Result<Bootstrap> {
-        Ok(match &options.remote_binary {
-            Some(path) => Bootstrap::Installed(path.clone()),
-            None => Bootstrap::Copied(OwnBuild::open(&options.local_binary)?),
+        Ok(match &options.program {
+            Program::Installed(path) => Bootstrap::Installed(path.clone()),
+            Program::Copied(path) => Bootstrap::Copied(OwnBuild::open(path)?),
         })
     }
 

@@ -74,7 +74,7 @@ fn hang_up(session: Session, socket: &Socket) {
 }
 
 fn is_hung_up(error: &ssh2::Error) -> bool {
-    matches!(error.code(), error_code::SOCKET_DISCONNECT | error_code::SOCKET_RECV)
+    matches!(error_code::of(error), error_code::SOCKET_DISCONNECT | error_code::SOCKET_RECV)
 }
 
 /// Whether the peer has sent its SSH version. It may send other lines before that.
@@ -197,7 +197,9 @@ impl Attempt<'_> {
         session.set_tcp_stream(socket.clone());
         let checked = match session.handshake() {
             Ok(()) => route.judge(&session),
-            Err(error) if matches!(error.code(), error_code::KEX_FAILURE | error_code::KEY_EXCHANGE_FAILURE) => {
+            Err(error)
+                if matches!(error_code::of(&error), error_code::KEX_FAILURE | error_code::KEY_EXCHANGE_FAILURE) =>
+            {
                 // Hold one permit at a time; otherwise the holders could wait for each other.
                 drop(permit.take());
                 match self.socket().ok().and_then(|(socket, _permit)| {
@@ -239,7 +241,7 @@ impl Attempt<'_> {
     fn failed(&self, doing: &str, error: ssh2::Error, began: Instant) -> ConnectError {
         let place = self.place();
         let why = error.message().to_lowercase();
-        let timed_out = error.code() == error_code::TIMEOUT || began.elapsed() >= self.timeout();
+        let timed_out = error_code::of(&error) == error_code::TIMEOUT || began.elapsed() >= self.timeout();
         if timed_out {
             let limit = self.timeout();
             return ConnectError::new(ConnectErrorKind::Timeout, format!("{doing} {place} took longer than {limit:?}"));

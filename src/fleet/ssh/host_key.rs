@@ -18,7 +18,7 @@ impl Route {
         let (host, port) = (&self.known_as.0, self.known_as.1);
         // As with OpenSSH, the command gets the name without a port here.
         let said = self.ask_command(KeyQuestion::order(&lookup_name(host, 22)))?;
-        let (mut types, mut known) = self.known_hosts.key_types(host, port);
+        let (mut types, mut known) = self.host_keys.known.key_types(host, port);
         if let Some(said) = said {
             let (more, known_there) = said.key_types(host, 22);
             types.extend(more.into_iter().filter(|kind| !types.contains(kind)).collect::<Vec<_>>());
@@ -26,8 +26,8 @@ impl Route {
         }
         // A known host is accepted only with the key that it is known by.
         let wanted: Vec<KeyType> = match known && !types.is_empty() {
-            true => self.key_types.iter().copied().filter(|kind| types.contains(kind)).collect(),
-            false => self.key_types.clone(),
+            true => self.host_keys.types.iter().copied().filter(|kind| types.contains(kind)).collect(),
+            false => self.host_keys.types.clone(),
         };
         // There is no common type. Request the known ones, so that the error tells the operator about them.
         Ok((if wanted.is_empty() { types } else { wanted }, known))
@@ -35,7 +35,7 @@ impl Route {
 
     /// The output of `KnownHostsCommand`, if there is one.
     fn ask_command(&self, question: KeyQuestion) -> Checked<Option<KnownHosts>> {
-        let Some(command) = &self.known_hosts_command else { return Ok(None) };
+        let Some(command) = &self.host_keys.command else { return Ok(None) };
         let text = command.ask(&question).map_err(|error| {
             let message = format!("the host key of {} cannot be checked: {error:#}", self.name);
             ConnectError::new(ConnectErrorKind::Configuration, message)
@@ -48,7 +48,8 @@ impl Route {
     /// The verdict of all known_hosts sources on a key for this name.
     fn verdict(&self, host: &str, port: u16, key: &[u8]) -> Checked<Verdict> {
         let said = self.ask_command(KeyQuestion::of_key(&lookup_name(host, port), key))?;
-        let verdicts = [Some(self.known_hosts.check(host, port, key)), said.map(|said| said.check(host, port, key))];
+        let verdicts =
+            [Some(self.host_keys.known.check(host, port, key)), said.map(|said| said.check(host, port, key))];
         let rank = |verdict: &Verdict| match verdict {
             Verdict::Revoked { .. } => 3,
             Verdict::Match => 2,
@@ -74,7 +75,7 @@ impl Route {
         };
         let mut verdict = self.verdict(host, port, key)?;
         // As with OpenSSH, a key that is known for the host without a port is accepted for every port.
-        if verdict == Verdict::Unknown && port != 22 && self.known_hosts.check(host, 22, key) == Verdict::Match {
+        if verdict == Verdict::Unknown && port != 22 && self.host_keys.known.check(host, 22, key) == Verdict::Match {
             log::debug!("{name} is known by this key without a port");
             verdict = Verdict::Match;
         }
@@ -93,8 +94,8 @@ impl Route {
                 ConnectErrorKind::HostKeyRevoked,
                 format!("host key of {name} is REVOKED: it offers the {print}, which {} revokes", at(&file, line)),
             )),
-            Verdict::Unknown if self.accept_new => {
-                if let Err(error) = self.known_hosts.accept(host, port, key) {
+            Verdict::Unknown if self.host_keys.accept_new => {
+                if let Err(error) = self.host_keys.known.accept(host, port, key) {
                     self.warn(&format!("the {print} of {name} is accepted for this run only: {error:#}"));
                 }
                 Ok(())
@@ -115,7 +116,7 @@ impl Route {
     /// A remark if a line trusts a certificate authority for the host.
     fn authority(&self) -> String {
         let (host, port) = (&self.known_as.0, self.known_as.1);
-        match self.known_hosts.authority(host, port) {
+        match self.host_keys.known.authority(host, port) {
             Some((file, line)) => format!(
                 ". {}:{line} trusts a certificate authority for it (@cert-authority), which hoist does not support: \
                  add the host's own key",

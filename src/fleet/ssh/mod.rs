@@ -17,7 +17,7 @@ pub(crate) mod transport;
 pub use bootstrap::{Bootstrap, Marker, UploadError, run_command, shell_word};
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
-pub use options::{OpenSsh, Set, SshOptions, Timeouts, key_memory};
+pub use options::{OpenSsh, Program, Set, SshOptions, Timeouts, key_memory};
 pub use transport::algorithms::Algorithms;
 pub use transport::ends::{AfterLine, Driven, ExecEnd, OpenError, OutputChunk};
 pub use transport::exec::Running;

@@ -38,10 +38,22 @@ pub struct SshOptions {
     pub max_sessions: Option<usize>,
     /// The file that records which key each account accepted; `None`: no file.
     pub key_memory: Option<PathBuf>,
-    /// The path of Hoist on the targets; `None`: this program is copied there if it is missing.
-    pub remote_binary: Option<String>,
-    /// The program that is copied to targets: this one.
-    pub local_binary: PathBuf,
+    pub program: Program,
+}
+
+/// Hoist on the targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// It is installed there, at this path.
+    Installed(String),
+    /// This program is copied there if it is missing.
+    Copied(PathBuf),
+}
+
+impl Default for Program {
+    fn default() -> Program {
+        Program::Copied(PathBuf::from("/proc/self/exe"))
+    }
 }
 
 /// Time limits for peers.
@@ -99,8 +111,7 @@ impl Default for SshOptions {
             timeouts: Timeouts::default(),
             max_sessions: None,
             key_memory: None,
-            remote_binary: None,
-            local_binary: PathBuf::from("/proc/self/exe"),
+            program: Program::default(),
         }
     }
 }

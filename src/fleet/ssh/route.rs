@@ -29,12 +29,7 @@ pub struct Route {
     pub user: String,
     /// The name and port by which the host's key is known.
     pub known_as: (String, u16),
-    pub known_hosts: Arc<KnownHosts>,
-    /// Also asked for host keys.
-    pub known_hosts_command: Option<KnownHostsCommand>,
-    pub accept_new: bool,
-    /// The accepted types of host key, the preferred one first.
-    pub key_types: Vec<KeyType>,
+    pub host_keys: HostKeys,
     pub algorithms: Algorithms,
     pub keys: Arc<Keys>,
     /// For the connection to one address, and again for the key exchange and for each attempt with a key.
@@ -42,6 +37,17 @@ pub struct Route {
     pub keepalive: Keepalive,
     pub way: Way,
     pub network: Arc<Network>,
+}
+
+/// Which host keys are accepted.
+pub struct HostKeys {
+    pub known: Arc<KnownHosts>,
+    /// Also asked for host keys.
+    pub command: Option<KnownHostsCommand>,
+    /// Accept the key of a host that is not known yet.
+    pub accept_new: bool,
+    /// The accepted types, the preferred one first.
+    pub types: Vec<KeyType>,
 }
 
 /// What connections that are opened at the same time share.

@@ -16,7 +16,7 @@ use super::keys::key_memory::KeyMemory;
 use super::keys::wanted::Wanted;
 use super::known_hosts::{KeyType, KnownHosts};
 use super::openssh::{ConfigReader, HostConfig, KnownHostsCommand, Tokens};
-use super::route::{Network, Route, Way};
+use super::route::{HostKeys, Network, Route, Way};
 use super::transport::names::Family;
 use super::transport::tcp::Keepalive;
 use super::{Algorithms, SshOptions, options};
@@ -178,22 +178,24 @@ impl Routes {
             operator: &operator,
             home: home.as_deref(),
         };
-        let known_hosts = self.known_hosts(known_hosts_files(options, &answer))?;
-        let known_hosts_command = match answer.get("knownhostscommand").filter(|line| *line != "none") {
+        let command = match answer.get("knownhostscommand").filter(|line| *line != "none") {
             Some(line) if options.known_hosts.is_none() => {
                 Some(KnownHostsCommand::new(line, &tokens).map_err(|why| anyhow!("KnownHostsCommand {why}"))?)
             }
             _ => None,
+        };
+        let host_keys = HostKeys {
+            known: self.known_hosts(known_hosts_files(options, &answer))?,
+            command,
+            accept_new: self.accepts_new(options, &answer, called),
+            types: key_types(&answer)?,
         };
         let keys = self.keys(wanted_keys(options, &answer, &tokens)?)?;
         let way = self.way(options, &request, &answer, &tokens)?;
         Ok(Route {
             name: called.host.clone(),
             target: is_target.then(|| called.clone()),
-            known_hosts,
-            known_hosts_command,
-            accept_new: self.accepts_new(options, &answer, called),
-            key_types: key_types(&answer)?,
+            host_keys,
             family: match answer.get("addressfamily") {
                 Some("inet") => Family::Inet,
                 Some("inet6") => Family::Inet6,

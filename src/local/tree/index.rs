@@ -43,14 +43,20 @@ impl Stat {
     }
 }
 
+/// What git tracks at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Object {
+    /// `0o100644`, `0o100755`, `0o120000` for a symbolic link, `0o160000` for a submodule.
+    pub mode: u32,
+    /// The blob's name, in bytes.
+    pub name: Vec<u8>,
+}
+
 /// A file, link or submodule that git tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
     pub stat: Stat,
-    /// `0o100644`, `0o100755`, `0o120000` for a symbolic link, `0o160000` for a submodule.
-    pub mode: u32,
-    /// The blob's name, in bytes.
-    pub object: Vec<u8>,
+    pub object: Object,
     /// Nothing is special about it: it is in no conflict, and git is to look at it.
     pub plain: bool,
     /// Relative to the top of the tree.
@@ -62,7 +68,7 @@ pub struct IndexEntry {
 impl IndexEntry {
     /// A plain file that a checkout writes, executable or not.
     pub fn is_file(&self) -> bool {
-        self.plain && matches!(self.mode, 0o100644 | 0o100755)
+        self.plain && matches!(self.object.mode, 0o100644 | 0o100755)
     }
 }
 
@@ -114,8 +120,7 @@ pub fn read(bytes: &[u8], name: usize) -> Option<Vec<IndexEntry>> {
                 gid: field(8)?,
                 size: field(9)?,
             },
-            mode: field(6)?,
-            object: body.get(at + STAT..flags_at)?.to_owned(),
+            object: Object { mode: field(6)?, name: body.get(at + STAT..flags_at)?.to_owned() },
             plain: flags & (ASSUME_VALID | STAGE) == 0 && more == 0,
             path: body.get(path_at..path_at + length)?.to_owned(),
             at,
@@ -177,10 +182,12 @@ pub fn write(entries: &[IndexEntry], name: usize) -> Vec<u8> {
         let stat = &entry.stat;
         let (ctime, mtime) = (stat.ctime, stat.mtime);
         // Between the inode's fields, a device that nobody looks at.
-        for number in [ctime.0, ctime.1, mtime.0, mtime.1, 0, stat.inode, entry.mode, stat.uid, stat.gid, stat.size] {
+        for number in
+            [ctime.0, ctime.1, mtime.0, mtime.1, 0, stat.inode, entry.object.mode, stat.uid, stat.gid, stat.size]
+        {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
-        bytes.extend_from_slice(&entry.object);
+        bytes.extend_from_slice(&entry.object.name);
         let flags = entry.path.len().min(usize::from(NAME)) as u16;
         bytes.extend_from_slice(&flags.to_be_bytes());
         bytes.extend_from_slice(&entry.path);

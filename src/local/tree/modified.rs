@@ -96,8 +96,10 @@ fn lines(paths: &[&Path]) -> Vec<u8> {
 /// Whether a shared file has the content, the owner and the executable bit that the index says.
 fn is_unchanged(entry: &IndexEntry, meta: &Metadata, path: PathBuf) -> bool {
     let now = Stat::from(meta);
-    let executable = (meta.mode() & 0o100 != 0) == (entry.mode == 0o100755);
+    let executable = (meta.mode() & 0o100 != 0) == (entry.object.mode == 0o100755);
     let owned = (now.uid, now.gid) == (entry.stat.uid, entry.stat.gid);
     now == entry.stat
-        || executable && owned && share::read_blob(&path, meta, entry.object.len()).is_ok_and(|it| it == entry.object)
+        || executable
+            && owned
+            && share::read_blob(&path, meta, entry.object.name.len()).is_ok_and(|it| it == entry.object.name)
 }

@@ -15,7 +15,7 @@ use crate::wire::Revision;
 
 use super::git::Git;
 use super::index;
-use super::index::{Hash, IndexEntry, Stat};
+use super::index::{Hash, IndexEntry, Object, Stat};
 use super::index_stamp;
 use super::index_stamp::Index;
 use crate::local::fault::{Fault, Tried};
@@ -36,7 +36,7 @@ const CONVERTING_WORDS: [&str; 4] = ["filter", "ident", "crlf", "working-tree-en
 const PIECE: usize = 64 << 10;
 
 /// The files of attributes of a tree: path, mode, blob.
-type Attributes = Vec<(Vec<u8>, u32, Vec<u8>)>;
+type Attributes = Vec<(Vec<u8>, Object)>;
 
 /// What a tree was given ahead of its checkout.
 pub struct SharedFiles {
@@ -89,7 +89,7 @@ fn bases(layout: &Layout, revision: &Revision) -> Vec<Revision> {
 
 fn attributes(entries: &[IndexEntry]) -> Attributes {
     let named = |entry: &&IndexEntry| entry.path.rsplit(|byte| *byte == b'/').next() == Some(b".gitattributes");
-    entries.iter().filter(named).map(|entry| (entry.path.clone(), entry.mode, entry.object.clone())).collect()
+    entries.iter().filter(named).map(|entry| (entry.path.clone(), entry.object.clone())).collect()
 }
 
 /// A tree that stands.
@@ -155,7 +155,8 @@ impl Standing {
     /// The content of a small file, if it is what the index says.
     fn read_whole(&self, path: &Path, entry: &IndexEntry) -> Option<Vec<u8>> {
         let bytes = fs::read(self.index.tree.join(path)).ok()?;
-        (blob(&mut bytes.as_slice(), bytes.len() as u64, entry.object.len()).ok()? == entry.object).then_some(bytes)
+        (blob(&mut bytes.as_slice(), bytes.len() as u64, entry.object.name.len()).ok()? == entry.object.name)
+            .then_some(bytes)
     }
 
     /// Gives files to the tree `to`, and an index of just these.
@@ -178,7 +179,7 @@ impl Standing {
                 folder = new.parent().map(Path::to_owned);
                 files::make_dir(files::parent(&new))?;
             }
-            let Ok(stat) = take(&old, &new, &meta, entry.mode, &mut clones) else { continue };
+            let Ok(stat) = take(&old, &new, &meta, entry.object.mode, &mut clones) else { continue };
             // One file by two names looks the same by both; a clone has an inode of its own, and its original no new look.
             if remembered {
                 proven.push((place, stat));
@@ -201,7 +202,7 @@ impl Standing {
 /// file: what an index remembers does not tell of them.
 fn is_read_so(entry: &IndexEntry, meta: &fs::Metadata, path: &Path, fresh: &Fresh) -> bool {
     sys::attribute_names(path).is_ok_and(|names| names == fresh.attribute_names)
-        && read_blob(path, meta, entry.object.len()).is_ok_and(|blob| blob == entry.object)
+        && read_blob(path, meta, entry.object.name.len()).is_ok_and(|blob| blob == entry.object.name)
 }
 
 /// What a file looks like that is made in a tree now.
@@ -231,7 +232,7 @@ impl Fresh {
 
     /// Whether a checkout would give a file the owner and permissions that it has.
     fn would_be(&self, meta: &fs::Metadata, entry: &IndexEntry) -> bool {
-        let mode = if entry.mode == 0o100755 { self.modes.1 } else { self.modes.0 };
+        let mode = if entry.object.mode == 0o100755 { self.modes.1 } else { self.modes.0 };
         (meta.uid(), meta.gid(), meta.mode() & 0o7777) == (self.uid, self.gid, mode)
     }
 }

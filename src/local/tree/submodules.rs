@@ -113,7 +113,7 @@ impl Walk<'_> {
             return Ok(());
         };
         let is_named = |path: &[u8]| modules.iter().any(|module| module.path.as_bytes() == path);
-        match entries.iter().find(|entry| entry.mode == index::SUBMODULE && !is_named(&entry.path)) {
+        match entries.iter().find(|entry| entry.object.mode == index::SUBMODULE && !is_named(&entry.path)) {
             None => Ok(()),
             Some(entry) => {
                 let (shown, path) = (&level.shown, String::from_utf8_lossy(&entry.path));

@@ -144,7 +144,7 @@ impl Walk {
                     self.deadline.check()?;
                     let Some(path) = index_stamp::plain_path(entry) else { continue };
                     let found = fs::symlink_metadata(part.tree.join(path)).ok().filter(|_| folders.are_real(path));
-                    match (entry.mode, found) {
+                    match (entry.object.mode, found) {
                         (index::SUBMODULE, _) if !self.submodules => {}
                         (index::SUBMODULE, found) => inner.push((path.to_owned(), found)),
                         (_, Some(meta)) if is_there(entry, &meta, &empty) => {}
@@ -210,11 +210,12 @@ fn empty_blob(name: usize) -> Vec<u8> {
 
 /// Whether what an entry names is there: of its type, and not emptied.
 fn is_there(entry: &IndexEntry, meta: &Metadata, empty: &[u8]) -> bool {
-    if entry.mode == 0o120000 {
+    if entry.object.mode == 0o120000 {
         return meta.is_symlink();
     }
     // Git notes no size of what was written in the very moment of the index, or a filter may have left nothing.
-    let may_be_empty = || entry.stat.size == 0 && (entry.object == empty || Stat::from(meta).mtime == entry.stat.mtime);
+    let may_be_empty =
+        || entry.stat.size == 0 && (entry.object.name == empty || Stat::from(meta).mtime == entry.stat.mtime);
     meta.is_file() && (meta.len() > 0 || may_be_empty())
 }
 

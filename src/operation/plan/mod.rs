@@ -38,15 +38,15 @@ pub struct Planned {
 /// otherwise it connects nowhere, and what was last seen of them counts. `output` is the plan file to write.
 pub fn plan(
     options: &Options,
-    mut choice: Choice,
+    choice: Choice,
     ask: bool,
     output: Option<&Path>,
     front: &dyn Frontend,
 ) -> Result<Planned, Refused> {
     let config = load(options)?;
     let repo = Repo::open(&config.top)?;
-    choice.undone = undone(&config, &choice)?;
-    let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
+    let undone = undone(&config, &choice)?;
+    let prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
     let views = match ask {
         true => status::ask(&config, prepared.plan.groups.clone(), false, front)?,
         false => status::remembered(&config, &prepared.plan.groups, front)?,

@@ -80,7 +80,7 @@ impl PlannedStage {
 
 impl PlannedGate {
     fn of((gate, when): (&GatePlan, Vec<Moment>)) -> PlannedGate {
-        PlannedGate { gate: gate.name.clone(), when, group: gate.group.clone(), observe: gate.observe }
+        PlannedGate { gate: gate.name.clone(), when, group: gate.scope.group.clone(), observe: gate.observe }
     }
 }
 

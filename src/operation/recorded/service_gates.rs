@@ -55,7 +55,7 @@ impl<'a> ServiceGates<'a> {
 
     /// The gates of a look, or what it comes to without them.
     fn due(&self, look: &Look) -> Result<Vec<&Gate>, Health> {
-        let due = self.due.iter().filter(|gate| gate.is_due(look.moment, &look.group));
+        let due = self.due.iter().filter(|gate| gate.scope.has(look.moment, &look.group));
         let of = |plan: &GatePlan| {
             let without = |reason: String| Health::Inconclusive { gate: plan.name.clone(), reason };
             let gates = self.gates.as_ref().map_err(|error| without(error.clone()))?;

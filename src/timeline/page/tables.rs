@@ -19,6 +19,9 @@ const HAPPENINGS: usize = 400;
 /// The most samples of one look that are listed.
 const SAMPLES: usize = 200;
 
+/// The longest text that a table breaks at no place, in characters.
+const SHORT: usize = 18;
+
 /// What a cell of a table says.
 pub struct Cell {
     text: String,
@@ -49,7 +52,10 @@ pub fn table(page: &mut Markup, head: &[&'static str], rows: Vec<Vec<Cell>>) {
                 tbody.element("tr", &[], |tr| {
                     for column in &used {
                         let Cell { text, class } = &row[*column];
-                        tr.element("td", &[("data-name", &head[*column]), ("class", class)], |td| td.lines(text));
+                        let length = if text.chars().count() <= SHORT { "short" } else { "" };
+                        let class = format!("{class} {length}");
+                        let attributes: [Attribute; 2] = [("data-name", &head[*column]), ("class", &class.trim())];
+                        tr.element("td", &attributes, |td| td.lines(text));
                     }
                 });
                 tbody.newline();
@@ -195,9 +201,9 @@ pub fn write_plan(page: &mut Markup, timeline: &Timeline) {
         table(section, &["stage", "hosts at once", "time limit"], stages);
         if !plan.gates.is_empty() {
             let gates = plan.gates.iter().map(|gate| {
-                let when: Vec<&str> = gate.at.iter().map(|moment| moment.name()).collect();
+                let when: Vec<&str> = gate.scope.at.iter().map(|moment| moment.name()).collect();
                 let effect = if gate.observe { "observed only" } else { "halts the run" };
-                let group = gate.group.clone().unwrap_or_else(|| "every group".to_owned());
+                let group = gate.scope.group.clone().unwrap_or_else(|| "every group".to_owned());
                 vec![Cell::text(&*gate.name), Cell::text(when.join(", ")), Cell::text(group), Cell::text(effect)]
             });
             table(section, &["gate", "when", "group", "effect"], gates.collect());

@@ -170,7 +170,7 @@ impl Forward {
 pub fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),
-        Err(error) if error.code() == error_code::EAGAIN => Ok(false),
+        Err(error) if error_code::of(&error) == error_code::EAGAIN => Ok(false),
         Err(error) => Err(error.message().to_lowercase()),
     }
 }

@@ -314,7 +314,7 @@ impl Thread {
                     Err(Refusal::Refused(format!("no sockets are left here: {error}")))
                 }
             },
-            Err(error) => match error.code() {
+            Err(error) => match error_code::of(&error) {
                 error_code::EAGAIN => return Ok(false),
                 error_code::CHANNEL_FAILURE => {
                     let why = error.message().to_lowercase();

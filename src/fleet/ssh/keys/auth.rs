@@ -158,7 +158,7 @@ impl Keys {
                 }
                 Err(AttemptFailure::Session(error)) if was_not_answered(&error) => {
                     if began.elapsed() >= timeout {
-                        return Login::Broken(ssh2::Error::new(error_code::TIMEOUT, "no answer to a key"));
+                        return Login::Broken(error_code::error(error_code::TIMEOUT, "no answer to a key"));
                     }
                     let accepted = was_accepted(&error);
                     if accepted {
@@ -176,7 +176,7 @@ impl Keys {
                     }
                     return again;
                 }
-                Err(AttemptFailure::Session(error)) => match error.code() {
+                Err(AttemptFailure::Session(error)) => match error_code::of(&error) {
                     error_code::PUBLICKEY_UNVERIFIED if was_accepted(&error) => {
                         *tries += 1;
                         progress.accepted = Some(candidate.to_string());
@@ -246,7 +246,7 @@ impl Keys {
             let held = agent.identities()?;
             match held.iter().find(|held| held.blob() == key.blob) {
                 Some(held) => agent.userauth(user, held),
-                None => Err(ssh2::Error::new(error_code::AGENT_PROTOCOL, "the agent no longer holds it")),
+                None => Err(error_code::error(error_code::AGENT_PROTOCOL, "the agent no longer holds it")),
             }
         };
         let socket = self.identities.agent.as_deref().unwrap_or(Path::new(""));
@@ -254,7 +254,7 @@ impl Keys {
             Ok((_, Some(why))) => Err(AttemptFailure::Agent(why)),
             Ok((Err(error), None)) if error.message().starts_with("Callback ") => {
                 let why = "the agent refused to sign with it";
-                Err(AttemptFailure::Session(ssh2::Error::new(error_code::AGENT_PROTOCOL, why)))
+                Err(AttemptFailure::Session(error_code::error(error_code::AGENT_PROTOCOL, why)))
             }
             Ok((done, None)) => done.map_err(AttemptFailure::Session),
             Err(error) => Err(AttemptFailure::Agent(format!("cannot connect to the ssh agent: {error}"))),
@@ -265,7 +265,7 @@ impl Keys {
 /// Whether the server hung up, or kept silent, where it should have said yes or no. The library has no number of its
 /// own for that; a test holds its words.
 fn was_not_answered(error: &ssh2::Error) -> bool {
-    matches!(error.code(), error_code::AUTHENTICATION_FAILED | error_code::PUBLICKEY_UNVERIFIED)
+    matches!(error_code::of(error), error_code::AUTHENTICATION_FAILED | error_code::PUBLICKEY_UNVERIFIED)
         && error.message().starts_with("Waiting for ")
 }
 

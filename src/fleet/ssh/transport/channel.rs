@@ -167,7 +167,7 @@ impl Channel {
         let answer = self.with(call);
         usize::try_from(answer).map_err(|_| match c_int::try_from(answer) {
             Ok(code) => Error::from_session_error(&self.session, code),
-            Err(_) => Error::new(error_code::SOCKET_NONE, "a response of the library is out of range"),
+            Err(_) => error_code::error(error_code::SOCKET_NONE, "a response of the library is out of range"),
         })
     }
 }

@@ -120,7 +120,7 @@ impl Link {
                 Err(error) => error,
             };
             let message = error.message().to_lowercase();
-            let lost = match error.code() {
+            let lost = match error_code::of(&error) {
                 error_code::EAGAIN if Instant::now() >= deadline => {
                     // A channel that is being opened cannot be cancelled.
                     self.break_off("a command could not be started in time");
@@ -365,7 +365,7 @@ impl Running {
         let bytes = match self.channel.read(is_err, &mut self.buffer) {
             Ok(0) => return Ok(false),
             Ok(bytes) => bytes,
-            Err(error) if error.code() == error_code::EAGAIN => return Ok(false),
+            Err(error) if error_code::of(&error) == error_code::EAGAIN => return Ok(false),
             Err(error) => return Err(text(error)),
         };
         let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
@@ -391,7 +391,7 @@ impl Running {
             match self.channel.write(piece) {
                 Ok(0) => return Ok(WriteProgress::Nothing),
                 Ok(bytes) => self.feed.sent(bytes),
-                Err(error) if error.code() == error_code::EAGAIN => {
+                Err(error) if error_code::of(&error) == error_code::EAGAIN => {
                     // If only the inbound direction is blocked, the peer's window is full.
                     let part =
                         matches!(link.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
@@ -431,7 +431,7 @@ fn close(channel: &mut Channel, link: &mut Link) {
 fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),
-        Err(error) if error.code() == error_code::EAGAIN => Ok(false),
+        Err(error) if error_code::of(&error) == error_code::EAGAIN => Ok(false),
         Err(error) => Err(text(error)),
     }
 }
