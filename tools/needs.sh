@@ -33,6 +33,7 @@ if [ "$what" != build ]; then
 	need unshare util-linux
 	need column bsdextrautils
 	need pgrep procps
+	need strace strace
 	need ssh-keygen openssh-client
 	need mandoc mandoc
 	need shellcheck shellcheck

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use hoist::wire::{Level, Revision, SharedPaths, Stage, StageRequest};
@@ -139,14 +140,20 @@ fn a_tree_from_before_a_path_was_shared_sees_the_content_when_it_is_gone_back_to
     target.deploy(&wanted(&target, "r3", &three));
     let mut back = target.request("r4", &one);
     back.kept = true;
-    let promoted = run(&back, Stage::Promote).ok();
+    run(&back, Stage::Promote).ok();
     assert_eq!(text(target.live().join("uploads/new.jpg")), "new");
     assert_eq!(text(target.live().join("uploads/deep/cat.jpg")), "cat");
-    assert_eq!(text(target.live().join("config/secrets.yml")), "prepared");
-    // Two files differ: both are kept.
+    // A file that differs from the shared one stays as the revision had it, until its tree is removed.
+    assert_eq!(text(target.live().join("config/secrets.yml")), "secret");
+    assert_eq!(text(shared(&target, "config/secrets.yml")), "prepared");
+    for run in ["r5", "r6"] {
+        let next = target.commit(&[("a", run)]);
+        target.deploy(&StageRequest { cache_revs: 0, ..wanted(&target, run, &next) });
+        assert_eq!(text(target.live().join("config/secrets.yml")), "prepared");
+    }
+    assert!(!target.rev(&one).exists());
     let kept = format!("config/secrets.yml.from-{}", one.short());
     assert_eq!(text(shared(&target, &kept)), "secret");
-    assert!(promoted.lines(Level::Warning).iter().any(|line| line.contains(&kept)), "{promoted:#?}");
 }
 
 #[test]
@@ -259,17 +266,119 @@ fn stages_that_are_killed_at_any_moment_lose_no_shared_content() {
         run(&back, Stage::Rollback).ok();
         sees(&one, round);
         // As it was before the first of these deployments.
-        for path in ["uploads", "config/secrets.yml"] {
-            let here = target.rev(&one).join(path);
-            if here.is_symlink() {
-                fs::remove_file(&here).unwrap();
-                fs::rename(shared(&target, path), here).unwrap();
-            }
-        }
+        unshare(&target, &one);
         fs::remove_file(target.rev(&one).join(".git/hoist-shared")).unwrap_or_default();
         assert_eq!(names(target.rev(&one).join("uploads")), [".gitkeep", "deep"]);
     }
     assert!(killed > 0, "none was killed at work");
+}
+
+/// Promotes while strace(1) interferes with a change of a shared path, and tells whether there was such a change.
+fn interfered(target: &Target, request: &StageRequest, live: &Revision, how: &str) -> bool {
+    let log = target.dir.path().join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(&log).args(["-e", &format!("inject={how}")]);
+    let tree = target.rev(live);
+    for path in ["uploads", ".uploads.hoist-tmp", "config/secrets.yml", "config/.secrets.yml.hoist-tmp"] {
+        command.arg("-P").arg(tree.join(path)).arg("-P").arg(shared(target, path));
+    }
+    for file in ["hoist-shared", ".hoist-shared.hoist-tmp"] {
+        command.arg("-P").arg(tree.join(".git").join(file));
+    }
+    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]);
+    spawn_by(command, &asked(request, Stage::Promote, 0)).wait_with_output().unwrap();
+    let log = text(log);
+    log.contains("(INJECTED)") || log.contains("killed by SIGKILL")
+}
+
+#[test]
+fn a_promote_that_is_killed_or_finds_the_disk_full_at_any_change_loses_no_shared_content() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("strace is not installed; nothing is tested");
+        return;
+    }
+    let all: &[&str] = &["rename", "renameat2", "symlink", "link", "rmdir", "unlink"];
+    let cases = [
+        ("signal=KILL", all, false, 8),
+        ("signal=KILL", all, true, 5),
+        ("error=ENOSPC", &all[..3], false, 6),
+        // The file system cannot exchange two names.
+        ("error=EINVAL", &all[1..2], false, 2),
+    ];
+    for (how, calls, prepared, least) in cases {
+        let (target, one, two) = before();
+        let prepare = || {
+            put(shared(&target, "uploads/prepared"), "prepared");
+            put(shared(&target, "config/secrets.yml"), "prepared");
+        };
+        target.fetch(&wanted(&target, "r2", &two)).ok();
+        let (mut rounds, mut changes) = (0, 0);
+        for call in calls {
+            for when in 1..20 {
+                rounds += 1;
+                if prepared {
+                    prepare();
+                }
+                let request = wanted(&target, &format!("s{rounds:03}"), &two);
+                let was_hit = interfered(&target, &request, &one, &format!("{call}:{how}:when={when}"));
+                let case = format!("{call} {how} at {when}");
+                roll_back(&request, Some(&one)).ok();
+                assert_eq!(text(target.live().join("uploads/deep/cat.jpg")), "cat", "{case}");
+                let kept = shared(&target, &format!("config/secrets.yml.from-{}", one.short()));
+                let place = if kept.exists() { kept } else { target.live().join("config/secrets.yml") };
+                assert_eq!(text(place), "secret", "{case}");
+                if prepared {
+                    assert_eq!(text(shared(&target, "uploads/prepared")), "prepared", "{case}");
+                    assert_eq!(text(shared(&target, "config/secrets.yml")), "prepared", "{case}");
+                }
+                // As it was before the first of these deployments.
+                let live = target.rev(&one);
+                for path in ["uploads", "config/secrets.yml"] {
+                    if live.join(path).is_symlink() {
+                        fs::remove_file(live.join(path)).unwrap();
+                    }
+                }
+                let _ = fs::remove_dir_all(target.root().join("shared"));
+                let _ = fs::remove_file(live.join(".git/hoist-shared"));
+                put(live.join("uploads/deep/cat.jpg"), "cat");
+                put(live.join("uploads/.gitkeep"), "");
+                put(live.join("config/secrets.yml"), "secret");
+                if !was_hit {
+                    break;
+                }
+                changes += 1;
+            }
+        }
+        assert!(changes >= least, "{how} hit {changes} changes");
+    }
+}
+
+/// Gives a tree its content back, as it was before its paths were shared.
+fn unshare(target: &Target, revision: &Revision) {
+    for path in ["uploads", "config/secrets.yml"] {
+        let here = target.rev(revision).join(path);
+        if here.is_symlink() {
+            fs::remove_file(&here).unwrap();
+            fs::rename(shared(target, path), here).unwrap();
+        }
+    }
+}
+
+#[test]
+fn links_are_absolute_where_the_trees_are_on_another_disk_and_one_that_leads_nowhere_is_told() {
+    let (target, _, two) = before();
+    let disk = target.dir.path().join("disk");
+    fs::rename(target.root().join("revs"), &disk).unwrap();
+    symlink(&disk, target.root().join("revs")).unwrap();
+    let request = wanted(&target, "r2", &two);
+    target.deploy(&request);
+    assert_eq!(link(target.live().join("uploads")), shared(&target, "uploads").display().to_string());
+    assert_eq!(text(target.live().join("uploads/deep/cat.jpg")), "cat");
+    let mut look = probe(&request);
+    look.verify = true;
+    assert_eq!(facts(look.clone()).lacking.unwrap().files, [""; 0]);
+    fs::remove_file(shared(&target, "config/secrets.yml")).unwrap();
+    assert_eq!(facts(look).lacking.unwrap().files, ["config/secrets.yml"]);
 }
 
 #[test]

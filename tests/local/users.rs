@@ -193,3 +193,23 @@ fn folders_that_the_user_may_not_write_to_are_found_at_the_probe() {
     assert!(found[0].1.starts_with(&all) && found.len() == 1, "{found:?}");
     assert!(found[0].1.contains(", and the remote user is nobody): use chown or chmod there, or set ssh_user to root"));
 }
+
+#[test]
+fn a_shared_directory_that_its_user_cannot_move_is_found_at_the_probe() {
+    let Some((target, _, request)) = with_the_usual_command() else { return };
+    let pack = target.pack(&request.revision, &[]);
+    as_nobody(&target, &request, Stage::Fetch, &pack).ok();
+    as_nobody(&target, &request, Stage::Promote, b"").ok();
+    fs::create_dir(target.live().join("uploads")).unwrap();
+    let mut next = in_run("r2", request);
+    next.revision = target.commit(&[("a", "2")]);
+    next.extras.shared.dirs.push("uploads".parse().unwrap());
+    let found = findings(&nobody_is_asked(&target, &Request::Probe(preflight_of(&next)), b""));
+    let wanted =
+        format!("shared_dirs: uploads: cannot write to {}", target.rev(&next.revision).parent().unwrap().display());
+    let why: Vec<_> = found.iter().filter(|(level, why)| *level == Level::Error && why.starts_with(&wanted)).collect();
+    assert!(matches!(why.as_slice(), [(_, why)] if why.contains("root")), "{found:?}");
+    own("65534:65534", &target.live().join("uploads/"));
+    let found = findings(&nobody_is_asked(&target, &Request::Probe(preflight_of(&next)), b""));
+    assert!(!found.iter().any(|(_, why)| why.contains("shared_dirs")), "{found:?}");
+}

@@ -59,10 +59,14 @@ fn judge(look: &Look, path: &SharedPath, kind: SharedKind, deadline: Deadline) -
         Found::Blocked(by) => return Err(place.blocked(&by)),
         Found::Foreign(text) => judge::foreign(&place, &text).map_or(Ok(()), Err)?,
         Found::Real(meta) if !place.is_of_kind(&meta) => return Err(place.wrong_kind(here, &meta)),
+        Found::Real(_) if place.is_other_file(deadline).map_err(reason)? => return Ok(()),
         Found::Real(meta) => {
             writable(files::parent(here))?;
             if kind == SharedKind::Dir && is_taken {
                 return merge::obstacle(here, there, deadline).map_err(reason)?.map_or(Ok(()), |it| Err(reason(it)));
+            }
+            if is_taken {
+                return Ok(());
             }
             if meta.is_dir() {
                 merge::may_change(here).map_err(reason)?;

@@ -97,13 +97,17 @@ impl Shared<'_> {
         let name = self.layout.name(revision);
         if let [_, ..] = merge.kept.as_slice() {
             let names: Vec<String> = merge.kept.iter().take(NAMED).map(|path| path.display().to_string()).collect();
-            self.out.warn(format!(
-                "{}: {name} had other content than {}: {} kept as {}",
-                place.path,
-                to.display(),
-                text::counted(merge.kept.len(), "file"),
-                text::first(&names, merge.kept.len(), NAMED)
-            ));
+            let (count, names) = (merge.kept.len(), text::first(&names, merge.kept.len(), NAMED));
+            let (path, there) = (place.path, to.display());
+            self.out.warn(match prefer {
+                Prefer::Tree if place.kind == SharedKind::File && result.is_ok() => {
+                    format!("{path}: the file that {name} had in the link's place is in {there} now; the one before is {names}")
+                }
+                _ => {
+                    let files = text::counted(count, "file");
+                    format!("{path}: {name} had other content than {there}: {files} kept as {names}")
+                }
+            });
         }
         result?;
         self.out.info(format!("moved {} of {name} into {}", place.path, to.display()));

@@ -116,10 +116,18 @@ impl Shared<'_> {
     pub fn take_over(&self, revision: &Revision, paths: &SharedPaths) -> Result<(), Fault> {
         let tree = self.layout.rev(revision);
         let mut record = Record::of(&tree);
-        let (before, mut new) = (record.clone(), SharedPaths::default());
+        let before = record.clone();
         for (path, kind) in paths.iter() {
             let place = Place::new(self.layout, &tree, path, kind);
             if record.covers(path.as_path()) || matches!(place.found()?, Found::Nothing | Found::Blocked(_)) {
+                continue;
+            }
+            if place.is_other_file(self.deadline)? {
+                if !record.kept.contains(path) {
+                    let (name, there) = (self.layout.name(revision), place.there.display());
+                    self.out.info(format!("{path} of {name} differs from {there}: {name} keeps its own"));
+                    record.kept.push(path.clone());
+                }
                 continue;
             }
             // What was shared below it is in its place in `shared/` already.
@@ -130,12 +138,11 @@ impl Shared<'_> {
                 }
             }
             record.link(path, kind);
-            new.push(path, kind);
+            record.new.push(path.clone());
         }
         if record != before {
             record.save(&tree)?;
         }
-        self.put_all_in_order(&tree, revision, &new, Prefer::Shared)?;
         self.settle(&tree, revision)
     }
 
@@ -155,11 +162,12 @@ impl Shared<'_> {
         self.settle(&new, to)
     }
 
-    /// Keeps what a tree has at shared paths before another one takes its place.
+    /// Moves into `shared/` what a tree has at shared paths, before it is removed or another one takes its place.
     pub fn rescue(&self, tree: &Path, revision: &Revision, wanted: &SharedPaths) -> Result<(), Fault> {
-        let mut links = Record::of(tree);
-        wanted.iter().for_each(|(path, kind)| links.link(path, kind));
-        for (path, kind) in links.links.iter() {
+        let mut record = Record::of(tree);
+        std::mem::take(&mut record.kept).iter().for_each(|path| record.link(path, SharedKind::File));
+        wanted.iter().for_each(|(path, kind)| record.link(path, kind));
+        for (path, kind) in record.links.iter() {
             let place = Place::new(self.layout, tree, path, kind);
             if matches!(place.found()?, Found::Real(_) | Found::Foreign(_)) {
                 self.put_in_order(&place, revision, Prefer::Shared)?;
@@ -171,22 +179,17 @@ impl Shared<'_> {
     /// Puts the links of a tree in order. One path that cannot be linked does not keep the others from it; the first
     /// failure is returned.
     pub fn settle(&self, tree: &Path, revision: &Revision) -> Result<(), Fault> {
+        let record = Record::of(tree);
         let is_live = self.layout.read(Link::Current).as_ref() == Some(revision);
-        let prefer = if is_live { Prefer::Tree } else { Prefer::Shared };
-        self.put_all_in_order(tree, revision, &Record::of(tree).links, prefer)
-    }
-
-    fn put_all_in_order(
-        &self,
-        tree: &Path,
-        revision: &Revision,
-        paths: &SharedPaths,
-        prefer: Prefer,
-    ) -> Result<(), Fault> {
         let mut first = Ok(());
-        for (path, kind) in paths.iter() {
+        for (path, kind) in record.links.iter() {
             self.deadline.check()?;
+            let had_link = is_live && !record.new.contains(path);
+            let prefer = if had_link { Prefer::Tree } else { Prefer::Shared };
             first = first.and(self.put_in_order(&Place::new(self.layout, tree, path, kind), revision, prefer));
+        }
+        if first.is_ok() && !record.new.is_empty() {
+            return Record { new: Vec::new(), ..record }.save(tree);
         }
         first
     }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::wire::{SharedKind, SharedPath};
 
+use super::merge;
 use crate::local::fault::{Fault, Tried};
+use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::state::layout::Layout;
 
@@ -103,6 +105,15 @@ impl<'a> Place<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the tree has a file of its own beside another one that is shared.
+    pub fn is_other_file(&self, deadline: Deadline) -> Result<bool, Fault> {
+        let is_file = |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.is_file());
+        if self.kind != SharedKind::File || !is_file(&self.there) || !matches!(self.found()?, Found::Real(_)) {
+            return Ok(false);
+        }
+        Ok(!merge::is_identical(&self.here, &self.there.canonicalize().tried("find", &self.there)?, deadline)?)
     }
 
     /// Whether something is what the path should be. A link is followed.

@@ -14,6 +14,11 @@ pub struct Record {
     pub links: SharedPaths,
     /// Paths that were shared in the revision before, and that this revision has files at.
     pub own: Vec<SharedPath>,
+    /// Files that differed from the shared ones when they became shared. The tree has them, so that a rollback to it
+    /// finds what it had.
+    pub kept: Vec<SharedPath>,
+    /// Links that are being made for the first time.
+    pub new: Vec<SharedPath>,
 }
 
 fn file(tree: &Path) -> PathBuf {
@@ -31,6 +36,8 @@ impl Record {
             match kind {
                 "dir" => record.link(&path, SharedKind::Dir),
                 "file" => record.link(&path, SharedKind::File),
+                "kept" => record.kept.push(path),
+                "new" => record.new.push(path),
                 _ => record.own.push(path),
             }
         }
@@ -42,6 +49,8 @@ impl Record {
         let dirs = self.links.dirs.iter().map(|path| ("dir", path));
         let files = self.links.files.iter().map(|path| ("file", path));
         let all = dirs.chain(files).chain(self.own.iter().map(|path| ("own", path)));
+        let all = all.chain(self.kept.iter().map(|path| ("kept", path)));
+        let all = all.chain(self.new.iter().map(|path| ("new", path)));
         let text: String = all.map(|(kind, path)| format!("{kind} {path}\n")).collect();
         files::write(&file(tree), text.as_bytes(), 0o666)
     }
@@ -49,6 +58,7 @@ impl Record {
     /// Adds a link.
     pub fn link(&mut self, path: &SharedPath, kind: SharedKind) {
         self.own.retain(|own| own != path);
+        self.kept.retain(|kept| kept != path);
         self.links.dirs.retain(|dir| dir != path);
         self.links.files.retain(|file| file != path);
         self.links.push(path, kind);
@@ -66,7 +76,7 @@ impl Record {
 
     /// Whether it says anything of a path.
     pub fn knows(&self, path: &SharedPath) -> bool {
-        self.own.contains(path) || self.links.iter().any(|(other, _)| other == path)
+        self.own.contains(path) || self.kept.contains(path) || self.links.iter().any(|(other, _)| other == path)
     }
 
     /// Whether a file of the tree is at a link, or behind one: it is none of the revision's then.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::SystemTime;
 
-use crate::wire::Revision;
+use crate::wire::{Revision, SharedPaths};
 
 use crate::local::fault::{Fault, Tried};
 use crate::local::job::{Job, tag};
@@ -98,7 +98,9 @@ fn remove_old(tidying: &Tidying, needed: &BTreeSet<Revision>) -> Result<(), Faul
         tidying.deadline.check()?;
         let tree = layout.rev(revision);
         let shared = Shared { layout, out: tidying.out, deadline: tidying.deadline };
-        let removed = shared.settle(&tree, revision).and_then(|()| files::remove_tree(&tree, &tag(tidying.known.run)));
+        let removed = shared
+            .rescue(&tree, revision, &SharedPaths::default())
+            .and_then(|()| files::remove_tree(&tree, &tag(tidying.known.run)));
         if removed.is_ok() {
             tidying.out.debug(format!("removed {}", layout.name(revision)));
         }
