@@ -7,7 +7,6 @@ use crate::deploy::Plan;
 use crate::deploy::health::Health;
 use crate::fleet::{Call, HostId, HostResult, Step, Task};
 use crate::journal::{Progress, Record, WholeRun};
-use crate::text::hosts;
 use crate::wire::{Level, Stage};
 
 use super::{CallSpan, Happening, HostSpan, LookSpan, Mark, Millis, SpanEnd, Timeline};
@@ -162,7 +161,7 @@ impl Reading {
         let is_first_back = call.step == Step::Run(Stage::Rollback)
             && self.timeline.calls.last().is_none_or(|last| last.step != call.step);
         if is_first_back {
-            self.happened(Mark::Rollback, Level::Warning, format!("rolling back {}", hosts(tasks.len())));
+            self.happened(Mark::Rollback, Level::Warning, "a rollback begins".to_owned());
         }
         let plan = &self.timeline.opened.plan;
         self.timeline.calls.push(CallSpan {

@@ -208,7 +208,8 @@ impl Timeline {
             Err(why) => timeline.lacks.push(why),
         }
         timeline.spans.sort_by_key(|span| (span.host, span.start, span.end));
-        timeline.happenings.sort_by_key(|it| it.at);
+        // What a question led to comes after it, in the same millisecond too.
+        timeline.happenings.sort_by_key(|it| (it.at, it.mark == Mark::Rollback));
         rows::complete(&mut timeline);
         timeline
     }

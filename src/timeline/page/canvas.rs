@@ -60,7 +60,9 @@ impl<'a> Chart<'a> {
     /// A mark at a moment.
     pub fn dot(&self, svg: &mut Markup, class: &'static str, at: Millis, title: &str) {
         let x = percent(self.axis.at(at).clamp(0.8, 99.2));
-        svg.element("circle", &[("class", &class), ("cx", &x), ("cy", &"9"), ("r", &"4")], |circle| {
+        // A halt and the question that it leads to come at once.
+        let y = if matches!(class, "halt" | "rollback") { 5 } else { 10 };
+        svg.element("circle", &[("class", &class), ("cx", &x), ("cy", &y), ("r", &"4")], |circle| {
             circle.plain("title", title);
         });
     }

@@ -19,6 +19,9 @@ const HAPPENINGS: usize = 400;
 /// The most samples of one look that are listed.
 const SAMPLES: usize = 200;
 
+/// The longest text that a table breaks at no place, in characters.
+const SHORT: usize = 18;
+
 /// What a cell of a table says.
 pub struct Cell {
     text: String,
@@ -49,7 +52,10 @@ pub fn table(page: &mut Markup, head: &[&'static str], rows: Vec<Vec<Cell>>) {
                 tbody.element("tr", &[], |tr| {
                     for column in &used {
                         let Cell { text, class } = &row[*column];
-                        tr.element("td", &[("data-name", &head[*column]), ("class", class)], |td| td.lines(text));
+                        let length = if text.chars().count() <= SHORT { "short" } else { "" };
+                        let class = format!("{class} {length}");
+                        let attributes: [Attribute; 2] = [("data-name", &head[*column]), ("class", &class.trim())];
+                        tr.element("td", &attributes, |td| td.lines(text));
                     }
                 });
                 tbody.newline();
