@@ -21,7 +21,7 @@ use crate::wire::{Holder, Level, Revision, Stage, State};
 
 use super::elsewhere::count_in;
 use super::locking::take_locks;
-use super::recorded::{ServiceGates, look_for_unfinished, most_common};
+use super::recorded::{ServiceGates, most_common, refuse_unfinished};
 use super::{Frontend, Refused, interlocks, limit, ssh, state_folder};
 
 /// The group of hosts that were named one by one.
@@ -48,6 +48,7 @@ pub struct Overrides<'a> {
 
 /// A command that is ready to be run: nothing was connected yet.
 pub struct Command {
+    options: Options,
     config: Config,
     run: CommandRun,
     fleet: Box<dyn Fleet>,
@@ -118,7 +119,8 @@ impl Command {
         let fleet = fleet(&config, ssh, &run, holder.as_ref(), own_time);
         let notes = config.notes.iter().cloned().chain(notes).collect();
         let has_own_batch = overrides.has_own_batch;
-        Ok(Command { config, run, fleet, notes, has_own_batch, holder, lock: None })
+        let options = options.clone();
+        Ok(Command { options, config, run, fleet, notes, has_own_batch, holder, lock: None })
     }
 
     /// Asks before a command goes to many hosts at once, and takes the locks that it needs here.
@@ -132,7 +134,7 @@ impl Command {
         // What this host writes is for all operators.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.config.settings.umask));
         let lock = take_locks(&self.config, &LockOwner::from(holder.clone()), &|| false, front)?;
-        look_for_unfinished(&self.config)?;
+        refuse_unfinished(&self.options, &self.config, front)?;
         count_in(&self.config, &mut self.run.groups, &mut self.notes, &[], front)?;
         Ok(Command { lock: Some(lock), ..self })
     }

@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::hooks::{About, Announcement, EventKind, Outbox, Queued};
+use crate::hooks::{About, Announcement, EventKind, Ledger, Outbox, Queued};
 use crate::locks;
 use crate::locks::{
     DeployLock, Ended, LockError, LockHolder, LockOwner, LockPlaces, Locks, NotTaken, Refusal, ScapHolds,
@@ -17,13 +18,18 @@ use super::{Frontend, Refused, announce, load, state_folder};
 
 /// What hooks are told of a lock.
 #[derive(Debug)]
-pub struct LockAnnounced(Outbox);
+pub struct LockAnnounced {
+    outbox: Outbox,
+    /// Ledgers of earlier runs that are complete once everything is sent.
+    closing: Vec<Arc<Ledger>>,
+}
 
 impl LockAnnounced {
     /// Waits for what is on its way, as long as a hook's time limit at most, and says what was not sent.
     pub fn settle(mut self) -> Option<String> {
-        let mut unsent = self.0.finish(Duration::MAX);
-        unsent.extend(self.0.give_up());
+        let mut unsent = self.outbox.finish(Duration::MAX);
+        unsent.extend(self.outbox.give_up());
+        self.closing.iter().for_each(|ledger| ledger.close());
         announce::told(&unsent)
     }
 }
@@ -79,7 +85,8 @@ impl LockScope {
         Ok(Box::new((scaps, own)))
     }
 
-    /// Tells the hooks that deployments are kept out, and waits for none of them.
+    /// Tells the hooks that deployments are kept out, and before that what a dead deployer of the repository has left
+    /// unsaid. It waits for none of them.
     pub fn announce(&self, owner: &LockOwner, front: &dyn Frontend) -> LockAnnounced {
         let hooks = match self.config.hooks() {
             Ok((hooks, _)) => hooks,
@@ -106,9 +113,11 @@ impl LockScope {
             ..Announcement::new(EventKind::Locked, &about)
         };
         let mut outbox = Outbox::new(hooks);
+        // With every repository locked, this one's own lock may be another's.
+        let closing = if self.all { Vec::new() } else { announce::catch_up(&self.config, &mut outbox, None) };
         let to = outbox.subscribers(&locked, &[]);
         outbox.send(&Queued { key: "locked".into(), to, announcement: locked }, None);
-        LockAnnounced(outbox)
+        LockAnnounced { outbox, closing }
     }
 
     /// Ends the lock that stands, whoever holds it.

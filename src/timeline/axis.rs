@@ -132,7 +132,7 @@ mod tests {
         // Ten seconds, an hour of waiting, ten seconds.
         let axis = Axis::new(0, 3_620_000, &[(0, 10_000), (3_610_000, 3_620_000)]);
         let [(left, width, length)] = &axis.shortened().collect::<Vec<_>>()[..] else { panic!("{axis:?}") };
-        assert_eq!(length, "60 min 00 s");
+        assert_eq!(length, "1 h 00 min");
         assert!(*left > 25.0 && *width < 45.0, "{axis:?}");
         assert!((axis.at(5_000) - left / 2.0).abs() < 0.01 && axis.at(3_620_000) > 99.9);
         let ticks = axis.ticks();

@@ -137,6 +137,7 @@ readers_stand! {
     the_configuration_stands_any_bytes: "config";
     checks_stand_any_bytes: "checks";
     health_gates_stand_any_bytes: "gates";
+    hooks_stand_any_bytes: "hooks";
     configuration_files_stand_any_bytes: "config_files";
     target_files_stand_any_bytes: "targets";
     host_patterns_stand_any_bytes: "pattern";

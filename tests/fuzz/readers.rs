@@ -62,6 +62,20 @@ pub const ALL: &[Reader] = &[
         ],
     },
     Reader {
+        name: "hooks",
+        read: hooks,
+        words: &[
+            "hooks:",
+            "on: [started, finished]",
+            "type: webhook",
+            "url_file: /x",
+            "body: '{{ time + 30m }}'",
+            "header_files: {X: /x}",
+            "required: true",
+            "timeout: 1e99",
+        ],
+    },
+    Reader {
         name: "config_files",
         read: config_files,
         words: &["template:", "remote_vars:", "output_format: yaml", "erb_syntax:", "/etc/x:", "../"],
@@ -204,6 +218,11 @@ fn checks(bytes: &[u8]) -> String {
 fn gates(bytes: &[u8]) -> String {
     let gates = with_file("gates.yaml", bytes).gates();
     gates.map_or_else(shape, |(gates, _)| entries(&gates, |gate| format!("{}{:?}", gate.source.name(), gate.scope.at)))
+}
+
+fn hooks(bytes: &[u8]) -> String {
+    let hooks = with_file("hooks.yaml", bytes).hooks();
+    hooks.map_or_else(shape, |(hooks, _)| entries(&hooks, |hook| format!("{}{}", hook.action.name(), hook.retries)))
 }
 
 fn config_files(bytes: &[u8]) -> String {

@@ -194,6 +194,24 @@ fn a_repository_of_scaps_announces_as_scap_does() {
     let lines = irc.wait_for(5);
     assert_eq!(lines[4], format!("{who} Started restart [app@{short}]: again"));
     assert_eq!((lines.len(), log.wait_for(7).len()), (5, 7));
+
+    // The system's own log has the same records: here that of a deploy host whose /dev is another one.
+    let dev = project.path(".git/dev");
+    std::fs::create_dir(&dev).unwrap();
+    let syslog = local(&dev.join("log"));
+    let with_own_dev = "for file in null zero random urandom tty; do touch \"$0/$file\"; mount --bind /dev/$file \
+                        \"$0/$file\"; done; mount --rbind \"$0\" /dev; exec \"$@\"";
+    let mut deployer = std::process::Command::new("unshare");
+    deployer.args(["-m", "sh", "-c", with_own_dev]).arg(&dev).arg(crate::common::HOIST);
+    deployer
+        .args(["deploy", "--yes", "--force", "-D", "use_syslog:True", "to", "syslog"])
+        .current_dir(project.path(""));
+    crate::common::take_environment(&mut deployer, &project.hoist(&[]));
+    crate::common::Ran::of(deployer.output().unwrap()).ends(0);
+    let records = syslog.wait_for(2);
+    assert!(records[0].contains(&format!("Started deploy [app@{short}]: to syslog")), "{records:?}");
+    assert!(records[1].contains(&format!("Finished deploy [app@{short}]: to syslog (duration: ")), "{records:?}");
+    assert_eq!(log.wait_for(9)[7..].iter().filter(|record| record.contains("to syslog")).count(), 2);
 }
 
 #[test]

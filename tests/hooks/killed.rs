@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{Project, WAITS, all_on, go, hold, kill_at_check, wait_for_check};
-use crate::listeners::{Manner, Web, until};
+use crate::common::{Project, WAITS, all_on, go, hold, kill_at_check, locked, signal, wait_for_check};
+use crate::listeners::{Manner, Web, local, tcp, udp, until};
 
 const LIFE: &str = "[started, group, halted, rolled_back, finished, unfinished, resumed]";
 
@@ -27,7 +27,19 @@ fn files(project: &Project, extension: &str) -> Vec<PathBuf> {
 fn the_end_of_a_killed_deployer_is_announced_once_by_whoever_finds_it() {
     let (farm, project) = Project::on_farm(1, 1);
     let web = Web::start(Manner::Well);
+    let ((statsd_port, statsd), (irc_port, irc)) = (udp(), tcp());
+    let socket = project.path(".git/log");
+    let syslog = local(&socket);
     told_by(&project, &web, 10);
+    let others = format!(
+        "  metrics: {{type: statsd, on: {LIFE}, host: 127.0.0.1, port: {statsd_port}}}\n  log: {{type: syslog, on: {LIFE}, \
+         socket: {}}}\n",
+        socket.display()
+    );
+    let hooks = std::fs::read_to_string(project.path("hoist/hooks.yaml")).unwrap();
+    project
+        .write("hoist/hooks.yaml", &(hooks.replacen("hooks: {", "hooks:\n  ", 1).replacen("}}\n", "}\n", 1) + &others));
+    project.configure(&format!("tcpircbot_host: 127.0.0.1\ntcpircbot_port: {irc_port}"));
     project.check("wait", "promote", WAITS);
     let one = project.commit("one");
 
@@ -65,6 +77,14 @@ fn the_end_of_a_killed_deployer_is_announced_once_by_whoever_finds_it() {
     deployer.kill().unwrap();
     deployer.wait().unwrap();
     go(&farm, 2);
+    // Found by who keeps deployments out, and not by who only reads.
+    project.run(&["status", "--offline"]);
+    project.run(&["history"]).ends(0).says("unfinished");
+    assert_eq!(web.told().len(), before + 2);
+    let mut lock = locked(project.hoist(&["lock"]), "is locked");
+    until("the word of the death", || web.told().len() == before + 3);
+    signal(&lock, "INT");
+    assert!(lock.wait().unwrap().success());
     project.run(&["resume", "--yes"]).ends(0);
     let told = web.told()[before..].to_vec();
     assert_eq!(told, ["started", "group canary", "unfinished", "resumed", "group default", "finished deployed"]);
@@ -75,6 +95,23 @@ fn the_end_of_a_killed_deployer_is_announced_once_by_whoever_finds_it() {
     for path in files(&project, "announcements") {
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("{\"record\":\"closed\"}\n"), "{}", path.display());
     }
+
+    // Every other kind of listener has heard the same, in the same order.
+    let events: Vec<String> = web.told().iter().map(|told| told.split(' ').next().unwrap().to_owned()).collect();
+    until("the last datagrams", || syslog.all().len() == events.len() && counted(&statsd.all()) == events);
+    let (lines, last) = (syslog.all(), events.len() - 1);
+    assert!(lines[0].contains("deploys app") && lines[last].contains("is over: "), "{lines:?}");
+    // Scap's listeners are told of the beginning and of the end of each.
+    let heard = irc.wait_for(8);
+    let words = [" Started deploy [app@", " Finished deploy [app@"];
+    let begins = |at: usize| heard[at].contains(words[at % 2]);
+    assert!(heard.len() == 8 && (0..8).all(begins) && heard[3].trim_end().ends_with(": rolled back"), "{heard:#?}");
+}
+
+/// The events that a statsd has counted.
+fn counted(metrics: &[String]) -> Vec<String> {
+    let names = metrics.iter().filter_map(|metric| metric.strip_prefix("hoist.app.")?.strip_suffix(":1|c"));
+    names.filter(|name| !name.starts_with("result.")).map(str::to_owned).collect()
 }
 
 #[test]

@@ -14,8 +14,24 @@ fn a_listener_that_hangs_holds_up_no_stage() {
     let go = Arc::new(AtomicBool::new(false));
     let held = Web::start(Manner::Held(go.clone()));
     // It may hang for far longer than the test.
-    let hook = format!("hooks: {{web: {{type: webhook, on: {LIFE}, url: '{}', timeout: 3600}}}}\n", held.url());
-    project.write("hoist/hooks.yaml", &hook);
+    // One refuses, one answers 500, one floods, and a command hangs, each tried again for as long.
+    let (bad, flood) = (Web::start(Manner::Badly), Web::start(Manner::Flood));
+    let hook = |name: &str, url: &str| {
+        format!("  {name}: {{type: webhook, on: {LIFE}, url: '{url}', timeout: 3600, retries: 1}}\n")
+    };
+    let gone = project.path(".git/gone");
+    project.write(
+        "hoist/hooks.yaml",
+        &format!(
+            "hooks:\n  web: {{type: webhook, on: {LIFE}, url: '{}', timeout: 3600}}\n  script: {{on: started, shell: true, \
+             timeout: 3600, command: 'while ! test -e {}; do sleep 0.1; done'}}\n{}{}{}",
+            held.url(),
+            gone.display(),
+            hook("refuses", "http://127.0.0.1:1/"),
+            hook("bad", &bad.url()),
+            hook("flood", &flood.url()),
+        ),
+    );
     let one = project.commit("one");
     let deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     // The journal is closed while the first word is still not answered: no stage has waited for it.
@@ -29,8 +45,11 @@ fn a_listener_that_hangs_holds_up_no_stage() {
     assert_eq!(held.told(), ["started"]);
     all_on(&farm, 2, &one);
     go.store(true, Ordering::SeqCst);
+    std::fs::write(&gone, "").unwrap();
     let ran = Ran::of(deployer.wait_with_output().unwrap()).ends(0);
-    assert!(!ran.out.contains("was not told"), "{}", ran.out);
+    for (name, is_told) in [("web", true), ("script", true), ("refuses", false), ("bad", false), ("flood", false)] {
+        assert_eq!(ran.out.contains(&format!("hook {name} was not told")), !is_told, "{name}: {}", ran.out);
+    }
     assert_eq!(held.told(), ["started", "group canary", "group default", "finished deployed"]);
 
     // Those who refuse, fail, flood or hang are named, and the deployment is what it is.

@@ -85,7 +85,7 @@ fn github_gets_groups_annotations_a_summary_and_outputs_and_no_command_of_a_host
     assert!(std::fs::read_to_string(project.path(".git/output")).unwrap().lines().count() > 10);
 
     // GitLab's sections begin and end once each, one at a time, and no host has made one.
-    let mut command = project.hoist(&["deploy", "--yes", "-v", "--ci", "gitlab"]);
+    let mut command = project.hoist(&["deploy", "--yes", "-v", "--ci", "gitlab", "--break-glass", "again"]);
     let ran = Ran::of(command.output().unwrap());
     let sections: Vec<String> = ran
         .out
@@ -102,7 +102,13 @@ fn github_gets_groups_annotations_a_summary_and_outputs_and_no_command_of_a_host
     assert_eq!(sections, [wanted(1), wanted(2), wanted(3)].concat());
     assert!(ran.out.contains("section_start:1:x\\r\\x1b[0Khey"));
     assert_eq!(ran.out.matches('\u{1b}').count(), 12, "two of each marker");
-    assert!(project.deploy(&["--ci", "jenkins"]).out.lines().all(|line| !line.contains(['\u{1b}', '\r'])));
+    assert!(
+        project
+            .deploy(&["--ci", "jenkins", "--break-glass", "again"])
+            .out
+            .lines()
+            .all(|line| !line.contains(['\u{1b}', '\r']))
+    );
     project
         .deploy(&["--ci", "travis"])
         .ends(2)

@@ -7,5 +7,5 @@ mod unsent;
 mod watched;
 
 pub use announcer::Announcer;
-pub use dead::report_dead;
+pub use dead::{catch_up, report_dead};
 pub use unsent::told;
