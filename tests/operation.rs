@@ -126,7 +126,8 @@ fn an_operation_answers_and_remarks_through_its_frontend() {
     assert_eq!(operation::reconcile(&options, None, false, &front).unwrap(), ExitCode::Success);
     assert_eq!(*front.answers.borrow(), ["nothing was deployed from here yet: use `hoist deploy`"]);
     project.write("hoist/all", "web1\nweb1\n");
-    let planned = operation::plan(&options, Choice::default(), false, None, &front).unwrap();
+    let how = operation::PlanOptions { ask: false, output: None };
+    let planned = operation::plan(&options, Choice::default(), how, &front).unwrap();
     assert_eq!(planned.plan.size(), 1);
     // Of the file that was changed, and of nothing else.
     let remarks = front.remarks.borrow();

@@ -75,8 +75,8 @@ impl Check {
                 if scopes::sets_loop(it) {
                     self.found.mistakes.push((it.line, "loop cannot be set within a loop".into()));
                 }
-                self.expression(&it.iterable, place.soft);
-                it.test.iter().for_each(|test| self.expression(&test.condition, false));
+                self.expression(&it.items.iterable, place.soft);
+                it.items.test.iter().for_each(|test| self.expression(&test.condition, false));
                 self.body(&it.body.body, inner);
                 self.body(&it.otherwise.body, inner);
             }
@@ -108,7 +108,7 @@ impl Check {
             self.found.mistakes.push((it.line, "the argument caller needs a default".into()));
         }
         it.defaults.iter().for_each(|value| self.expression(value, false));
-        self.body(&it.body, Place { checked: false, ..inner });
+        self.body(&it.body.body, Place { checked: false, ..inner });
     }
 
     fn unknown(&mut self, soft: bool, line: usize, why: String) {

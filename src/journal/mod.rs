@@ -30,7 +30,7 @@ pub use file::{Journal, make_folder};
 pub use history::{History, PastRun, history};
 pub use looks::{PastLook, PastLooks, past_looks};
 pub use parse::{Parsed, ReadRecords, Wrong, parse};
-pub use past::{Past, PastJournal, PastLinks, PastResult, PastStep, past};
+pub use past::{Past, PastJournal, PastLinks, PastResult, PastStep, PastTime, past};
 pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};

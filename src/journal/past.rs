@@ -63,12 +63,17 @@ pub struct PastResult {
     /// It is one of the run's plan.
     pub host: HostId,
     pub outcome: Outcome,
-    /// When it ended: RFC 3339, in UTC, where it is known.
-    pub at: Option<String>,
-    /// How long the host was at work on it, where that is known.
-    pub seconds: Option<f64>,
+    pub time: PastTime,
     /// What the host's links said then, where it told of them.
     pub links: Option<PastLinks>,
+}
+
+/// When something ended, and how long it took, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PastTime {
+    /// RFC 3339, in UTC.
+    pub ended: Option<String>,
+    pub seconds: Option<f64>,
 }
 
 /// The revisions that a host's links named.
@@ -233,7 +238,8 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
                 let Some(step) = past.steps.last_mut() else { continue };
                 let Some(outcome) = outcome_of(&result.outcome, line) else { continue };
                 let links = result.state.or(result.facts.map(|facts| facts.state));
-                step.results.push(PastResult { host, outcome, at, seconds: took_seconds, links });
+                let time = PastTime { ended: at, seconds: took_seconds };
+                step.results.push(PastResult { host, outcome, time, links });
             }
             ("interrupted", ..) => past.interrupted = true,
             ("look_ended" | "answered" | "closed", ..) => match serde_json::from_slice(line) {

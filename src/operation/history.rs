@@ -9,7 +9,7 @@ use crate::deploy::{Kind, Plan};
 use crate::fleet::Step;
 use crate::hooks::GroupSize;
 use crate::journal;
-use crate::journal::{Past, PastJournal};
+use crate::journal::{Past, PastJournal, PastTime};
 use crate::repo::{Repo, Tagged, Tags};
 use crate::report::causes;
 use crate::targets::Target;
@@ -21,23 +21,38 @@ use super::{Frontend, Refused, load, state_folder};
 /// One deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployed {
-    /// RFC 3339, in UTC.
-    pub when: String,
     pub about: RunAbout,
     pub revision: Revision,
     /// `None`: only a tag tells of it.
     pub plan: Option<DeployedPlan>,
     pub end: DeployedEnd,
-    pub run: Option<String>,
     pub tag: Option<String>,
 }
 
-/// Who ran something, where, and why.
+/// Which run it was, when it began, who ran it, where, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunAbout {
+    /// `None`: it is not recorded.
+    pub run: Option<String>,
+    /// When it began: RFC 3339, in UTC.
+    pub when: String,
     pub who: String,
     pub environment: Option<String>,
     pub message: String,
+}
+
+impl RunAbout {
+    /// As a journal has it.
+    pub(super) fn of(past: &Past) -> RunAbout {
+        let plan = &past.opened.plan;
+        RunAbout {
+            run: Some(plan.run.to_string()),
+            when: past.when(),
+            who: plan.by.to_string(),
+            environment: past.opened.environment.clone(),
+            message: plan.message.clone(),
+        }
+    }
 }
 
 /// What a deployment was to do.
@@ -57,12 +72,15 @@ pub struct DeployedEnd {
     pub status: Option<u8>,
     /// In a sentence.
     pub verdict: Option<String>,
-    /// RFC 3339, in UTC.
-    pub at: Option<String>,
-    /// Seconds from its beginning.
-    pub seconds: Option<f64>,
+    pub time: PastTime,
+    pub causes: FailureCauses,
+}
+
+/// What a deployment failed for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FailureCauses {
     /// What failed on hosts.
-    pub failed: Vec<FailedHosts>,
+    pub hosts: Vec<FailedHosts>,
     /// The gate that halted it, and why.
     pub gate: Option<String>,
 }
@@ -94,7 +112,8 @@ pub fn history(
         let is_of_environment = config.environment.is_none() || it.about.environment == config.environment;
         // Of one that only a tag tells of, nobody knows the hosts.
         let has_host = wanted.host.is_none() || it.plan.is_some();
-        let is_wanted = wanted.spans(clock::unix_seconds(&it.when)) && wanted.has_result(it.end.result, it.end.status);
+        let is_wanted =
+            wanted.spans(clock::unix_seconds(&it.about.when)) && wanted.has_result(it.end.result, it.end.status);
         is_of_environment && has_host && is_wanted && wanted.is_by(&it.about.who)
     };
     let mut knows_host = wanted.host.is_none();
@@ -190,20 +209,16 @@ fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
         reason: cause.text,
     });
     Deployed {
-        when: past.when(),
-        about: RunAbout { who: past.opened.plan.by.to_string(), environment: past.opened.environment.clone(), message },
+        about: RunAbout { message, ..RunAbout::of(&past) },
         revision: revision.clone(),
         plan: Some(DeployedPlan { kind: *kind, groups: groups.collect() }),
         end: DeployedEnd {
             result: result(&past),
             status: past.status(),
-            at: past.ended().map(str::to_owned),
-            seconds: past.seconds(),
-            failed: failed.collect(),
-            gate: past.gate.as_ref().map(ToString::to_string),
+            time: PastTime { ended: past.ended().map(str::to_owned), seconds: past.seconds() },
+            causes: FailureCauses { hosts: failed.collect(), gate: past.gate.as_ref().map(ToString::to_string) },
             verdict: past.end.map(|end| end.verdict),
         },
-        run: Some(past.opened.plan.run.to_string()),
         tag: tag.map(|tag| tag.name),
     }
 }
@@ -211,20 +226,16 @@ fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
 fn of_tag(tag: Tagged) -> Deployed {
     let (run, environment) = tag.run.unzip();
     Deployed {
-        when: tag.when,
-        about: RunAbout { who: tag.who, environment: environment.flatten(), message: tag.message },
+        about: RunAbout { run, when: tag.when, who: tag.who, environment: environment.flatten(), message: tag.message },
         revision: tag.revision,
         plan: None,
         end: DeployedEnd {
             result: NOT_RECORDED,
             status: None,
             verdict: None,
-            at: None,
-            seconds: None,
-            failed: Vec::new(),
-            gate: None,
+            time: PastTime::default(),
+            causes: FailureCauses::default(),
         },
-        run,
         tag: Some(tag.name),
     }
 }

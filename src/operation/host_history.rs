@@ -50,16 +50,15 @@ pub struct Stay {
     pub until: Option<String>,
     /// `None`: none was live.
     pub revision: Option<Revision>,
-    pub how: How,
-    /// The run that brought it, or that found it; `None`: it was found by a look at the fleet.
-    pub run: Option<StayRun>,
+    pub arrival: Arrival,
 }
 
-/// The run that a revision came with.
+/// How a revision came to a host, and with which run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StayRun {
-    pub run: String,
-    pub about: RunAbout,
+pub struct Arrival {
+    pub how: How,
+    /// The run that brought it, or that found it; `None`: it was found by a look at the fleet.
+    pub run: Option<RunAbout>,
 }
 
 /// What a host ran: of each repository, and of each target of this name.
@@ -119,12 +118,7 @@ impl HostTimeline {
         else {
             return;
         };
-        let about = RunAbout {
-            who: plan.by.to_string(),
-            environment: past.opened.environment.clone(),
-            message: plan.message.clone(),
-        };
-        let run = StayRun { run: plan.run.to_string(), about };
+        let run = RunAbout::of(past);
         let mut worked_on = false;
         for PastStep { step, results, .. } in &past.steps {
             let is_stage = matches!(step, Step::Run(_));
@@ -142,7 +136,7 @@ impl HostTimeline {
                     (Step::Run(_), _) if current == Some(&plan.revision) => How::Deployed,
                     _ => How::Found,
                 };
-                let at = result.at.clone().unwrap_or_else(|| past.when());
+                let at = result.time.ended.clone().unwrap_or_else(|| past.when());
                 self.see(at, current, how, Some(&run));
             }
         }
@@ -156,14 +150,15 @@ impl HostTimeline {
         }
     }
 
-    fn see(&mut self, at: String, current: Option<&Revision>, how: How, run: Option<&StayRun>) {
+    fn see(&mut self, at: String, current: Option<&Revision>, how: How, run: Option<&RunAbout>) {
         self.last_seen = Some(at.clone());
         match self.stays.last_mut() {
             Some(last) if last.revision.as_ref() == current => return,
             Some(last) => last.until = Some(at.clone()),
             None => {}
         }
-        self.stays.push(Stay { seen: at, until: None, revision: current.cloned(), how, run: run.cloned() });
+        let arrival = Arrival { how, run: run.cloned() };
+        self.stays.push(Stay { seen: at, until: None, revision: current.cloned(), arrival });
     }
 }
 

@@ -1,5 +1,7 @@
 //! The revisions that the fleet can go back to.
 
+use serde::Serialize;
+
 use crate::config::Options;
 use crate::journal;
 use crate::repo::Repo;
@@ -13,6 +15,12 @@ use super::{Frontend, Refused, limit, load, state_folder, status};
 #[derive(Debug)]
 pub struct Kept {
     pub what: Described,
+    pub hosts: KeptOn,
+}
+
+/// Where a revision is kept.
+#[derive(Debug, Serialize)]
+pub struct KeptOn {
     pub kept_on: Vec<Target>,
     pub live_on: Vec<Target>,
 }
@@ -47,9 +55,8 @@ pub fn kept(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) 
         views.iter().filter(is_live).map(|view| view.target.clone()).collect()
     };
     let kept = |(revision, kept_on): (Revision, Vec<Target>)| Kept {
-        live_on: live_on(&revision),
         what: Described::new(&repo, &history, &revision),
-        kept_on,
+        hosts: KeptOn { live_on: live_on(&revision), kept_on },
     };
     let mut revisions: Vec<Kept> = found.into_iter().map(kept).collect();
     let when = |kept: &Kept| kept.what.deployed.as_ref().map(|(_, at)| at.clone());

@@ -29,11 +29,7 @@ pub struct Stats {
     pub span: Option<(String, String)>,
     /// Seconds of it.
     pub seconds: f64,
-    /// Deployments that have ended and had touched a host. All figures are of these.
-    pub deployments: usize,
-    pub failed: usize,
-    /// Those that had succeeded, and were then undone by `hoist rollback`.
-    pub undone: usize,
+    pub deployments: Tally,
     /// Seconds from the beginning of a rollback to its end.
     pub rollback: Option<Spread>,
     /// Seconds from the end of a deployment that went wrong to the end of the next one that did not.
@@ -45,6 +41,22 @@ pub struct Stats {
     /// Seconds that all stages of a deployment take on a host, the slowest first.
     pub hosts: Vec<(Target, Spread)>,
     pub left_out: LeftOut,
+}
+
+/// Deployments that have ended and had touched a host, and how many of them went wrong. All figures are of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    pub total: usize,
+    pub failed: usize,
+    /// Those that had succeeded, and were then undone by `hoist rollback`.
+    pub undone: usize,
+}
+
+impl Tally {
+    /// Those that failed or were undone.
+    pub fn bad(self) -> usize {
+        self.failed + self.undone
+    }
 }
 
 /// Runs that do not count.
@@ -80,7 +92,7 @@ impl Spread {
 impl Stats {
     /// Deployments in a week; `None`: it is less time than that.
     pub fn per_week(&self) -> Option<f64> {
-        (self.seconds >= WEEK).then(|| self.deployments as f64 / (self.seconds / WEEK))
+        (self.seconds >= WEEK).then(|| self.deployments.total as f64 / (self.seconds / WEEK))
     }
 }
 
@@ -183,7 +195,7 @@ impl Figures {
         for step in past.steps.iter().filter(|step| step.is_forward()) {
             let Step::Run(stage) = step.step else { continue };
             for result in &step.results {
-                let Some(seconds) = result.seconds else { continue };
+                let Some(seconds) = result.time.seconds else { continue };
                 self.stages.entry(stage).or_default().push(seconds);
                 *whole.entry(result.host.index()).or_default() += seconds;
             }
@@ -195,7 +207,11 @@ impl Figures {
 
     fn stats(self, span: Option<(f64, f64)>) -> Stats {
         let (restored, not_restored) = self.restored();
-        let bad = self.deployments.iter().filter(|it| !it.is_good).count();
+        let deployments = Tally {
+            total: self.deployments.len(),
+            failed: self.deployments.iter().filter(|it| !it.is_good).count(),
+            undone: self.deployments.iter().filter(|it| it.is_undone).count(),
+        };
         let mut hosts = spreads(self.hosts);
         hosts.sort_by(|a, b| a.0.host.cmp(&b.0.host));
         hosts.sort_by(|a, b| b.1.median.total_cmp(&a.1.median));
@@ -205,9 +221,7 @@ impl Figures {
         Stats {
             span: span.and_then(|(begin, end)| Some((utc(begin)?, utc(end)?))),
             seconds: span.map_or(0.0, |(begin, end)| end - begin),
-            deployments: self.deployments.len(),
-            failed: bad,
-            undone: self.deployments.iter().filter(|it| it.is_undone).count(),
+            deployments,
             rollback: Spread::of(&self.rollbacks),
             restore: Spread::of(&restored),
             not_restored,

@@ -10,7 +10,7 @@ use crate::journal::Unfinished;
 use crate::locks;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::targets::{Group, Target};
-use crate::wire::{Drained, Fault, Holder, Lacking, Revision, RunningService};
+use crate::wire::{Drained, Facts, Fault, Holder, Lacking, Revision, RunningService};
 
 use super::hosts::groups;
 use super::recorded::Observations;
@@ -31,20 +31,12 @@ pub struct View {
 
 /// What came of asking a target.
 pub struct Inquiry {
-    /// Revisions whose whole trees it keeps.
-    pub kept: Vec<Revision>,
-    /// Commits whose objects are all there.
-    pub cached: Vec<Revision>,
     /// Whether it answered.
     pub reached: bool,
-    /// Who holds its lock.
-    pub locked: Option<Holder>,
-    /// What its live tree lacks; `None`: nobody looked.
-    pub lacking: Option<Lacking>,
     /// Why it did not answer, or could not say everything.
     pub trouble: Option<String>,
-    /// What its services run; empty where that is not known.
-    pub running: Vec<RunningService>,
+    /// What it said, where it did.
+    pub facts: Option<Facts>,
 }
 
 /// Everything that is shown.
@@ -107,6 +99,11 @@ impl View {
             && self.running().iter().all(|service| service.differs_from(self.live()).is_none())
     }
 
+    /// What it said just now.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.inquiry.as_ref()?.facts.as_ref()
+    }
+
     /// That it was drained and is not back in service.
     pub fn drained(&self) -> Option<&Drained> {
         self.known.state.as_ref()?.drained.as_deref()
@@ -114,7 +111,7 @@ impl View {
 
     /// What its services run; empty where that is not known.
     pub fn running(&self) -> &[RunningService] {
-        self.inquiry.as_ref().map_or(&[], |inquiry| &inquiry.running)
+        self.facts().map_or(&[], |facts| &facts.running)
     }
 
     /// Whether it said just now what it runs.
@@ -129,12 +126,12 @@ impl View {
 
     /// Revisions whose whole trees it keeps; none where it was not asked.
     pub fn kept(&self) -> &[Revision] {
-        self.inquiry.as_ref().map_or(&[], |inquiry| &inquiry.kept)
+        self.facts().map_or(&[], |facts| &facts.revisions)
     }
 
     /// What its live tree lacks; `None`: nobody looked.
     pub fn lacking(&self) -> Option<&Lacking> {
-        self.inquiry.as_ref()?.lacking.as_ref()
+        self.facts()?.lacking.as_ref()
     }
 
     /// Whether something can be deployed to it.
@@ -289,11 +286,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
         let inquiry = Inquiry {
             reached: !unreachable,
             trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
-            kept: facts.as_ref().map(|facts| facts.revisions.clone()).unwrap_or_default(),
-            cached: facts.as_ref().map(|facts| facts.cached.clone()).unwrap_or_default(),
-            lacking: facts.as_ref().and_then(|facts| facts.lacking.clone()),
-            running: facts.as_ref().map(|facts| facts.running.clone()).unwrap_or_default(),
-            locked: facts.and_then(|facts| facts.locked),
+            facts,
         };
         let (target, group) = ((*target).clone(), group.name.clone());
         View { target, group, standing, wanted, known, inquiry: Some(inquiry) }

@@ -8,6 +8,8 @@ mod files;
 mod matrix;
 mod oracle;
 mod patterns;
+#[path = "../common/programs.rs"]
+mod programs;
 mod suites;
 
 use std::collections::BTreeMap;

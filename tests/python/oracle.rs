@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use hoist::fuzzing;
 use hoist::wire::{ConfigFile, OutputFormat};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
+
+use super::programs;
 
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python")
@@ -40,19 +41,7 @@ pub fn files_below(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Str
 pub fn python(program: &str, arguments: &[&str], input: &str) -> Value {
     let interpreter = suites().join("venv/bin/python");
     assert!(interpreter.exists(), "{} is missing: make deps makes it", interpreter.display());
-    let mut python = Command::new(interpreter)
-        .arg(folder().join(program))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = python.stdin.take().unwrap();
-    let input = input.to_owned();
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-    let output = python.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
+    let output = programs::run(Command::new(interpreter).arg(folder().join(program)).args(arguments), input);
     assert!(output.status.success(), "{program} failed: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod journals;
+#[path = "../common/programs.rs"]
+mod programs;
 mod reader;
 #[path = "../story/scripted.rs"]
 mod scripted;

@@ -48,7 +48,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         ..Choice::default()
     };
     let console = Console::new("plan", Show::answer(args.format), false);
-    let planned = operation::plan(&options, choice, args.ask, args.output.as_deref().map(Path::new), &console)?;
+    let how = operation::PlanOptions { ask: args.ask, output: args.output.as_deref().map(Path::new) };
+    let planned = operation::plan(&options, choice, how, &console)?;
     match args.format {
         Format::Text => drop(render::text(&planned).answer()),
         Format::Json => drop(answer_json(&render::Answer::of(&planned))?),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::deploy::Kind;
 use crate::hooks::GroupSize;
-use crate::operation::{Deployed, FailedHosts, HostTimeline, How, Stay};
+use crate::operation::{Arrival, Deployed, FailedHosts, HostTimeline, How, Stay};
 use crate::report::{step_name, took};
 use crate::targets::fold;
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns};
@@ -28,12 +28,12 @@ pub fn text(history: &[Deployed], filters: bool) -> Page {
     let row = |it: &Deployed| {
         let groups = it.plan.iter().flat_map(|plan| &plan.groups).map(|group| group.name.clone());
         let cells = [
-            clock::local_minute(&it.when),
+            clock::local_minute(&it.about.when),
             it.about.who.clone(),
             it.about.environment.clone().unwrap_or_default(),
             it.revision.short().to_owned(),
             it.end.result.to_owned(),
-            it.end.seconds.map(took).unwrap_or_default(),
+            it.end.time.seconds.map(took).unwrap_or_default(),
             groups.collect::<Vec<_>>().join(","),
         ];
         let style = if is_bad(it) { Style::Bad } else { Style::Plain };
@@ -64,10 +64,10 @@ fn is_bad(deployed: &Deployed) -> bool {
 
 /// The message, and what failed.
 fn note(deployed: &Deployed) -> String {
-    let failed: Vec<String> = deployed.end.failed.iter().map(failure).collect();
+    let failed: Vec<String> = deployed.end.causes.hosts.iter().map(failure).collect();
     let failed = (!failed.is_empty()).then(|| format!("failed: {}", text::some(&failed, NAMED)));
     let message = deployed.about.message.lines().next().map(str::to_owned);
-    let parts = [message, deployed.end.gate.clone(), failed];
+    let parts = [message, deployed.end.causes.gate.clone(), failed];
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
@@ -113,9 +113,9 @@ struct Failed<'a> {
 pub fn json(history: &[Deployed]) -> Answer<'_> {
     let failed = |it: &'_ FailedHosts| it.hosts.iter().map(ToString::to_string).collect();
     let deployments = history.iter().map(|it| Entry {
-        when: &it.when,
-        ended: it.end.at.as_deref(),
-        seconds: it.end.seconds,
+        when: &it.about.when,
+        ended: it.end.time.ended.as_deref(),
+        seconds: it.end.time.seconds,
         who: &it.about.who,
         kind: it.plan.as_ref().map(|plan| plan.kind),
         revision: it.revision.as_str(),
@@ -125,14 +125,15 @@ pub fn json(history: &[Deployed]) -> Answer<'_> {
         verdict: it.end.verdict.as_deref(),
         failed: it
             .end
-            .failed
+            .causes
+            .hosts
             .iter()
             .map(|of| Failed { hosts: failed(of), step: step_name(of.step), reason: &of.reason })
             .collect(),
-        gate: it.end.gate.as_deref(),
+        gate: it.end.causes.gate.as_deref(),
         message: &it.about.message,
         environment: it.about.environment.as_deref(),
-        run: it.run.as_deref(),
+        run: it.about.run.as_deref(),
         tag: it.tag.as_deref(),
     });
     Answer { deployments: deployments.collect() }
@@ -150,17 +151,18 @@ pub fn host_text(timelines: &[HostTimeline]) -> Page {
             continue;
         }
         let row = |stay: &Stay| {
-            let before = if stay.how == How::Found { "before " } else { "" };
-            let run = stay.run.as_ref();
+            let Arrival { how, run } = &stay.arrival;
+            let (how, run) = (*how, run.as_ref());
+            let before = if how == How::Found { "before " } else { "" };
             let cells = [
                 format!("{before}{}", clock::local_minute(&stay.seen)),
                 stay.until.as_deref().map_or("-".to_owned(), clock::local_minute),
                 stay.revision.as_ref().map_or("none", |revision| revision.short()).to_owned(),
-                stay.how.to_string(),
-                run.and_then(|run| run.about.environment.clone()).unwrap_or_default(),
-                run.map(|run| run.about.who.clone()).filter(|_| stay.how != How::Found).unwrap_or_default(),
+                how.to_string(),
+                run.and_then(|run| run.environment.clone()).unwrap_or_default(),
+                run.map(|run| run.who.clone()).filter(|_| how != How::Found).unwrap_or_default(),
             ];
-            let message = run.filter(|_| stay.how == How::Deployed).and_then(|run| run.about.message.lines().next());
+            let message = run.filter(|_| how == How::Deployed).and_then(|run| run.message.lines().next());
             TableRow {
                 mark: None,
                 cells: cells.to_vec(),
@@ -213,16 +215,16 @@ pub fn host_json(timelines: &[HostTimeline]) -> HostAnswer<'_> {
 
 impl<'a> StayEntry<'a> {
     fn of(stay: &'a Stay) -> StayEntry<'a> {
-        let run = stay.run.as_ref();
+        let run = stay.arrival.run.as_ref();
         StayEntry {
             seen: &stay.seen,
             until: stay.until.as_deref(),
             revision: stay.revision.as_ref().map(|revision| revision.as_str()),
-            how: stay.how,
-            run: run.map(|run| run.run.as_str()),
-            who: run.map(|run| run.about.who.as_str()),
-            environment: run.and_then(|run| run.about.environment.as_deref()),
-            message: run.map(|run| run.about.message.as_str()),
+            how: stay.arrival.how,
+            run: run.and_then(|run| run.run.as_deref()),
+            who: run.map(|run| run.who.as_str()),
+            environment: run.and_then(|run| run.environment.as_deref()),
+            message: run.map(|run| run.message.as_str()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::clock;
-use crate::operation::{Described, Kept, KeptRevisions, Preview, Why};
+use crate::operation::{Described, Kept, KeptOn, KeptRevisions, Preview, Why};
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Theme};
 use crate::text::hosts;
@@ -19,9 +19,9 @@ pub fn list(kept: &KeptRevisions) -> Page {
             Some((by, at)) => (by.clone(), clock::ago(at)),
             None => ("-".into(), "-".into()),
         };
-        let live = if it.live_on.is_empty() { "-".into() } else { hosts(it.live_on.len()) };
+        let live = if it.hosts.live_on.is_empty() { "-".into() } else { hosts(it.hosts.live_on.len()) };
         let subject = it.what.subject.clone().unwrap_or_else(|| "(not in this repository)".into());
-        let on = format!("{} of {}", it.kept_on.len(), hosts(kept.read));
+        let on = format!("{} of {}", it.hosts.kept_on.len(), hosts(kept.read));
         rows.push([it.what.revision.short().to_owned(), live, on, at, by, subject]);
     }
     let theme = Theme::of_stdout();
@@ -72,8 +72,8 @@ impl<'a> From<&'a Described> for RevisionAnswer<'a> {
 struct KeptAnswer<'a> {
     #[serde(flatten)]
     what: RevisionAnswer<'a>,
-    kept_on: &'a [Target],
-    live_on: &'a [Target],
+    #[serde(flatten)]
+    hosts: &'a KeptOn,
 }
 
 /// The revisions that are kept, for programs: the object of `--list --format json`.
@@ -85,8 +85,8 @@ pub struct ListAnswer<'a> {
 
 impl ListAnswer<'_> {
     pub fn of(kept: &KeptRevisions) -> ListAnswer<'_> {
-        fn one(Kept { what, kept_on, live_on }: &Kept) -> KeptAnswer<'_> {
-            KeptAnswer { what: what.into(), kept_on, live_on }
+        fn one(Kept { what, hosts }: &Kept) -> KeptAnswer<'_> {
+            KeptAnswer { what: what.into(), hosts }
         }
         ListAnswer { revisions: kept.revisions.iter().map(one).collect(), unreachable: &kept.unreachable }
     }

@@ -13,7 +13,7 @@ use crate::wire::Stage;
 /// For people. No number is said where there is nothing that it could be of.
 pub fn text(stats: &Stats) -> Page {
     let mut page = Page::default();
-    let runs = counted(stats.deployments, "deployment");
+    let runs = counted(stats.deployments.total, "deployment");
     match &stats.span {
         Some((since, until)) => {
             let [since, until] = [since, until].map(|time| clock::local_minute(time));
@@ -25,7 +25,7 @@ pub fn text(stats: &Stats) -> Page {
         }
         None => page.line("no deployments"),
     }
-    if stats.deployments > 0 {
+    if stats.deployments.total > 0 {
         page.line(went_wrong(stats));
         page.line(match &stats.rollback {
             Some(spread) => format!("time to roll back: {}", spread_text(spread, "rollback")),
@@ -42,16 +42,16 @@ pub fn text(stats: &Stats) -> Page {
 }
 
 fn went_wrong(stats: &Stats) -> String {
-    let bad = stats.failed + stats.undone;
+    let bad = stats.deployments.bad();
     if bad == 0 {
-        return format!("none of {} failed or was rolled back", counted(stats.deployments, "deployment"));
+        return format!("none of {} failed or was rolled back", counted(stats.deployments.total, "deployment"));
     }
-    let share = 100.0 * bad as f64 / stats.deployments as f64;
-    let undone = match stats.undone {
+    let share = 100.0 * bad as f64 / stats.deployments.total as f64;
+    let undone = match stats.deployments.undone {
         0 => String::new(),
         undone => format!("; {undone} of them by hoist rollback"),
     };
-    format!("failed or rolled back: {bad} of {} ({share:.0}%{undone})", stats.deployments)
+    format!("failed or rolled back: {bad} of {} ({share:.0}%{undone})", stats.deployments.total)
 }
 
 fn restored(stats: &Stats) -> String {
@@ -157,16 +157,16 @@ impl From<Spread> for Figures {
 /// For programs.
 pub fn json(stats: &Stats) -> Answer<'_> {
     let (since, until) = stats.span.as_ref().map(|(since, until)| (since.as_str(), until.as_str())).unzip();
-    let bad = (stats.failed + stats.undone) as f64;
+    let bad = stats.deployments.bad() as f64;
     let hosts = stats.hosts.iter();
     Answer {
         since,
         until,
-        deployments: stats.deployments,
+        deployments: stats.deployments.total,
         per_week: stats.per_week(),
-        failed: stats.failed,
-        rolled_back_later: stats.undone,
-        share_failed: (stats.deployments > 0).then(|| bad / stats.deployments as f64),
+        failed: stats.deployments.failed,
+        rolled_back_later: stats.deployments.undone,
+        share_failed: (stats.deployments.total > 0).then(|| bad / stats.deployments.total as f64),
         rollback_seconds: stats.rollback.map(Figures::from),
         restore_seconds: stats.restore.map(Figures::from),
         not_restored: &stats.not_restored,

@@ -146,7 +146,7 @@ fn note(view: &View) -> String {
         notes.push(drained);
     }
     notes.extend(view.running().iter().filter_map(|service| service.differs_from(view.live())));
-    notes.extend(inquiry.and_then(|it| it.locked.as_ref()).map(|by| format!("locked by {by}")));
+    notes.extend(view.facts().and_then(|it| it.locked.as_ref()).map(|by| format!("locked by {by}")));
     notes.join("; ")
 }
 
@@ -251,7 +251,7 @@ impl HostAnswer<'_> {
             last_contact: view.known.contact.as_deref(),
             reached: view.reached(),
             trouble: inquiry.and_then(|it| it.trouble.as_deref()),
-            locked_by: inquiry.and_then(|it| it.locked.as_ref()),
+            locked_by: view.facts().and_then(|it| it.locked.as_ref()),
             lacking: view.lacking(),
             drained: view.drained(),
             running: view.running(),

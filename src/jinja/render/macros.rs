@@ -54,7 +54,7 @@ impl TemplateObject for Macro {
     fn call(&self, positional: Vec<Value>, mut named: Vec<(Name, Value)>) -> Result<Value, Error> {
         let (it, special) = (&*self.signature, self.special());
         let called = it.name.as_deref().unwrap_or("caller");
-        let frame = match it.scope.get() {
+        let frame = match it.body.scope.get() {
             Some(symbols) => Frame::new(symbols, Some(&self.scope.frame)),
             None => return Err(refuse("a macro that was not read")),
         };
@@ -97,7 +97,7 @@ impl TemplateObject for Macro {
                 scope.frame.set(name, value);
             }
             let mut text = String::new();
-            statements(&it.body, &scope, &mut text)?;
+            statements(&it.body.body, &scope, &mut text)?;
             Ok(Value::text(text))
         })
     }

@@ -72,7 +72,7 @@ fn statement(it: &Statement, scope: &Scope, out: &mut String) -> Result<(), Erro
             write(out, &text.map_err(|error| error.at(&scope.template, value.line))?)
         }
         Statement::For(it) => {
-            let iterable = eval(&it.iterable, scope)?;
+            let iterable = eval(&it.items.iterable, scope)?;
             for_loop(it, scope, iterable, 0, out).map_err(|error| error.at(&scope.template, it.line))
         }
         Statement::If(branches, otherwise) => {
@@ -253,7 +253,7 @@ fn import(scope: &Scope, name: &Name, value: Value) {
 
 /// Renders a loop, and appends its output.
 fn for_loop(it: &Rc<For>, scope: &Scope, iterable: Value, depth: usize, out: &mut String) -> Result<(), Error> {
-    let iterable = match &it.test {
+    let iterable = match &it.items.test {
         Some(_) => filtered(it.clone(), scope.clone(), iterable),
         None => iterable,
     };
@@ -305,7 +305,7 @@ fn recursion(it: &Rc<For>, scope: &Scope) -> Recursion {
 fn filtered(it: Rc<For>, scope: Scope, iterable: Value) -> Value {
     let mut started = None;
     Value::generator(Box::new(move || {
-        let Some(test) = &it.test else { return Ok(None) };
+        let Some(test) = &it.items.test else { return Ok(None) };
         if started.is_none() {
             started = Some((entered(&test.scope, &scope)?, iterable.source()?));
         }

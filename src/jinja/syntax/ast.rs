@@ -94,14 +94,20 @@ pub enum Statement {
 pub struct For {
     pub line: usize,
     pub target: Target,
-    pub iterable: Expr,
+    pub items: Items,
     pub recursive: bool,
-    pub test: Option<LoopTest>,
     /// Whether the body needs `loop`.
     pub extended: OnceCell<bool>,
     pub body: Part,
     /// What is rendered if there is no item.
     pub otherwise: Part,
+}
+
+/// What a loop goes over.
+#[derive(Debug)]
+pub struct Items {
+    pub iterable: Expr,
+    pub test: Option<LoopTest>,
 }
 
 /// Statements with a scope of their own.
@@ -150,8 +156,7 @@ pub struct Signature {
     pub arguments: Vec<Name>,
     /// Of the last arguments.
     pub defaults: Vec<Expr>,
-    pub body: Body,
-    pub scope: Scoped,
+    pub body: Part,
     pub special: OnceCell<Special>,
 }
 

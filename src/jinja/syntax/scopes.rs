@@ -32,7 +32,7 @@ impl Symbols {
             Statement::Data(_) | Statement::Block(_) | Statement::Scope(_) => {}
             Statement::Output(value) | Statement::Extends(value) => self.expression(value),
             Statement::Include(include) => self.expression(&include.template),
-            Statement::For(it) => self.expression(&it.iterable),
+            Statement::For(it) => self.expression(&it.items.iterable),
             Statement::Set(_, target, value) => {
                 self.expression(value);
                 self.target(target, false);
@@ -147,7 +147,7 @@ fn for_loop(it: &For, outer: &Rc<Symbols>) {
     });
     let otherwise = &it.otherwise;
     scope(&otherwise.scope, &otherwise.body, outer, |symbols| symbols.body(&otherwise.body));
-    if let Some(test) = &it.test {
+    if let Some(test) = &it.items.test {
         scope(&test.scope, &Vec::new(), outer, |symbols| {
             symbols.target(&it.target, true);
             symbols.expression(&test.condition);
@@ -156,19 +156,19 @@ fn for_loop(it: &For, outer: &Rc<Symbols>) {
 }
 
 fn signature(it: &Signature, outer: &Rc<Symbols>) {
-    let used = walk::undeclared(&it.body, &["caller", "kwargs", "varargs"]);
+    let used = walk::undeclared(&it.body.body, &["caller", "kwargs", "varargs"]);
     let names = |name: &str| it.arguments.iter().any(|argument| &**argument == name);
     let special =
         Special { caller: used[0], kwargs: used[1] && !names("kwargs"), varargs: used[2] && !names("varargs") };
     let _ = it.special.set(special);
-    scope(&it.scope, &it.body, outer, |symbols| {
+    scope(&it.body.scope, &it.body.body, outer, |symbols| {
         it.arguments.iter().for_each(|name| symbols.given(name));
         let given = [("caller", special.caller), ("kwargs", special.kwargs), ("varargs", special.varargs)];
         for (name, _) in given.into_iter().filter(|(name, used)| *used && !names(name)) {
             symbols.given(&name.into());
         }
         it.defaults.iter().for_each(|value| symbols.expression(value));
-        symbols.body(&it.body);
+        symbols.body(&it.body.body);
     });
 }
 

@@ -213,9 +213,8 @@ impl Parser<'_> {
         Ok(Statement::For(Rc::new(For {
             line,
             target,
-            iterable,
+            items: Items { iterable, test },
             recursive,
-            test,
             extended: OnceCell::new(),
             body: body.into(),
             otherwise: otherwise.into(),
@@ -266,8 +265,8 @@ impl Parser<'_> {
         end: &str,
     ) -> Result<Rc<Signature>, Error> {
         let body = self.gathering(true, |parser| parser.closed(end))?;
-        let (scope, special) = (OnceCell::new(), OnceCell::new());
-        Ok(Rc::new(Signature { line, name, arguments, defaults, body, scope, special }))
+        let (body, special) = (body.into(), OnceCell::new());
+        Ok(Rc::new(Signature { line, name, arguments, defaults, body, special }))
     }
 
     fn block(&mut self, line: usize) -> Result<Statement, Error> {

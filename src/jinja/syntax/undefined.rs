@@ -84,8 +84,8 @@ impl Names {
                 self.other(&it.template, it.with_context);
             }
             Statement::For(it) => {
-                self.value(&it.iterable);
-                it.test.iter().for_each(|test| self.condition(&test.condition));
+                self.value(&it.items.iterable);
+                it.items.test.iter().for_each(|test| self.condition(&test.condition));
                 self.body(&it.body.body);
                 self.body(&it.otherwise.body);
             }
@@ -124,7 +124,7 @@ impl Names {
     fn signature(&mut self, it: &Signature) {
         self.set.extend(it.name.iter().map(ToString::to_string));
         it.defaults.iter().for_each(|value| self.value(value));
-        self.body(&it.body);
+        self.body(&it.body.body);
     }
 
     /// A template that is named in this one; one that an expression names is not followed.

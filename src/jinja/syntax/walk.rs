@@ -104,16 +104,16 @@ pub fn body(statements: &Body, visit: Visit, blocks: bool) {
 
 pub fn for_loop(it: &For, visit: Visit, blocks: bool) {
     target(&it.target, Use::Store, visit);
-    expression(&it.iterable, visit);
+    expression(&it.items.iterable, visit);
     body(&it.body.body, visit, blocks);
     body(&it.otherwise.body, visit, blocks);
-    it.test.iter().for_each(|test| expression(&test.condition, visit));
+    it.items.test.iter().for_each(|test| expression(&test.condition, visit));
 }
 
 fn signature(it: &Signature, visit: Visit, blocks: bool) {
     it.arguments.iter().for_each(|name| visit(name, Use::Given));
     it.defaults.iter().for_each(|value| expression(value, visit));
-    body(&it.body, visit, blocks);
+    body(&it.body.body, visit, blocks);
 }
 
 /// Which of `names` the statements read without setting them before.
@@ -144,7 +144,7 @@ pub fn has_scoped_block(it: &For) -> bool {
             Statement::With(it) => within(&it.body),
             Statement::FilterBlock(it) => within(&it.body),
             Statement::Scope(it) => within(&it.body),
-            Statement::Macro(it) | Statement::CallBlock(_, it) => within(&it.body),
+            Statement::Macro(it) | Statement::CallBlock(_, it) => within(&it.body.body),
             _ => false,
         })
     }

@@ -45,17 +45,11 @@ const CONCEALED: usize = 4;
 
 /// A plan that was written down.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PlanFile {
     /// The format.
     hoist_plan: u64,
-    /// Hoist's version.
-    pub hoist: String,
-    /// RFC 3339, in UTC.
-    pub made_at: String,
-    pub made_by: StartedBy,
-    pub repo: String,
-    pub environment: Option<String>,
+    #[serde(flatten)]
+    pub origin: Origin,
     pub revision: Revision,
     /// The first line of the commit's message.
     pub subject: Option<String>,
@@ -77,12 +71,30 @@ pub struct PlanFile {
     digest: String,
 }
 
+/// Where a plan file comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Hoist's version.
+    pub hoist: String,
+    /// RFC 3339, in UTC.
+    pub made_at: String,
+    pub made_by: StartedBy,
+    pub repo: String,
+    pub environment: Option<String>,
+}
+
 /// The flags of `hoist plan` that say what is deployed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Flags {
     pub config: Option<PathBuf>,
     pub define: Vec<String>,
+    #[serde(flatten)]
+    pub selection: Selection,
+}
+
+/// Which part of the deployment is planned, and whether past what would hold it up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Selection {
     pub stages: Option<String>,
     pub limit: Option<String>,
     pub break_glass: Option<String>,
@@ -119,19 +131,19 @@ impl PlanFile {
         // The file is where the plan stands: how it is spelled does not matter.
         let mut file = PlanFile {
             hoist_plan: FORMAT,
-            hoist: env!("CARGO_PKG_VERSION").to_owned(),
-            made_at: crate::clock::rfc3339_utc(),
-            made_by: operator(),
-            repo: config.settings.git_repo.clone(),
-            environment: config.environment.clone(),
+            origin: Origin {
+                hoist: env!("CARGO_PKG_VERSION").to_owned(),
+                made_at: crate::clock::rfc3339_utc(),
+                made_by: operator(),
+                repo: config.settings.git_repo.clone(),
+                environment: config.environment.clone(),
+            },
             revision: prepared.plan.revision.clone(),
             subject,
             flags: Flags {
                 config: invocation.config_file.as_ref().map(below).transpose()?,
                 define: invocation.defines.clone(),
-                stages: choice.stages.clone(),
-                limit,
-                break_glass: choice.break_glass.clone(),
+                selection: Selection { stages: choice.stages.clone(), limit, break_glass: choice.break_glass.clone() },
             },
             stages: serde_json::to_value(&fixed.steps.stages)?,
             groups: serde_json::to_value(&fixed.steps.groups)?,
@@ -195,8 +207,12 @@ impl PlanFile {
         if digest(value.clone()) != own {
             return Err(wrong(format!("was edited: its digest is not that of its contents; {again}")));
         }
-        let file = serde_json::from_value(value).map_err(|error| wrong(format!("is damaged ({error}): {again}")))?;
-        Ok((file, bytes))
+        let damaged = |why: String| wrong(format!("is damaged ({why}): {again}"));
+        let file: PlanFile = serde_json::from_value(value.clone()).map_err(|error| damaged(error.to_string()))?;
+        match unknown_key(&value, &serde_json::to_value(&file)?) {
+            Some(key) => Err(damaged(format!("unknown field `{key}`"))),
+            None => Ok((file, bytes)),
+        }
     }
 
     /// What the command line of `hoist plan` was, as the command line of this deployment. `choice` adds nothing to it
@@ -205,11 +221,12 @@ impl PlanFile {
     /// # Errors
     /// There is no repository here.
     pub fn apply(&self, options: &Options, choice: Choice) -> Result<(Options, Choice), Refused> {
-        let Flags { config, define, stages, limit, break_glass } = self.flags.clone();
+        let Flags { config, define, selection } = self.flags.clone();
+        let Selection { stages, limit, break_glass } = selection;
         let mut options = options.clone();
         let top = crate::config::working_tree(&options.start)?;
         options.invocation.config_file = config.map(|path| top.join(path));
-        options.invocation.environment = self.environment.clone();
+        options.invocation.environment = self.origin.environment.clone();
         options.invocation.defines = [define, std::mem::take(&mut options.invocation.defines)].concat();
         let hosts = HostChoice::matching(limit);
         Ok((options, Choice { rev: Some(self.revision.to_string()), stages, hosts, break_glass, ..choice }))
@@ -217,15 +234,19 @@ impl PlanFile {
 
     /// Refuses a plan of another repository.
     pub fn refuse_other_repo(&self, path: &Path, repo: &str) -> Result<(), Refused> {
-        if self.repo == repo {
+        if self.origin.repo == repo {
             return Ok(());
         }
-        Err(Refused::new(format!("{} is a plan of {}, and this repository is {repo}", path.display(), self.repo)))
+        Err(Refused::new(format!(
+            "{} is a plan of {}, and this repository is {repo}",
+            path.display(),
+            self.origin.repo
+        )))
     }
 
     /// The command that makes a plan like this one again.
     pub fn again(&self, config: &Config, path: &Path) -> String {
-        let Flags { stages, limit, break_glass, .. } = &self.flags;
+        let Selection { stages, limit, break_glass } = &self.flags.selection;
         let mut words = format!("plan -r {} -o {}", self.revision.short(), quoted(&path.to_string_lossy()));
         words += if self.asked { " --ask" } else { "" };
         for (flag, value) in [("-s", stages), ("-l", limit), ("--break-glass", break_glass)] {
@@ -264,6 +285,14 @@ impl Fixed {
         }
         Ok(Fixed { steps: Steps::of(&prepared.plan), settings, files, salt })
     }
+}
+
+/// A key that was read and means nothing: nobody may believe that it is obeyed.
+fn unknown_key<'a>(read: &'a Value, known: &Value) -> Option<&'a str> {
+    read.as_object()?.iter().find_map(|(key, value)| match known.get(key) {
+        Some(known) => unknown_key(value, known),
+        None => Some(key.as_str()),
+    })
 }
 
 /// What a target runs, if it is known.

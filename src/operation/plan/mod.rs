@@ -34,13 +34,20 @@ pub struct Planned {
     pub steps: Steps,
 }
 
-/// Plans, and tells what a deployment would meet. It touches nothing. With `ask` the targets are asked what they run;
-/// otherwise it connects nowhere, and what was last seen of them counts. `output` is the plan file to write.
+/// What planning may do besides.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanOptions<'a> {
+    /// Ask the targets what they run. Otherwise it connects nowhere, and what was last seen of them counts.
+    pub ask: bool,
+    /// The plan file to write.
+    pub output: Option<&'a Path>,
+}
+
+/// Plans, and tells what a deployment would meet. It touches nothing on any target.
 pub fn plan(
     options: &Options,
     choice: Choice,
-    ask: bool,
-    output: Option<&Path>,
+    PlanOptions { ask, output }: PlanOptions<'_>,
     front: &dyn Frontend,
 ) -> Result<Planned, Refused> {
     let config = load(options)?;

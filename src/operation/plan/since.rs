@@ -40,7 +40,7 @@ pub fn refuse_changed(
     if more > 0 {
         lines.push(format!("- and {more} more"));
     }
-    let (when, by) = (clock::local_with_zone(&file.made_at), &file.made_by);
+    let (when, by) = (clock::local_with_zone(&file.origin.made_at), &file.origin.made_by);
     let again = file.again(config, path);
     Err(Refused::new(format!(
         "{} is out of date, nothing was touched; since it was made ({when}, by {by}), this has changed:\n{}\nmake a \
@@ -57,8 +57,8 @@ fn changes(file: &PlanFile, config: &Config, prepared: &Prepared, views: &[View]
     }))?;
     let mut changes = Vec::new();
     let version = env!("CARGO_PKG_VERSION");
-    if file.hoist != version {
-        changes.push(format!("Hoist: it was {}, and is {version}", file.hoist));
+    if file.origin.hoist != version {
+        changes.push(format!("Hoist: it was {}, and is {version}", file.origin.hoist));
     }
     changes.extend(differences(&file.settings, &now.settings, |key, then, now| {
         let value = |value: Option<&String>| value.map_or("not known".to_owned(), |value| format!("{value:?}"));

@@ -82,17 +82,17 @@ impl Transfer {
 
 /// Whether a target has the whole revision, as far as is known.
 fn has(view: &View, revision: &Revision) -> bool {
-    match &view.inquiry {
-        Some(inquiry) if view.was_read() => inquiry.kept.contains(revision),
-        _ => revisions(view).contains(&revision),
+    match view.was_read() {
+        true => view.kept().contains(revision),
+        false => revisions(view).contains(&revision),
     }
 }
 
 /// The commits that a target has, as far as is known.
 fn commits(view: &View) -> Vec<Revision> {
-    let mut commits: Vec<Revision> = match &view.inquiry {
-        Some(inquiry) if view.was_read() => inquiry.cached.clone(),
-        _ => revisions(view).into_iter().cloned().collect(),
+    let mut commits: Vec<Revision> = match view.was_read() {
+        true => view.facts().map(|facts| facts.cached.clone()).unwrap_or_default(),
+        false => revisions(view).into_iter().cloned().collect(),
     };
     commits.sort();
     commits.dedup();
