@@ -34,13 +34,20 @@ impl fmt::Display for Process {
     }
 }
 
+/// How often the list of locks is read before it counts that a lock is not in it.
+const LOOKS: usize = 5;
+
 /// The living processes that hold a lock of `flock` on this file, from `/proc/locks` (proc_locks(5)). Processes of
 /// another PID namespace are not listed there, so an empty answer does not mean that nobody has the lock.
 pub fn lock_holders(file: &File) -> Vec<Process> {
     let Ok(about) = file.metadata() else { return Vec::new() };
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let device = format!("{:02x}:{:02x}", rustix::fs::major(about.dev()), rustix::fs::minor(about.dev()));
-    holders_in(&locks, &device, about.ino()).into_iter().filter_map(process).collect()
+    let look = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        holders_in(&locks, &device, about.ino()).into_iter().filter_map(process).collect::<Vec<_>>()
+    };
+    // It is read in pieces, and a line can be missed while other processes take and release locks.
+    (0..LOOKS).map(|_| look()).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// The ids of the holders that the text of `/proc/locks` names. On file systems that show another device number to

@@ -103,8 +103,12 @@ pub fn nearest<T: AsRef<str>>(word: &str, known: impl IntoIterator<Item = T>) ->
     let near = (1 + length / 6).min(length.saturating_sub(1));
     let lower = word.to_lowercase();
     let found = known.into_iter().map(|known| (distance(&lower, &known.as_ref().to_lowercase()), known));
-    let found = found.filter(|(far, _)| *far <= near).map(|(far, known)| (far, known.as_ref().to_owned()));
-    found.min().map(|(_, known)| known)
+    // Of words that are equally near, one of the same length: swapped letters are the commonest slip.
+    let found = found.filter(|(far, _)| *far <= near).map(|(far, known)| {
+        let known = known.as_ref().to_owned();
+        (far, known.chars().count().abs_diff(length), known)
+    });
+    found.min().map(|(.., known)| known)
 }
 
 /// Insertions, removals and replacements of a character, and swaps of neighbours, that make `a` of `b` (optimal string

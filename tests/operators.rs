@@ -107,7 +107,8 @@ impl Shared {
             let _ = std::fs::remove_file(srv(n).join("in"));
             std::fs::write(srv(n).join("wait"), "").unwrap();
         }
-        let mut deployer = self.command(user, &["deploy", "--yes"]).stdout(Stdio::null()).spawn().unwrap();
+        let mut deployer =
+            self.command(user, &["deploy", "--yes", "--break-glass", "again"]).stdout(Stdio::null()).spawn().unwrap();
         common::wait_for("promote on both hosts", || (0..2).all(|n| srv(n).join("in").exists()));
         deployer.kill().unwrap();
         deployer.wait().unwrap();

@@ -144,9 +144,11 @@ fn a_failure_limit_that_is_exceeded_and_the_same_without_colour() {
     let deploy = ["deploy", "--yes", "Second page"];
     for size in SIZES {
         scene.shows(size, &deploy, 1, "limit-exceeded");
+        scene.project.commit_again();
     }
     text("limit-exceeded.pipe", &scene.pipe(&deploy).ends(1));
 
+    scene.project.commit_again();
     let mut terminal = Terminal::of_size(scene.on_deploy1(&deploy, false), 50, 200);
     terminal.ends(1);
     let shown = terminal.shows();
@@ -194,6 +196,7 @@ fn a_rollback_from_its_question_to_its_end() {
     let scene = Scene::broken();
     std::fs::remove_file(scene.farm.srv(&address(3)).join("broken")).unwrap();
     for size in SIZES {
+        scene.project.commit_again();
         scene.pipe(&["deploy", "--yes", "Second page"]).ends(0);
         let mut terminal = scene.asks(size, &["rollback"], "[y]es/[N]o", "rollback-question");
         terminal.types("y\n");
@@ -214,6 +217,7 @@ fn a_rollback_that_does_not_bring_every_host_back() {
         std::fs::write(&script, both).unwrap();
     }
     for size in SIZES {
+        scene.project.commit_again();
         scene.shows(size, &["deploy", "--yes", "Second page"], 3, "rollback-failed");
         std::fs::remove_file(scene.farm.srv(&address(0)).join("broken")).unwrap();
     }

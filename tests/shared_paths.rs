@@ -66,7 +66,7 @@ fn a_deployment_that_makes_paths_shared_keeps_their_content_through_its_rollback
     project.run(&["status", "--verify"]).ends(0);
 
     project.write("hoist/checks.yaml", "checks: {}\n");
-    project.deploy(&["-r", &two]).ends(0);
+    project.deploy(&["-r", &two, "--break-glass", "again"]).ends(0);
     project.run(&["status", "--verify"]).ends(0);
     put(place(&farm, hosts[0], "app-cache/current/uploads/dog.jpg"), "dog");
     assert_eq!(live(&farm, hosts[1], "config/secrets.yml"), "prepared");
@@ -79,6 +79,6 @@ fn a_deployment_that_makes_paths_shared_keeps_their_content_through_its_rollback
     // A link that is gone is a file that the tree lacks, until the next deployment puts it back.
     fs::remove_file(place(&farm, hosts[0], "app-cache/current/uploads")).unwrap();
     project.run(&["status", "--verify"]).says("uploads");
-    project.deploy(&["-r", &two]).ends(0);
+    project.deploy(&["-r", &two, "--break-glass", "again"]).ends(0);
     assert_eq!(live(&farm, hosts[0], "uploads/dog.jpg"), "dog");
 }

@@ -113,7 +113,7 @@ fn a_deployment_that_was_rolled_back_or_not_finalized_is_owed_to_nobody() {
     project.deploy(&[]).ends(1);
     assert_eq!(host(&status(&project, &["--offline"]).ends(0), 0)["wanted"], one.as_str());
     project.write("hoist/checks.yaml", "");
-    project.deploy(&["-r", &two, "-s", "fetch,promote"]).ends(0);
+    project.deploy(&["-r", &two, "-s", "fetch,promote", "--break-glass", "again"]).ends(0);
     let ran = status(&project, &["--offline"]).ends(1);
     assert_eq!((&host(&ran, 0)["standing"], &host(&ran, 0)["wanted"]), (&"drifted".into(), &one.as_str().into()));
     project.run(&["reconcile", "--yes"]).ends(0).says(&one[..10]);

@@ -430,7 +430,7 @@ fn completion_knows_commands_flags_hosts_groups_revisions_stages_environments_an
     project.git(&["branch", "$(touch${IFS}pwned)"]);
     for (line, expected) in [
         ("depl", "deploy"),
-        ("help sta", "status"),
+        ("help sta", "status stats"),
         ("deploy --dr", "--dry-run"),
         ("deploy -l web0", "web01 web02 web03"),
         ("deploy -l web01,can", "web01,canary"),
@@ -499,7 +499,7 @@ fn fish_asks_the_program() {
     let script = "hoist completion fish | source\ncomplete -C 'hoist plan -g ca'\ncomplete -C 'hoist stat'\n";
     let said = shell(&project, &["fish", "--no-config"], script);
     let words: Vec<&str> = said.lines().map(|line| line.split('\t').next().unwrap()).collect();
-    assert_eq!(words, ["canary", "status"]);
+    assert_eq!(words, ["canary", "stats", "status"]);
 }
 
 #[test]

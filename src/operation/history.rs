@@ -177,8 +177,12 @@ impl FreeTags {
     /// Takes those that were made after a run began, the newest first.
     fn newer_than(&mut self, journal: &PastJournal) -> Vec<Tagged> {
         let began = journal.began().unwrap_or_default();
-        // Git's times are in whole seconds.
-        let is_newer = |tag: &Tagged| clock::unix_seconds(&tag.when).is_some_and(|when| when + 1.0 > began);
+        let is_newer = |tag: &Tagged| match &tag.run {
+            // The id of a run begins with its time.
+            Some((run, _)) => run.as_str() > journal.run(),
+            // Git's times are in whole seconds.
+            None => clock::unix_seconds(&tag.when).is_some_and(|when| when + 1.0 > began),
+        };
         let first = self.others.iter().rposition(|tag| !is_newer(tag)).map_or(0, |at| at + 1);
         self.others.drain(first..).rev().collect()
     }

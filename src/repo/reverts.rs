@@ -133,9 +133,9 @@ mod tests {
     /// A repository, what was live, and a bad revision with two commits.
     fn bad() -> (Scratch, Revision, Revision) {
         let scratch = Scratch::new();
-        let before = scratch.commit("a", b"1\n");
+        let before = scratch.commit("a", b"1\n\n\n\n\n\n\n\n");
         scratch.commit("b", b"1\n");
-        let bad = scratch.commit("a", b"2\n");
+        let bad = scratch.commit("a", b"2\n\n\n\n\n\n\n\n");
         (scratch, before, bad)
     }
 
@@ -161,7 +161,7 @@ mod tests {
         let reverts = |revision: &Revision| scratch.repo.reverts(&before, &bad, revision).unwrap();
         assert!(!reverts(&bad));
         // Another change of the same files, so that the trees do not tell.
-        let more = scratch.commit("a", b"2\n\n\n\n\n\n\nmore\n");
+        let more = scratch.commit("a", b"2\n\n\n\n\n\n\n\nmore\n");
         assert!(!reverts(&more));
         let half = revert(&scratch, &["HEAD~1"]);
         assert!(!reverts(&half), "the file b is still there");

@@ -160,8 +160,8 @@ impl Project {
 
     /// The last commit once more under another name: Hoist asks about one that was rolled back.
     pub fn commit_again(&self) -> String {
-        let before = self.git(&["rev-parse", "HEAD"]);
-        self.git(&["commit", "-q", "--amend", "--allow-empty", "-m", &format!("again: {before}")]);
+        let before = self.git(&["log", "-1", "--format=%s%n%nAgain: %H"]);
+        self.git(&["commit", "-q", "--amend", "--allow-empty", "-m", &before]);
         self.git(&["rev-parse", "HEAD"])
     }
 

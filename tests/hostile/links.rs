@@ -47,7 +47,7 @@ fn what_hoist_writes_for_itself_is_never_written_through_a_committed_link() {
             }
         }
         // Where it stands in the way it is named.
-        let ran = project.run(&["deploy", "--yes"]);
+        let ran = project.run(&["deploy", "--yes", "--break-glass", "again"]);
         if ran.status != Some(0) {
             assert!((ran.err + &ran.out).contains(&format!("{link} is a symbolic link")), "{link}");
         }

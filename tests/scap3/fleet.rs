@@ -182,7 +182,9 @@ impl Target<'_> {
             std::fs::create_dir_all(&folder).unwrap();
             let (address, port) = (&self.address, self.port as usize + number);
             let wait = format!("until [ -x {LIVE}/bin/server ]; do sleep 0.05; done");
-            let run = format!("#!/bin/sh\nexec 2>&1\n{wait}\nexec {LIVE}/bin/server {name} {address} {port}\n");
+            // A reload that comes before the server has a handler for it is not to end it.
+            let run =
+                format!("#!/bin/sh\ntrap '' HUP\nexec 2>&1\n{wait}\nexec {LIVE}/bin/server {name} {address} {port}\n");
             script(&folder.join("run"), &run);
         }
         if !services.is_empty() {

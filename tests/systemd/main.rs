@@ -111,7 +111,8 @@ impl Machine {
 
     fn deploy(&self, defines: &[&str]) -> Ran {
         let defines = defines.iter().flat_map(|define| ["-D", define]);
-        self.project.deploy(&["-v"].into_iter().chain(defines).collect::<Vec<_>>())
+        // Revisions that were rolled back are deployed again.
+        self.project.deploy(&["-v", "--break-glass", "again"].into_iter().chain(defines).collect::<Vec<_>>())
     }
 
     #[track_caller]
