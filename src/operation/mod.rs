@@ -63,7 +63,7 @@ pub use names::{Names, deployed, names};
 pub use new_config::{Answers, Written, new_config, unconfigured};
 pub use past_runs::{Span, Wanted, WantedResult};
 pub use plan::{Change, Estimate, Outlook, PlanOptions, Planned, PlannedGate, Steps, Transfer, plan};
-pub use reconcile::reconcile;
+pub use reconcile::{Reconcile, reconcile};
 pub use refused::Refused;
 pub use report::report;
 pub use resume::resume;

@@ -19,15 +19,19 @@ use super::standing::Standing;
 use super::way_back::Described;
 use super::{Frontend, Refused, View, interlocks, limit, load, memory, ssh, state_folder, status};
 
-/// Brings the targets that match `limit_hosts` to what is wanted of them: those that a deployment went through without,
+/// What is reconciled, and how far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reconcile<'a> {
+    /// Only the targets that match; `None`: all.
+    pub limit_hosts: Option<&'a str>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// Brings the chosen targets to what is wanted of them: those that a deployment went through without,
 /// that run something else, that were installed anew, and that were added to the lists. What they run is asked first.
-/// With `dry_run` it only says what it would do.
-pub fn reconcile(
-    options: &Options,
-    limit_hosts: Option<&str>,
-    dry_run: bool,
-    front: &dyn Frontend,
-) -> Result<ExitCode, Refused> {
+pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> Result<ExitCode, Refused> {
+    let Reconcile { limit_hosts, dry_run } = chosen;
     let config = load(options)?;
     interlocks::check(&config, front)?;
     let repo = Repo::open(&config.top)?;

@@ -1,5 +1,7 @@
 //! `hoist reconcile`.
 
+use crate::operation::Reconcile;
+
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
@@ -19,5 +21,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
 }
 
 fn reconcile(args: &Args, console: &Console) -> Result<ExitCode, Refused> {
-    operation::reconcile(&args.options_and_wait()?, args.limit()?.as_deref(), args.dry_run, console)
+    let limit_hosts = args.limit()?;
+    let chosen = Reconcile { limit_hosts: limit_hosts.as_deref(), dry_run: args.dry_run };
+    operation::reconcile(&args.options_and_wait()?, chosen, console)
 }
