@@ -164,7 +164,7 @@ impl FreeTags {
     fn of(config: &Config) -> Result<FreeTags, Refused> {
         let repo = Repo::open(&config.top)?;
         let mut tags = Tags::new(&repo, &config.control_name).all()?;
-        tags.sort_by(|a, b| (&a.when, &a.name).cmp(&(&b.when, &b.name)));
+        tags.sort_by(|a, b| moment(a).total_cmp(&moment(b)).then_with(|| a.name.cmp(&b.name)));
         let folder = state_folder(config);
         let has_journal: HashSet<String> =
             journal::past(&folder)?.iter().map(|journal| journal.run().to_owned()).collect();
@@ -177,12 +177,7 @@ impl FreeTags {
     /// Takes those that were made after a run began, the newest first.
     fn newer_than(&mut self, journal: &PastJournal) -> Vec<Tagged> {
         let began = journal.began().unwrap_or_default();
-        let is_newer = |tag: &Tagged| match &tag.run {
-            // The id of a run begins with its time.
-            Some((run, _)) => run.as_str() > journal.run(),
-            // Git's times are in whole seconds.
-            None => clock::unix_seconds(&tag.when).is_some_and(|when| when + 1.0 > began),
-        };
+        let is_newer = |tag: &Tagged| moment(tag) > began;
         let first = self.others.iter().rposition(|tag| !is_newer(tag)).map_or(0, |at| at + 1);
         self.others.drain(first..).rev().collect()
     }
@@ -190,6 +185,13 @@ impl FreeTags {
     fn rest(self) -> impl Iterator<Item = Tagged> {
         self.others.into_iter().rev()
     }
+}
+
+/// When a tag was made, in seconds since 1970. Git's times are in whole seconds: it counts as made at the end of its
+/// second, unless it names its run, whose id begins with the time.
+fn moment(tag: &Tagged) -> f64 {
+    let of_run = tag.run.as_ref().and_then(|(run, _)| clock::unix_seconds(&clock::rfc3339_of_run(run)?));
+    of_run.or_else(|| Some(clock::unix_seconds(&tag.when)? + 1.0)).unwrap_or_default()
 }
 
 /// Whether a tag that names no run is one that this run has left.
