@@ -66,7 +66,11 @@ pub fn check(config: &Config, choice: &Choice, plan: Option<&SignedPlan>) -> Res
             ))),
         };
     };
-    let Some(allowed) = &config.settings.allowed_signers else { return Ok(Signers::default()) };
+    let allowed = match &config.settings.allowed_signers {
+        Some(allowed) => allowed,
+        None if needed == 0 => return Ok(Signers::default()),
+        None => return Err(Refused::new(format!("required_signatures ({place}): allowed_signers is not set"))),
+    };
     let revoked = config.settings.revoked_signers.as_deref();
     let own = crate::repo::operator_names();
     let (mut found, mut remarks): (Vec<Signature>, Vec<String>) = Default::default();
@@ -101,7 +105,9 @@ pub fn check_revision(config: &Config, repo: &Repo, plan: &Plan) -> Result<Optio
     if !settings.require_signed_revision || plan.kind != Kind::Deploy {
         return Ok(None);
     }
-    let Some(allowed) = &settings.allowed_signers else { return Ok(None) };
+    let Some(allowed) = &settings.allowed_signers else {
+        return Err(Refused::new("require_signed_revision is set, and allowed_signers is not".to_owned()));
+    };
     let revoked = settings.revoked_signers.as_deref();
     for (key, file) in [("allowed_signers", Some(allowed.as_path())), ("revoked_signers", revoked)] {
         if let Some(file) = file {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::deploy::{Plan, Prepared, changed};
+use crate::gates::statistics::median;
 use crate::journal;
 use crate::journal::PastDuration;
 use crate::operation::status::View;
@@ -144,15 +145,12 @@ fn estimate(plan: &Plan, past: &[PastDuration]) -> Option<Estimate> {
         (stages, plan.groups.iter().map(|group| group.subgroups().len()).sum::<usize>())
     };
     let own = shape(plan);
-    let mut times: Vec<Duration> = past.iter().filter(|it| shape(&it.plan) == own).map(|it| it.work).collect();
-    times.sort_unstable();
-    let soaks = soaks(plan);
-    let (fastest, slowest) = (*times.first()?, *times.last()?);
-    let middle = times.len() / 2;
-    let median = if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2 };
-    let runs = times.len();
-    let [typical, fastest, slowest] = [median, fastest, slowest].map(|time| time + soaks);
-    Some(Estimate { typical, fastest, slowest, runs, soaks })
+    let times: Vec<Duration> = past.iter().filter(|it| shape(&it.plan) == own).map(|it| it.work).collect();
+    let seconds: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
+    let typical = Duration::try_from_secs_f64(median(&seconds)?).ok()?;
+    let (fastest, slowest, soaks) = (*times.iter().min()?, *times.iter().max()?, soaks(plan));
+    let [typical, fastest, slowest] = [typical, fastest, slowest].map(|time| time + soaks);
+    Some(Estimate { typical, fastest, slowest, runs: times.len(), soaks })
 }
 
 /// The whole time of a run's soaks.
