@@ -8,6 +8,7 @@ use std::fmt::Write;
 use super::collected::{Collected, End};
 use super::{Cause, causes, sanitize, table};
 use crate::targets::fold;
+use crate::terminal::html;
 
 /// Rows, causes and lines of each that are shown; GitHub takes no more than a mebibyte for a step.
 const MOST: usize = 100;
@@ -28,8 +29,8 @@ pub fn of_run(command: &str, collected: &Collected, end: &End) -> String {
         let more = rows.len().saturating_sub(MOST);
         for Cause { key: (ok, cells), text, hosts } in rows.into_iter().take(MOST) {
             let [group, state, current] = cells;
-            let state = if ok { escaped(&state) } else { format!("<strong>{}</strong>", escaped(&state)) };
-            let (group, current, names) = (escaped(&group), escaped(&current), code(&fold(&hosts)));
+            let state = if ok { html(&state) } else { format!("<strong>{}</strong>", html(&state)) };
+            let (group, current, names) = (html(&group), html(&current), code(&fold(&hosts)));
             let _ = write!(out, "<tr><td>{group}</td><td>{}</td><td>{state}</td>", hosts.len());
             let _ = write!(out, "<td><code>{current}</code></td><td>{names}</td><td>{}</td></tr>", code(&text));
         }
@@ -49,7 +50,7 @@ pub fn of_run(command: &str, collected: &Collected, end: &End) -> String {
     });
     for Cause { key: tail, text, hosts } in causes(failed).into_iter().take(MOST) {
         let _ = write!(out, "<details><summary>{}: {}</summary>", code(&fold(&hosts)), code(&text));
-        let lines: Vec<String> = tail.iter().take(MOST).map(|line| escaped(line)).collect();
+        let lines: Vec<String> = tail.iter().take(MOST).map(|line| html(line)).collect();
         // A reference for each newline keeps the block in one line.
         let _ = writeln!(out, "<pre>{}</pre></details>", lines.join("&#10;"));
     }
@@ -63,7 +64,7 @@ pub fn of_command(command: &str, status: u8, text: &str) -> String {
 
 fn head(title: &str, status: u8, verdict: &str) -> String {
     let sign = if status == 0 { "✅" } else { "❌" };
-    let (title, verdict) = (escaped(title), verdict.lines().map(escaped).collect::<Vec<_>>().join("<br>"));
+    let (title, verdict) = (html(title), verdict.lines().map(html).collect::<Vec<_>>().join("<br>"));
     format!("<h3>{sign} hoist {title}</h3>\n<p>{verdict} (exit status {status})</p>\n")
 }
 
@@ -84,10 +85,5 @@ pub fn outputs(collected: &Collected, status: u8, verdict: &str) -> String {
 
 /// Text that GitHub makes no mention or link of.
 fn code(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!("<code>{}</code>", escaped(text)) }
-}
-
-fn escaped(text: &str) -> String {
-    let text = sanitize(text, true);
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    if text.is_empty() { String::new() } else { format!("<code>{}</code>", html(text)) }
 }

@@ -5,6 +5,7 @@
 
 mod ci;
 mod guard;
+mod html;
 mod sanitize;
 mod style;
 mod styled;
@@ -12,6 +13,7 @@ mod table;
 mod wrap;
 
 pub use ci::{Ci, Marker};
+pub use html::html;
 pub use sanitize::{cut_line, sanitize, sanitize_json, sanitize_lines};
 pub use style::{Style, Theme};
 pub use styled::Styled;

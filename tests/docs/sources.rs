@@ -112,7 +112,6 @@ fn nobody_makes_text_safe_for_a_terminal_but_the_door() {
         "src/report/junit.rs",
         "src/report/log.rs",
         "src/report/step_summary.rs",
-        "src/timeline/page/markup.rs",
         // A reporter's sink, and what hands the name on.
         "src/report/mod.rs",
         "src/report/sink.rs",

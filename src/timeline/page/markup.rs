@@ -6,7 +6,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::terminal::sanitize;
+use crate::terminal::html;
 
 /// HTML that is being written.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Markup {
         self.0.push_str(name);
         for (attribute, value) in attributes {
             let _ = write!(self.0, " {attribute}=\"");
-            escape(&value.to_string(), &mut self.0);
+            self.0.push_str(&html(&value.to_string()));
             self.0.push('"');
         }
         self.0.push('>');
@@ -48,7 +48,7 @@ impl Markup {
 
     /// One line of text.
     pub fn text(&mut self, text: &str) {
-        escape(text, &mut self.0);
+        self.0.push_str(&html(text));
     }
 
     /// Text whose line ends are its own. Where it stands, they have to be shown as such.
@@ -57,7 +57,7 @@ impl Markup {
             if number > 0 {
                 self.0.push('\n');
             }
-            escape(line, &mut self.0);
+            self.0.push_str(&html(line));
         }
     }
 
@@ -74,22 +74,6 @@ impl Markup {
     /// The page.
     pub fn finish(self) -> String {
         self.0
-    }
-}
-
-fn escape(text: &str, out: &mut String) {
-    for c in sanitize(text, true).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // HTML has no place for them.
-            '\u{fdd0}'..='\u{fdef}' => out.push('\u{fffd}'),
-            c if (c as u32) & 0xfffe == 0xfffe => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
     }
 }
 
