@@ -8,6 +8,7 @@
 mod check;
 mod config_file;
 mod config_path;
+mod confirmation;
 mod content;
 mod drain;
 mod facts;
@@ -27,6 +28,7 @@ mod stage_request;
 pub use check::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Tries};
 pub use config_file::{ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};
+pub use confirmation::Confirmation;
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };

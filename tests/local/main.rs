@@ -8,6 +8,7 @@ mod config;
 mod drain;
 #[path = "../common/git.rs"]
 mod git;
+mod guard;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
