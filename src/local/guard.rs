@@ -15,6 +15,7 @@ use crate::wire::{Revision, Stage};
 
 use super::fault::plain;
 use super::os::files;
+use super::os::files::Belongs;
 use super::someone;
 use super::state::confirmed;
 use super::state::drained;
@@ -132,7 +133,10 @@ fn confirm(layout: &Layout) -> Result<String, String> {
 /// Writes the health file of a host that may serve, or removes it.
 fn keep(path: &Path, answer: Option<&str>) -> Result<(), String> {
     let kept = match answer {
-        Some(answer) => files::write_as(path, format!("{answer}\n").as_bytes(), 0o644),
+        Some(answer) => {
+            let for_all = Belongs { mode: 0o644, owner: None, group: None };
+            files::write_as(path, format!("{answer}\n").as_bytes(), for_all)
+        }
         None => files::remove(path).map(drop),
     };
     kept.map_err(|fault| fault.reason())
