@@ -28,7 +28,7 @@ mod stage_request;
 
 pub use artifact::ArtifactRules;
 pub use check::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Tries};
-pub use config_file::{ConfigFile, OutputFormat};
+pub use config_file::{Access, ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
