@@ -3,5 +3,6 @@
 pub mod deadline;
 pub mod files;
 pub mod lines;
+pub mod mounts;
 pub mod process;
 pub mod sys;

@@ -71,6 +71,9 @@ impl Shared<'_> {
         for (path, kind) in wanted.iter() {
             record.link(path, kind);
             let place = Place::new(self.layout, tree, path, kind);
+            if let Some(why) = judge::astray(self.layout, &place) {
+                return Err(Fault::failed(why));
+            }
             place.clear_mark()?;
             if kind == SharedKind::Dir && place.there.symlink_metadata().is_err() {
                 files::make_dir(&place.there)?;
