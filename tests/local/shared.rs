@@ -221,7 +221,7 @@ fn what_cannot_be_shared_is_found_at_the_probe_and_changes_nothing() {
     assert!(errors(&blocked).contains("a/b cannot be linked: "), "{}", errors(&blocked));
     // Links that would lead elsewhere from shared/, or nowhere.
     symlink("deep", target.live().join("uploads/relative")).unwrap();
-    symlink("/nonexistent", target.live().join("uploads/dangling")).unwrap();
+    symlink(target.dir.path().join("nowhere"), target.live().join("uploads/dangling")).unwrap();
     for (path, why) in [("uploads/relative", "a relative link"), ("uploads/dangling", "not a link to a directory")] {
         let found = errors(&sharing(request.clone(), &[path], &[]));
         assert!(found.contains(why), "{found}");
