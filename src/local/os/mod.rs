@@ -5,5 +5,6 @@ pub mod boot;
 pub mod deadline;
 pub mod files;
 pub mod lines;
+pub mod mounts;
 pub mod process;
 pub mod sys;
