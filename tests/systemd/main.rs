@@ -3,6 +3,7 @@
 //! Each test has a host of the farm with a systemd of its own. Where the system cannot do that the tests are skipped and
 //! say so.
 
+mod coming_back;
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -49,37 +50,16 @@ impl Machine {
         for (name, text) in JOURNALD.iter().chain(units) {
             std::fs::write(host.join("units").join(name), text).unwrap();
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd/machine.sh");
-        let mut supervisor = Command::new(script)
-            .arg(&host)
-            .env("HOIST_FARM", farm.dir.path())
-            .stdin(Stdio::null())
-            .stderr(std::fs::File::create(host.join("machine.err")).unwrap())
-            .spawn()
-            .unwrap();
-        let pid = supervisor.id();
-        let systemd = || {
-            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-            let child = children.split_whitespace().next()?.to_owned();
-            let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
-            (name.trim() == "systemd").then_some(child)
+        let (supervisor, systemd) = match power_on(&farm) {
+            Ok(started) => started,
+            Err(why) => {
+                // Not by eprintln!, which tells nobody of a test that passes.
+                let _ = writeln!(std::io::stderr(), "skipped: no systemd can be run here: {}", why.trim());
+                return None;
+            }
         };
-        let mut ended = false;
-        while systemd().is_none() && !ended {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            ended = supervisor.try_wait().unwrap().is_some();
-        }
-        let Some(systemd) = systemd() else {
-            let _ = supervisor.wait();
-            let why = std::fs::read_to_string(host.join("machine.err")).unwrap();
-            remove_cgroup(&host);
-            // Not by eprintln!, which tells nobody of a test that passes.
-            let _ = writeln!(std::io::stderr(), "skipped: no systemd can be run here: {}", why.trim());
-            return None;
-        };
-        std::fs::write(host.join("machine"), &systemd).unwrap();
         let machine = Machine { farm, project, supervisor, systemd };
-        wait_for("systemd", || machine.sh("systemctl is-system-running || true") == "running");
+        machine.wait_until_running();
         // It is the system's own command that is asked, with what is built in.
         let cfg = std::fs::read_to_string(machine.project.path("hoist/hoist.cfg")).unwrap();
         let kept: String =
@@ -89,6 +69,22 @@ impl Machine {
         machine.revision("exec sleep 1000");
         machine.deploy(&[]).ends(0);
         Some(machine)
+    }
+
+    fn wait_until_running(&self) {
+        wait_for("systemd", || self.sh("systemctl is-system-running || true") == "running");
+    }
+
+    /// As when its power fails: with its first process everything in the machine ends.
+    fn power_off(&mut self) {
+        let _ = Command::new("kill").args(["-KILL", &self.systemd]).status();
+        let _ = self.supervisor.wait();
+        remove_cgroup(&self.farm.host(&address(0)));
+    }
+
+    fn power_on(&mut self) {
+        (self.supervisor, self.systemd) = power_on(&self.farm).unwrap();
+        self.wait_until_running();
     }
 
     /// Runs a line of shell on the machine.
@@ -123,11 +119,40 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // With its first process everything in the machine ends.
-        let _ = Command::new("kill").args(["-KILL", &self.systemd]).status();
-        let _ = self.supervisor.wait();
-        remove_cgroup(&self.farm.host(&address(0)));
+        self.power_off();
     }
+}
+
+/// Starts the machine of the first host: its supervisor, and its systemd by its process id; or why that cannot be.
+fn power_on(farm: &Farm) -> Result<(Child, String), String> {
+    let host = farm.host(&address(0));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/systemd/machine.sh");
+    let mut supervisor = Command::new(script)
+        .arg(&host)
+        .env("HOIST_FARM", farm.dir.path())
+        .stdin(Stdio::null())
+        .stderr(std::fs::File::create(host.join("machine.err")).unwrap())
+        .spawn()
+        .unwrap();
+    let pid = supervisor.id();
+    let systemd = || {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        let child = children.split_whitespace().next()?.to_owned();
+        let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        (name.trim() == "systemd").then_some(child)
+    };
+    let mut ended = false;
+    while systemd().is_none() && !ended {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        ended = supervisor.try_wait().unwrap().is_some();
+    }
+    let Some(systemd) = systemd() else {
+        let _ = supervisor.wait();
+        remove_cgroup(&host);
+        return Err(std::fs::read_to_string(host.join("machine.err")).unwrap());
+    };
+    std::fs::write(host.join("machine"), &systemd).unwrap();
+    Ok((supervisor, systemd))
 }
 
 fn remove_cgroup(host: &Path) {
