@@ -4,7 +4,7 @@
 //! One file, `state/fleet.json` in the control folder, replaced as a whole. It is worth little more than the journals it
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,7 +20,7 @@ use crate::deploy::{Plan, Verdict};
 use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::targets::Target;
+use crate::targets::{Group, Target};
 use crate::wire::{Revision, RunId, State};
 
 /// How long others are waited for who change the file: they are done in a moment.
@@ -75,6 +75,10 @@ pub struct FleetState {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     pub group: String,
+    /// In which environment of the configuration its lists were read last, `""` for the one without a name; `None`: an
+    /// older build did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// What its links said when it was last read; `None`: never read, or not known since a stage was lost there.
     pub state: Option<State>,
     /// When it last answered: RFC 3339, UTC.
@@ -227,13 +231,24 @@ impl FleetState {
         self.repositories.entry(self.repo.clone()).or_default().entry(target.to_string()).or_insert(known)
     }
 
+    /// Forgets the targets of an environment that are no longer on its lists: they miss what is deployed from now on, and
+    /// are new if they come back.
+    pub fn forget_others(&mut self, environment: &str, groups: &[Group]) {
+        let listed: HashSet<String> =
+            groups.iter().flat_map(|group| &group.targets).map(|target| target.to_string()).collect();
+        if let Some(own) = self.repositories.get_mut(&self.repo) {
+            own.retain(|target, known| known.environment.as_deref() != Some(environment) || listed.contains(target));
+        }
+    }
+
     /// Takes over what a run saw of its targets, in the order of the plan, and what it came to: when it went through to
     /// finalize, its revision is what they should run, and those that it is not finalized on are owed it.
-    pub fn after(&mut self, plan: &Plan, verdict: &Verdict, observations: Vec<Observation>) {
+    pub fn after(&mut self, plan: &Plan, environment: &str, verdict: &Verdict, observations: Vec<Observation>) {
         let ends = plan.targets().zip(&verdict.rows).zip(observations);
         for (host, (((group, target), row), observation)) in ends.enumerate() {
             let known = self.entry(target);
             known.group = plan.group(group).name.clone();
+            known.environment = Some(environment.to_owned());
             known.see(observation);
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
@@ -302,6 +317,19 @@ mod tests {
         known.see(Observation { links: Links::Read(on('b')), contact: None });
         assert_eq!((&known.owed, known.contact.as_deref()), (&None, Some("then")));
         assert!(known.has(&revision('b')));
+    }
+
+    #[test]
+    fn a_target_that_left_its_lists_is_forgotten_and_those_of_other_environments_are_not() {
+        let mut memory = FleetState::empty("app");
+        let target = |name: &str| name.parse::<Target>().unwrap();
+        for (name, environment) in [("web1", Some("")), ("web2", Some("")), ("test1", Some("test")), ("old1", None)] {
+            *memory.entry(&target(name)) = Known { environment: environment.map(str::to_owned), ..owed('a') };
+        }
+        let group = Group { name: "web".into(), targets: vec![target("web1")], ..Group::default() };
+        memory.forget_others("", &[group]);
+        let known = ["web1", "web2", "test1", "old1"].map(|name| memory.of(&target(name)).is_some());
+        assert_eq!(known, [true, false, true, true]);
     }
 
     #[test]

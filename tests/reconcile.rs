@@ -110,6 +110,18 @@ fn what_a_new_host_should_run_is_not_guessed_where_its_group_is_split() {
 }
 
 #[test]
+fn a_host_that_was_off_its_list_during_a_deployment_is_new_when_it_is_listed_again() {
+    let (farm, project, _) = Project::deployed(0, 3);
+    project.write("hoist/default", "127.0.0.1\n127.0.0.2\n");
+    let two = page(&project, "two");
+    project.deploy(&[]).ends(0);
+    project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n");
+    assert_eq!(words(&project, &[]), (1, ["in sync", "in sync", "new"].map(str::to_owned).into()));
+    project.run(&["reconcile", "--yes"]).ends(0).says("1 of 1 host");
+    common::all_on(&farm, 3, &two);
+}
+
+#[test]
 fn links_that_lead_elsewhere_and_a_finalize_that_failed_are_put_right() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);

@@ -150,8 +150,16 @@ impl<'a> RecordedRun<'a> {
     fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
-        let warning = match FleetState::update(&folder, &plan.repo, |memory| memory.after(plan, verdict, observations))
-        {
+        let environment = self.config.environment.as_deref().unwrap_or_default();
+        let change = |memory: &mut FleetState| {
+            memory.after(plan, environment, verdict, observations);
+            if verdict.finalized.is_some()
+                && let Ok((whole, _)) = self.config.groups(None)
+            {
+                memory.forget_others(environment, &whole);
+            }
+        };
+        let warning = match FleetState::update(&folder, &plan.repo, change) {
             Ok(memory) => memory.warning,
             Err(error) => {
                 let (status, reconcile) = (plan.invocation.command("status"), plan.invocation.command("reconcile"));
