@@ -85,6 +85,16 @@ pub fn gitmodules(listing: &str) -> Result<Vec<String>, String> {
     Ok(addresses.collect())
 }
 
+/// Reads what a command printed as a list of hosts; gives how many there are.
+pub fn host_list(bytes: &[u8]) -> Result<usize, String> {
+    use crate::inventory::Output;
+    let told = |problem: crate::problem::Problem| problem.to_string();
+    match Output::read(bytes, "cmd").map_err(told)? {
+        Output::Hosts(hosts) => Ok(hosts.len()),
+        Output::Inventory(found) => Ok(found.targets("all", "cmd", &["zone".to_owned()]).map_err(told)?.0.len()),
+    }
+}
+
 /// Reads a pointer of git-lfs's; gives where its content would be.
 pub fn pointer(text: &str) -> Option<std::path::PathBuf> {
     let path = crate::repo::pointer(text)?.path();
