@@ -8,12 +8,10 @@ use crate::problem::Problem;
 use crate::text;
 use crate::yaml;
 
+use super::reader::{Reader, without_tags};
 use super::tree::NotTree;
-use super::vars_files::without_tags;
 use super::{Inventory, ini, tree, vars_files};
 
-/// The longest file that is read.
-const LONGEST: u64 = 64 << 20;
 /// Folders in folders, at most.
 const MOST_DEPTH: usize = 16;
 /// What Ansible passes over in a folder.
@@ -26,44 +24,6 @@ const FOLDERS: [&str; 3] = ["host_vars", "group_vars", "vars_plugins"];
 pub struct Found {
     pub inventory: Inventory,
     pub files: Vec<PathBuf>,
-}
-
-/// Reads files, and remembers which.
-pub(super) struct Reader<'a> {
-    /// What messages call a path.
-    shown: &'a dyn Fn(&Path) -> String,
-    /// Refuses a file before it is read.
-    check: &'a dyn Fn(&Path) -> Result<(), Problem>,
-    files: Vec<PathBuf>,
-}
-
-impl Reader<'_> {
-    /// A file's content, and what messages call it.
-    pub fn bytes(&mut self, path: &Path) -> Result<(Vec<u8>, String), Problem> {
-        let shown = (self.shown)(path);
-        (self.check)(path)?;
-        let meta = fs::metadata(path).map_err(|error| Problem::cannot_read(&shown, &error))?;
-        if !meta.is_file() {
-            return Err(Problem::of_file(&shown, format!("{shown} is not a regular file")));
-        }
-        if meta.len() > LONGEST {
-            let most = text::bytes(LONGEST);
-            return Err(Problem::of_file(&shown, format!("{shown} is larger than {most}: an inventory is not")));
-        }
-        self.files.push(path.to_owned());
-        let bytes = fs::read(path).map_err(|error| Problem::cannot_read(&shown, &error))?;
-        Ok((bytes, shown))
-    }
-
-    /// What is in a folder, sorted.
-    pub fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>, Problem> {
-        let wrong = |error: std::io::Error| Problem::cannot_read(&(self.shown)(folder), &error);
-        let entries: Result<Vec<PathBuf>, _> =
-            fs::read_dir(folder).map_err(wrong)?.map(|entry| entry.map(|entry| entry.path())).collect();
-        let mut entries = entries.map_err(wrong)?;
-        entries.sort();
-        Ok(entries)
-    }
 }
 
 /// Reads the inventory at `path`, a file or a folder, with the variables beside it. `shown` turns paths into what messages

@@ -6,6 +6,7 @@ mod hosts;
 mod ini;
 mod output;
 mod pattern;
+mod reader;
 mod tree;
 mod values;
 mod variables;

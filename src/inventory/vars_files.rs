@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use crate::wire::Level;
 use crate::yaml;
 
-use super::files::Reader;
+use super::reader::{Reader, without_tags};
 use super::{Inventory, Vars};
 
 /// The endings that files of variables may have; they may have none too.
@@ -84,16 +84,4 @@ fn in_folder(folder: &Path, reader: &Reader, files: &mut Vec<PathBuf>, depth: us
         }
     }
     Ok(())
-}
-
-/// YAML without the tags that only Ansible knows: what is encrypted is found out where it is used.
-pub fn without_tags(bytes: &[u8]) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
-    let lines = text.split_inclusive('\n').map(|line| {
-        let tag = ["!vault-encrypted", "!vault", "!unsafe"]
-            .into_iter()
-            .find(|tag| [": ", "- "].iter().any(|before| line.contains(&format!("{before}{tag} "))));
-        tag.map_or_else(|| line.to_owned(), |tag| line.replacen(&format!("{tag} "), "", 1))
-    });
-    lines.collect::<String>().into_bytes()
 }
