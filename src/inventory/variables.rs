@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use crate::jinja;
 use crate::problem::Problem;
 use crate::targets::{Details, Target};
-use crate::wire::{ConfigFile, Level, OutputFormat};
+use crate::wire::{ConfigFile, Level};
 
 use super::hosts::port;
 use super::pattern::select;
@@ -157,13 +157,7 @@ impl Inventory {
         vars.insert("inventory_hostname".into(), host.into());
         vars.insert("inventory_hostname_short".into(), short.into());
         vars.insert("group_names".into(), groups.into());
-        let file = ConfigFile {
-            path: name.to_owned(),
-            template: name.to_owned(),
-            remote_vars: None,
-            erb_syntax: false,
-            format: OutputFormat::Text,
-        };
+        let file = ConfigFile { path: name.to_owned(), template: name.to_owned(), ..ConfigFile::default() };
         let templates: IndexMap<String, String> = [(name.to_owned(), template)].into();
         let (text, undefined) = jinja::render(&templates, &file, &vars)?;
         match undefined.is_empty() {

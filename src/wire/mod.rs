@@ -16,6 +16,7 @@ mod header;
 mod lease;
 pub mod limits;
 mod names;
+mod origin;
 mod request;
 mod running;
 mod seconds;
@@ -25,7 +26,7 @@ mod stage;
 mod stage_request;
 
 pub use check::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Tries};
-pub use config_file::{ConfigFile, OutputFormat};
+pub use config_file::{Access, ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
@@ -36,6 +37,7 @@ pub use fault::{Fault, Outcome, outcome};
 pub use header::Header;
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, StartedBy};
+pub use origin::{Origin, OriginKind, artifact_commit, is_artifact_commit};
 pub use request::{Ask, LockHolderLine, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Unlock};
 pub use running::{RunningService, VerifyService};
 pub use service::{Service, ServiceName};

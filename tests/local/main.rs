@@ -18,6 +18,7 @@ mod locks;
 mod preflight;
 #[path = "../common/request.rs"]
 mod request;
+mod rights;
 mod running;
 mod servers;
 mod share;
