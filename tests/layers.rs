@@ -34,6 +34,7 @@ const LAYERS: [&str; 41] = [
     "jinja",
     "yaml",
     "gitmodules",
+    "artifact",
     "files",
     "subprocess",
     "procfs",

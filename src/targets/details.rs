@@ -11,17 +11,12 @@ use super::names::{check_host, check_user};
 #[serde(default)]
 pub struct Details {
     /// The name or address to connect to; `None`: the host's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// `zone`, `rack` and the like.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The groups of the inventory that it is in.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
 }
 
