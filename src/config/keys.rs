@@ -168,6 +168,13 @@ pub const KEYS: &[Key] = &[
         "number or percentage of hosts that may be out of service; unset: the size of a subgroup",
         Prefix::Group,
     ),
+    prefixed(
+        "max_unavailable_by",
+        Text,
+        None,
+        "label, such as zone, whose values have a max_unavailable each; unset: the group has one",
+        Prefix::Group,
+    ),
     key("rollback_pace", Choice(&["budget", "at_once"]), Some("budget"), "how many hosts go back at a time"),
     prefixed(
         "group_soak_time",

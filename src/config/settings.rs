@@ -112,6 +112,8 @@ settings! {
         group_size: Steps = first(str::parse),
         /// Hosts that may be out of service; `None`: as many as a subgroup has.
         max_unavailable: Option<Share> = first_opt(str::parse),
+        /// The label whose values have a `max_unavailable` each.
+        max_unavailable_by: Option<String> = first_opt(values::name),
         /// Zero: none.
         soak_time: Duration = first(values::seconds_or_off),
         group_soak_time: Duration = first(values::seconds_or_off),
