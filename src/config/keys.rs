@@ -158,6 +158,13 @@ pub const KEYS: &[Key] = &[
         "host pattern that names a group's targets in the inventory; unset: the group's name",
         Prefix::Group,
     ),
+    prefixed(
+        "inventory_shrink_limit",
+        Limit,
+        None,
+        "hosts that a list may lose between deployments without a question; unset: 20%, of target files any number",
+        Prefix::Group,
+    ),
     key("inventory_labels", Names, Some("zone, rack"), "variables of the inventory that are kept as labels"),
     key("server_groups", Names, Some("default"), "groups in the order of the deployment"),
     prefixed("group_size", Sizes, Some("all"), "hosts in each subgroup, the last size repeats; or all", Prefix::Group),

@@ -107,6 +107,8 @@ settings! {
         targets_command: Option<String> = own_opt(values::text),
         /// The path of an Ansible inventory.
         inventory: Option<String> = first_opt(values::text),
+        /// What the list may lose from one deployment to the next; `None`: as is usual for its kind.
+        inventory_shrink_limit: Option<FailureLimit> = first_opt(str::parse),
         /// Ansible's pattern of the group's hosts; `None`: the group's name.
         inventory_hosts: Option<String> = own_opt(values::text),
         group_size: Steps = first(str::parse),

@@ -17,7 +17,7 @@ use super::locking::lock;
 use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
 use super::standing::Standing;
 use super::way_back::Described;
-use super::{Frontend, Refused, View, interlocks, limit, load, memory, ssh, state_folder, status};
+use super::{Frontend, Refused, View, interlocks, limit, load, memory, shrinkage, ssh, state_folder, status};
 
 /// What is reconciled, and how far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,6 +49,9 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
         let deploy = config.invocation.command("deploy");
         front.answer(&format!("nothing was deployed from here yet: use `{deploy}`"));
         return Ok(ExitCode::Success);
+    }
+    if limit_hosts.is_none() && !dry_run {
+        shrinkage::check(&config, front)?;
     }
     let views = status::ask(&config, groups, false, front)?;
     let count = views.len();
