@@ -19,6 +19,7 @@ mod locks;
 mod preflight;
 #[path = "../common/request.rs"]
 mod request;
+mod rights;
 mod running;
 mod servers;
 mod share;

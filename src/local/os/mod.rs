@@ -1,5 +1,6 @@
 //! The operating system: processes, files, lines of output, time limits, system calls.
 
+pub mod accounts;
 pub mod deadline;
 pub mod files;
 pub mod lines;
