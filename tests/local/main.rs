@@ -9,6 +9,7 @@ mod cost;
 mod drain;
 #[path = "../common/git.rs"]
 mod git;
+mod guard;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
@@ -24,6 +25,7 @@ mod running;
 mod servers;
 mod share;
 mod shared;
+mod shared_places;
 mod stages;
 mod stdio;
 mod strangers;
