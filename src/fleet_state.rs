@@ -4,7 +4,7 @@
 //! One file, `state/fleet.json` in the control folder, replaced as a whole. It is worth little more than the journals it
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,7 +20,7 @@ use crate::deploy::{Plan, Verdict};
 use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::targets::{Group, Target};
+use crate::targets::Target;
 use crate::wire::{Revision, RunId, State};
 
 /// How long others are waited for who change the file: they are done in a moment.
@@ -63,6 +63,9 @@ pub struct FleetState {
     /// By `git_repo`, then by target: the environments of a configuration may deploy several repositories to one host.
     #[serde(default)]
     repositories: BTreeMap<String, BTreeMap<String, Known>>,
+    /// The hosts that each group had at its last deployment: by `git_repo`, by environment (empty: none), by group.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    lists: BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeSet<String>>>>,
     /// The repository that is asked about.
     #[serde(skip)]
     repo: String,
@@ -75,10 +78,6 @@ pub struct FleetState {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     pub group: String,
-    /// In which environment of the configuration its lists were read last, `""` for the one without a name; `None`: an
-    /// older build did not note it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environment: Option<String>,
     /// What its links said when it was last read; `None`: never read, or not known since a stage was lost there.
     pub state: Option<State>,
     /// When it last answered: RFC 3339, UTC.
@@ -148,8 +147,8 @@ fn is_on(state: &State, revision: &Revision) -> bool {
 impl FleetState {
     /// Nothing is remembered.
     pub fn empty(repo: &str) -> FleetState {
-        let (hosts, repositories) = (BTreeMap::new(), BTreeMap::new());
-        FleetState { format: FORMAT, hosts, repositories, repo: repo.to_owned(), warning: None }
+        let (hosts, repositories, lists) = Default::default();
+        FleetState { format: FORMAT, hosts, repositories, lists, repo: repo.to_owned(), warning: None }
     }
 
     /// What is remembered in `folder` of the targets of a repository; nothing when there is no file yet.
@@ -231,24 +230,48 @@ impl FleetState {
         self.repositories.entry(self.repo.clone()).or_default().entry(target.to_string()).or_insert(known)
     }
 
-    /// Forgets the targets of an environment that are no longer on its lists: they miss what is deployed from now on, and
-    /// are new if they come back.
-    pub fn forget_others(&mut self, environment: &str, groups: &[Group]) {
-        let listed: HashSet<String> =
-            groups.iter().flat_map(|group| &group.targets).map(|target| target.to_string()).collect();
+    /// The hosts that a group had at the last deployment that went through to all of them.
+    pub fn list_of(&self, environment: Option<&str>, group: &str) -> Option<&BTreeSet<String>> {
+        self.lists.get(&self.repo)?.get(environment.unwrap_or_default())?.get(group)
+    }
+
+    /// Takes over which hosts the groups have that a run went to as a whole.
+    pub fn note_lists(&mut self, environment: Option<&str>, plan: &Plan) {
+        let environment = environment.unwrap_or_default();
+        let whole = plan.groups.iter().filter(|group| group.targets.len() == group.whole());
+        let gone: Vec<String> = whole
+            .flat_map(|group| {
+                let hosts = group.targets.iter().map(Target::to_string).collect();
+                self.note_list(environment, &group.name, hosts)
+            })
+            .collect();
+        self.forget_unlisted(&gone);
+    }
+
+    /// Takes over the hosts of one group. Returns those that it no longer has.
+    fn note_list(&mut self, environment: &str, group: &str, hosts: BTreeSet<String>) -> BTreeSet<String> {
+        let lists = self.lists.entry(self.repo.clone()).or_default().entry(environment.to_owned()).or_default();
+        let before = lists.insert(group.to_owned(), hosts.clone()).unwrap_or_default();
+        &before - &hosts
+    }
+
+    /// Forgets hosts that are on no list any more: they miss what is deployed from now on, and are new if they come back.
+    fn forget_unlisted(&mut self, hosts: &[String]) {
+        let lists = self.lists.get(&self.repo).into_iter().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
+        let listed: BTreeSet<&String> = lists.flatten().collect();
+        let unlisted = hosts.iter().filter(|host| !listed.contains(host));
         if let Some(own) = self.repositories.get_mut(&self.repo) {
-            own.retain(|target, known| known.environment.as_deref() != Some(environment) || listed.contains(target));
+            unlisted.for_each(|host| drop(own.remove(host)));
         }
     }
 
     /// Takes over what a run saw of its targets, in the order of the plan, and what it came to: when it went through to
     /// finalize, its revision is what they should run, and those that it is not finalized on are owed it.
-    pub fn after(&mut self, plan: &Plan, environment: &str, verdict: &Verdict, observations: Vec<Observation>) {
+    pub fn after(&mut self, plan: &Plan, verdict: &Verdict, observations: Vec<Observation>) {
         let ends = plan.targets().zip(&verdict.rows).zip(observations);
         for (host, (((group, target), row), observation)) in ends.enumerate() {
             let known = self.entry(target);
             known.group = plan.group(group).name.clone();
-            known.environment = Some(environment.to_owned());
             known.see(observation);
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
@@ -320,16 +343,20 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_left_its_lists_is_forgotten_and_those_of_other_environments_are_not() {
+    fn a_host_that_left_its_list_is_forgotten_unless_another_list_has_it() {
         let mut memory = FleetState::empty("app");
         let target = |name: &str| name.parse::<Target>().unwrap();
-        for (name, environment) in [("web1", Some("")), ("web2", Some("")), ("test1", Some("test")), ("old1", None)] {
-            *memory.entry(&target(name)) = Known { environment: environment.map(str::to_owned), ..owed('a') };
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+        for name in ["web1", "web2", "web3", "web4"] {
+            *memory.entry(&target(name)) = owed('a');
         }
-        let group = Group { name: "web".into(), targets: vec![target("web1")], ..Group::default() };
-        memory.forget_others("", &[group]);
-        let known = ["web1", "web2", "test1", "old1"].map(|name| memory.of(&target(name)).is_some());
-        assert_eq!(known, [true, false, true, true]);
+        assert_eq!(memory.note_list("", "web", list(&["web1", "web2", "web3"])), list(&[]));
+        memory.note_list("", "canary", list(&["web2"]));
+        let gone = memory.note_list("", "web", list(&["web1"]));
+        assert_eq!(gone, list(&["web2", "web3"]));
+        memory.forget_unlisted(&Vec::from_iter(gone));
+        let known = ["web1", "web2", "web3", "web4"].map(|name| memory.of(&target(name)).is_some());
+        assert_eq!(known, [true, true, false, true], "the last was on no list that is known");
     }
 
     #[test]

@@ -285,7 +285,6 @@ pub fn ask(config: &Config, groups: Vec<Group>, asking: Asking, front: &dyn Fron
                 continue;
             }
             known.group = group.name.clone();
-            known.environment = Some(config.environment.clone().unwrap_or_default());
             known.see(observation.clone());
         }
     };

@@ -150,13 +150,10 @@ impl<'a> RecordedRun<'a> {
     fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
-        let environment = self.config.environment.as_deref().unwrap_or_default();
         let change = |memory: &mut FleetState| {
-            memory.after(plan, environment, verdict, observations);
-            if verdict.finalized.is_some()
-                && let Ok((whole, _)) = self.config.groups(None)
-            {
-                memory.forget_others(environment, &whole);
+            memory.after(plan, verdict, observations);
+            if verdict.finalized.is_some() && plan.kind.changes_revision() {
+                memory.note_lists(self.config.environment.as_deref(), plan);
             }
         };
         let warning = match FleetState::update(&folder, &plan.repo, change) {
