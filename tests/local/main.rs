@@ -11,6 +11,7 @@ mod git;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
+mod kernel;
 mod kill;
 mod large_files;
 mod lease;
