@@ -149,7 +149,14 @@ pub const KEYS: &[Key] = &[
     key("remote_binary", Path, None, "hoist's path on targets; unset: it is copied there"),
     prefixed("dsh_targets", Text, None, "target file of a group; required for each", Prefix::Group),
     prefixed("targets_command", Text, None, "command that prints the targets of a group", Prefix::Group),
-    key("targets_timeout", Seconds, Some("60"), "time limit for targets_command"),
+    prefixed(
+        "targets_dns",
+        Text,
+        None,
+        "DNS name whose SRV records or addresses are the targets of a group",
+        Prefix::Group,
+    ),
+    key("targets_timeout", Seconds, Some("60"), "time limit for targets_command and targets_dns"),
     prefixed("inventory", Text, None, "Ansible inventory that lists targets, a file or a directory", Prefix::Group),
     prefixed(
         "inventory_hosts",
@@ -285,7 +292,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The keys, as groups have them, that say where targets are.
-pub const SOURCES: [&str; 3] = ["dsh_targets", "targets_command", "inventory_hosts"];
+pub const SOURCES: [&str; 4] = ["dsh_targets", "targets_command", "targets_dns", "inventory_hosts"];
 
 /// `key` with the group's name ahead of it; the group `default` reads the bare key.
 pub fn of_group(group: &str, key: &str) -> String {

@@ -105,6 +105,8 @@ settings! {
         // There is no falling back here: two groups of one file would be one group.
         dsh_targets: Option<String> = own_opt(values::text),
         targets_command: Option<String> = own_opt(values::text),
+        /// A name that is looked up.
+        targets_dns: Option<String> = own_opt(addresses::host),
         /// The path of an Ansible inventory.
         inventory: Option<String> = first_opt(values::text),
         /// What the list may lose from one deployment to the next; `None`: as is usual for its kind.
