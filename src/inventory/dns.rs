@@ -152,7 +152,8 @@ fn by_tcp(server: IpAddr, question: &[u8], until: Instant) -> std::io::Result<Ve
     let length = u16::try_from(question.len()).map_err(|_| ErrorKind::InvalidInput)?;
     stream.write_all(&[&length.to_be_bytes(), question].concat())?;
     let mut whole = Vec::new();
-    let is_whole = |whole: &[u8]| matches!(whole, [a, b, rest @ ..] if rest.len() >= usize::from(u16::from_be_bytes([*a, *b])));
+    let is_whole =
+        |whole: &[u8]| matches!(whole, [a, b, rest @ ..] if rest.len() >= usize::from(u16::from_be_bytes([*a, *b])));
     let mut part = [0; 4096];
     while !is_whole(&whole) {
         stream.set_read_timeout(Some(left(until)?))?;
@@ -226,7 +227,8 @@ mod tests {
 
     #[test]
     fn the_name_servers_are_those_of_the_resolver() {
-        let text = "# x\nsearch example.org\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nnameserver ::1\noptions rotate\n";
+        let text =
+            "# x\nsearch example.org\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nnameserver ::1\noptions rotate\n";
         assert_eq!(servers(text), ["10.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
         assert_eq!(servers(""), [IpAddr::from(Ipv4Addr::LOCALHOST)]);
     }
