@@ -20,6 +20,7 @@ pub mod keys;
 mod layers;
 mod options;
 mod problems;
+mod rate;
 mod remarks;
 pub mod scap_keys;
 mod settings;
