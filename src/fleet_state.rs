@@ -4,7 +4,7 @@
 //! One file, `state/fleet.json` in the control folder, replaced as a whole. It is worth little more than the journals it
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -241,38 +241,28 @@ impl FleetState {
 
     /// Takes over which hosts the groups have that a run went to as a whole.
     pub fn note_lists(&mut self, environment: Option<&str>, plan: &Plan) {
-<<<<<<< HEAD
         let environment = environment.unwrap_or_default();
         let whole = plan.groups.iter().filter(|group| group.targets.len() == group.whole());
-        let gone: Vec<String> = whole
-            .flat_map(|group| {
-                let hosts = group.targets.iter().map(Target::to_string).collect();
-                self.note_list(environment, &group.name, hosts)
-            })
-            .collect();
+        let gone: Vec<Target> =
+            whole.flat_map(|group| self.note_list(environment, &group.name, &group.targets)).collect();
         self.forget_unlisted(&gone);
     }
 
     /// Takes over the hosts of one group. Returns those that it no longer has.
-    fn note_list(&mut self, environment: &str, group: &str, hosts: BTreeSet<String>) -> BTreeSet<String> {
+    fn note_list(&mut self, environment: &str, group: &str, hosts: &[Target]) -> Vec<Target> {
         let lists = self.lists.entry(self.repo.clone()).or_default().entry(environment.to_owned()).or_default();
-        let before = lists.insert(group.to_owned(), hosts.clone()).unwrap_or_default();
-        &before - &hosts
+        let before = lists.insert(group.to_owned(), List(hosts.to_vec()));
+        let now: HashSet<&Target> = hosts.iter().collect();
+        before.into_iter().flat_map(|list| list.0).filter(|host| !now.contains(host)).collect()
     }
 
     /// Forgets hosts that are on no list any more: they miss what is deployed from now on, and are new if they come back.
-    fn forget_unlisted(&mut self, hosts: &[String]) {
+    fn forget_unlisted(&mut self, hosts: &[Target]) {
         let lists = self.lists.get(&self.repo).into_iter().flat_map(BTreeMap::values).flat_map(BTreeMap::values);
-        let listed: BTreeSet<&String> = lists.flatten().collect();
+        let listed: HashSet<&Target> = lists.flat_map(|list| &list.0).collect();
         let unlisted = hosts.iter().filter(|host| !listed.contains(host));
         if let Some(own) = self.repositories.get_mut(&self.repo) {
-            unlisted.for_each(|host| drop(own.remove(host)));
-=======
-        let lists = self.lists.entry(self.repo.clone()).or_default();
-        let lists = lists.entry(environment.unwrap_or_default().to_owned()).or_default();
-        for group in plan.groups.iter().filter(|group| group.targets.len() == group.whole()) {
-            lists.insert(group.name.clone(), List(group.targets.clone()));
->>>>>>> main
+            unlisted.for_each(|host| drop(own.remove(&host.to_string())));
         }
     }
 
@@ -357,15 +347,15 @@ mod tests {
     fn a_host_that_left_its_list_is_forgotten_unless_another_list_has_it() {
         let mut memory = FleetState::empty("app");
         let target = |name: &str| name.parse::<Target>().unwrap();
-        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+        let list = |names: &[&str]| names.iter().map(|name| target(name)).collect::<Vec<Target>>();
         for name in ["web1", "web2", "web3", "web4"] {
             *memory.entry(&target(name)) = owed('a');
         }
-        assert_eq!(memory.note_list("", "web", list(&["web1", "web2", "web3"])), list(&[]));
-        memory.note_list("", "canary", list(&["web2"]));
-        let gone = memory.note_list("", "web", list(&["web1"]));
+        assert_eq!(memory.note_list("", "web", &list(&["web1", "web2", "web3"])), list(&[]));
+        memory.note_list("", "canary", &list(&["web2"]));
+        let gone = memory.note_list("", "web", &list(&["web1"]));
         assert_eq!(gone, list(&["web2", "web3"]));
-        memory.forget_unlisted(&Vec::from_iter(gone));
+        memory.forget_unlisted(&gone);
         let known = ["web1", "web2", "web3", "web4"].map(|name| memory.of(&target(name)).is_some());
         assert_eq!(known, [true, true, false, true], "the last was on no list that is known");
     }
