@@ -75,6 +75,18 @@ pub fn is_running(id: u32, program: &str) -> bool {
     String::from_utf8_lossy(first).rsplit('/').next().is_some_and(|name| name.starts_with(program))
 }
 
+/// The processes whose environment has all of these variables, `NAME=value` each, as far as this one may look into them.
+pub fn with_environment(variables: &[String]) -> Vec<Process> {
+    let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has_them = |id: &u32| {
+        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        let has = |variable: &String| environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes());
+        variables.iter().all(has)
+    };
+    ids.filter(|id| *id != std::process::id() && !variables.is_empty()).filter(has_them).filter_map(process).collect()
+}
+
 /// Whether a process is stopped, by a signal or from a keyboard.
 pub fn is_stopped(id: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::{HostId, HostIds};
 use crate::gates::{Gate, Scope};
 use crate::invocation::Invocation;
+use crate::once::OnceStep;
 use crate::repo::TreeSize;
 use crate::report::{GroupHead, Moment};
 use crate::targets::{Group, Target};
@@ -114,6 +115,9 @@ pub struct Plan {
     /// The gates to evaluate.
     #[serde(default)]
     pub gates: Vec<GatePlan>,
+    /// The run-once steps, in the order of the file. One that is tied to a stage names its group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<OnceStep>,
     /// Why gates, soak and windows are skipped; `None`: they are not.
     pub break_glass: Option<String>,
     /// Who signed the plan file that is deployed.

@@ -14,6 +14,7 @@ use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
 use super::capacity;
 use super::control::{Digests, WorkingTree};
 use super::plan::{GatePlan, Kind, Pace, Plan, StagePlan};
+use super::plan_steps;
 use super::requests::{Requests, parts, requests};
 use super::revision;
 
@@ -151,6 +152,20 @@ pub fn prepare(
     if brings {
         notes.extend(revision::left_out(config, repo, &revision)?);
     }
+    let primary: Vec<StagePlan> = primary.map(|stage| stage_plan(*stage)).collect();
+    let steps = match (kind, &choice.hosts) {
+        (Kind::Deploy, HostChoice::All | HostChoice::Matching(_)) => {
+            let stages: Vec<Stage> = primary.iter().map(|it| it.stage).collect();
+            plan_steps::plan_steps(config, &groups, &stages, &mut notes)?
+        }
+        // Whoever missed a deployment missed the hosts' part of it.
+        _ => Vec::new(),
+    };
+    // Without finalize nothing would confirm the revision.
+    let has_lease = chosen.contains(&Stage::Finalize) && !settings.confirm_timeout.is_zero();
+    let no_lease = plan_steps::without_lease(&steps).filter(|_| has_lease);
+    let has_lease = has_lease && no_lease.is_none();
+    notes.extend(no_lease);
     let size =
         if kind == Kind::Rollback { TreeSize::default() } else { repo.tree_size(&revision)? + parts.size(repo)? };
     let plan = Plan {
@@ -161,15 +176,15 @@ pub fn prepare(
         revision: revision.clone(),
         message: holder.message.clone(),
         groups,
-        stages: primary.map(|stage| stage_plan(*stage)).collect(),
+        stages: primary,
         finalize: chosen.contains(&Stage::Finalize).then(|| stage_plan(Stage::Finalize)),
         rollback: stage_plan(Stage::Rollback),
-        // Without finalize nothing would confirm the revision.
-        confirm_timeout: if chosen.contains(&Stage::Finalize) { settings.confirm_timeout } else { Duration::ZERO },
+        confirm_timeout: if has_lease { settings.confirm_timeout } else { Duration::ZERO },
         probe_batch: settings.batch_size,
         lease_slot: settings.lease_slot.unwrap_or_default(),
         rollback_pace: if settings.rollback_at_once { Pace::AtOnce } else { Pace::Budget },
         gates: gates.iter().map(GatePlan::from).collect(),
+        steps,
         break_glass: choice.break_glass.clone(),
         signed_by: Vec::new(),
         force: choice.force,

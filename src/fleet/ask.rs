@@ -1,5 +1,7 @@
 //! Completes every request to a target, from the part that is the same for all targets, the host, and the step.
 
+use std::sync::PoisonError;
+
 use super::connection::Work;
 use super::pack::Payload;
 use super::{Call, Task};
@@ -58,7 +60,11 @@ impl Work<'_> {
         }
         // An operator's command does not change the live revision.
         let live = self.restore.filter(|_| deployment.command.is_some());
+        let once =
+            (stage == Stage::Once).then(|| self.shared.once.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let command = once.flatten().map(Box::new).or_else(|| deployment.command.clone());
         let request = StageRequest {
+            command,
             header: self.header(),
             revision: live.unwrap_or(&deployment.revision).clone(),
             group: call.group.clone(),

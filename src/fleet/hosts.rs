@@ -13,7 +13,10 @@ use super::pool::Pool;
 use super::sessions::{First, FleetState, Host};
 use super::ssh::Ssh;
 use super::terms::Terms;
-use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, PackSource, RequestSource, Step, Task};
+use super::{
+    Call, Fleet, Flow, HostEvent, HostId, HostResult, OnceCall, OnceObserver, PackSource, RequestSource, Step, Task,
+};
+use crate::once::OnceEnd;
 use crate::targets::Target;
 use crate::wire::{Fault, Revision, Stage};
 
@@ -45,6 +48,7 @@ impl SshFleet {
                 open,
                 output: RunOutput::default(),
                 aborting: AtomicBool::new(false),
+                once: Mutex::default(),
             }),
             pool: Pool::default(),
             keeps_alive: false,
@@ -128,6 +132,10 @@ impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         let shared = self.shared.clone();
         shared.ssh.remarks().deliver(on, |on| self.make(call, tasks, on));
+    }
+
+    fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        self.once(call, on)
     }
 }
 

@@ -24,6 +24,7 @@ mod locking;
 mod names;
 mod new_config;
 mod past_runs;
+mod past_steps;
 mod plan;
 mod previous;
 mod reconcile;

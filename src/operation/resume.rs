@@ -15,7 +15,7 @@ use crate::wire::{Holder, Level, StartedBy};
 use super::announce::Announcer;
 use super::locking::lock;
 use super::recorded::{RecordedRun, refuse_another_environment, refuse_live};
-use super::{Frontend, Refused, interlocks, load, ssh, state_folder};
+use super::{Frontend, Refused, interlocks, load, past_steps, ssh, state_folder};
 
 /// Changed files that a remark names.
 pub(super) const SHOWN: usize = 5;
@@ -77,6 +77,10 @@ pub fn end(
     refuse_live(&unfinished)?;
     let opened = &unfinished.opened;
     let command = if at_the_end == AtTheEnd::GoOn { "resume" } else { "rollback" };
+    past_steps::check_answers(opened, front)?;
+    if at_the_end == AtTheEnd::RollBack && front.is_unattended() {
+        past_steps::refuse_past_irreversible(&unfinished, &options.invocation)?;
+    }
     let options = &over(options, opened, command)?;
     let config = load(options)?;
     let repo = Repo::open(&config.top)?;
@@ -142,6 +146,9 @@ pub fn end(
     }
     let seen = journal::first_seen(&unfinished.read.records);
     let replay = Replay::new(journal, unfinished.read.records.clone(), at_the_end).with_times(Times::of(&unfinished));
+    if unfinished.read.damage.is_some() {
+        replay.lacks_records();
+    }
     let mut fleet = ssh::fleet(ssh, &repo, &prepared, Some(seen));
     let undoes = at_the_end == AtTheEnd::RollBack;
     let announcer = Announcer::resume(&config, &prepared.plan, &by, undoes, front);

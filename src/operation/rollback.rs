@@ -11,12 +11,14 @@ use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
+use crate::targets::Target;
 use crate::text::some;
 use crate::wire::{Holder, Level, Revision};
 
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
+use super::past_steps::Undoing;
 use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
 use super::{
@@ -76,13 +78,16 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         front.answer(&format!("nothing to do: {short} is live and finalized on {all}"));
         return Ok(ExitCode::Success);
     }
-    way.lines().iter().for_each(|line| front.remark(line));
+    let targets: Vec<Target> = views.iter().map(|view| view.target.clone()).collect();
+    let undoing = Undoing::of(&history, &targets, &way.to.revision);
+    way.lines().iter().chain(&undoing.lines()).for_each(|line| front.remark(line));
     if matches!(way.why, Why::Further { called_for: true, .. }) && front.is_unattended() {
         let further = config.invocation.on_these_hosts(&format!("rollback {}", way.to.revision.short()));
         return Err(Refused::new(format!(
             "already rolled back, and nothing was touched; `{further}` goes further back"
         )));
     }
+    undoing.insist(front)?;
     front.insist(&way.question())?;
     let revision = way.to.revision.clone();
     let lacks_it = |view: &&View| way.lacking.contains(&view.target);
@@ -97,6 +102,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let hosts = HostChoice::matching(limit_hosts);
     let choice = Choice { rev, hosts, kind: Kind::Rollback, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &HashSet::new(), &holder)?;
+    undoing.plan_into(&mut prepared, back.limit_hosts.is_some());
     let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
     prepared.notes.extend(warnings);
     let mut stayed = history.runs.iter().filter(|past| past.stayed());

@@ -6,6 +6,7 @@ use super::row::HostRow;
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::gates::{Moment, Sample};
+use crate::once::OnceEnd;
 use crate::targets::{Group, Target};
 use crate::wire::{Level, Line, Outcome, Revision, RunId, StartedBy, outcome};
 
@@ -190,6 +191,30 @@ pub enum Event {
         reason: String,
         /// It could not tell, and nobody said to go on.
         inconclusive: bool,
+    },
+    /// A run-once step begins on a host, or on the deploy host; with `undo`, it is undone.
+    OnceStarted {
+        name: String,
+        on: String,
+        undo: bool,
+        /// No rollback leads back behind it.
+        irreversible: bool,
+    },
+    /// A line that a run-once step said.
+    OnceLine {
+        name: String,
+        on: String,
+        #[serde(flatten)]
+        line: Line,
+    },
+    OnceEnded {
+        name: String,
+        on: String,
+        undo: bool,
+        #[serde(flatten)]
+        end: OnceEnd,
+        #[serde(rename = "took_seconds")]
+        seconds: f64,
     },
     /// The operator was asked; `answer` is what was taken, `by` whom: `operator` or `--yes`.
     Asked {

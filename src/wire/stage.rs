@@ -26,6 +26,8 @@ named! {
         ConfigDiff = "config_diff" => Role::Occasion { restarts: false },
         /// Run a command of the operator's while the target is drained.
         Command = "command" => Role::Internal,
+        /// Run a step that runs once in a run.
+        Once = "once" => Role::Internal,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The request for a stage.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
@@ -53,7 +54,7 @@ pub struct StageRequest {
     /// The target as its target file names it, for the commands that drain it.
     #[serde(default)]
     pub host: String,
-    /// What the stage `command` runs; `None`: the run has none.
+    /// What the stages `command` and `once` run; `None`: the run has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Box<CommandLine>>,
     /// `None` when `config_deploy` is off.
@@ -143,6 +144,18 @@ pub struct CommandLine {
     pub line: String,
     /// Seconds that it may take by itself; the request's own limit is for all that stands around it, too.
     pub timeout: u64,
+    /// What it finds in its environment besides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+}
+
+impl CommandLine {
+    /// By what the processes of a run-once step are known again, whichever try they belong to: variables of their
+    /// environment. Empty for other commands.
+    pub fn marks(&self) -> Vec<String> {
+        let mark = |name: &str| Some(format!("{name}={}", self.environment.get(name)?));
+        ["HOIST_RUN", "HOIST_STEP"].into_iter().filter_map(mark).collect()
+    }
 }
 
 fn yes() -> bool {

@@ -67,6 +67,13 @@ pub fn text(planned: &Planned) -> Page {
         page.line("");
         page.line("no gates are asked");
     }
+    if !plan.steps.is_empty() {
+        page.line("");
+        page.line("run-once steps");
+    }
+    for step in &plan.steps {
+        page.line(format!("  {:<14} {}", step.name, step.summary()));
+    }
     page
 }
 

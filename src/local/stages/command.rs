@@ -1,6 +1,7 @@
 //! The stage `command`: a command of the operator's, while the host is out of service (R15).
 
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::local::drain;
@@ -33,26 +34,31 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
 }
 
-/// Runs the line by the account's shell, in its home, as sshd would. Its output is told as it stands.
+/// Runs the line by the account's shell, in its home, as sshd would.
 fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
-    let CommandLine { line, timeout } = command;
     let shell = std::env::var("SHELL").ok().filter(|shell| shell.starts_with('/'));
     let shell = shell.unwrap_or_else(|| "/bin/sh".to_owned());
-    let mut command = process::command(&shell);
-    command.args(["-c", line]);
+    let mut process = process::command(&shell);
     if let Some(name) = shell.rsplit('/').next() {
-        command.arg0(name);
+        process.arg0(name);
     }
     if let Some(home) = std::env::home_dir().filter(|home| home.is_dir()) {
-        command.current_dir(home);
+        process.current_dir(home);
     }
+    run_shell(job, &shell, process, command)
+}
+
+/// Has a shell run a line, and tells its output as it stands.
+pub(super) fn run_shell(job: &Job, shell: &str, mut process: Command, command: &CommandLine) -> Result<(), Fault> {
+    let CommandLine { line, timeout, environment } = command;
+    process.args(["-c", line]).envs(environment);
     // A stage that was killed has nobody left to keep the time limit.
-    sys::die_with_parent(&mut command);
+    sys::die_with_parent(&mut process);
     let until = job.deadline.within(Duration::from_secs(*timeout));
     let [mut out, mut err] = [Lines::new(), Lines::new()];
     let (mut say, mut complain) =
         (|line: String| job.out.line(Level::Info, line), |line: String| job.out.line(Level::Warning, line));
-    let exit = process::run(&mut command, Feed::Nothing, until, &mut |stream, piece| match stream {
+    let exit = process::run(&mut process, Feed::Nothing, until, &mut |stream, piece| match stream {
         Stream::Out => out.take(stream, piece, &mut say),
         Stream::Err => err.take(stream, piece, &mut complain),
     });

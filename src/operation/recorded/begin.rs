@@ -75,7 +75,7 @@ pub fn begin(
             }
             let opened = Opened {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                format: journal::FORMAT,
+                format: Opened::format_of(&prepared.plan),
                 plan: prepared.plan.clone(),
                 environment: config.environment.clone(),
                 // Whole, since it may be resumed from another folder.

@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::config::Config;
 use crate::deploy::Prepared;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, OnceCall, OnceObserver, Step, Task};
+use crate::once::OnceEnd;
 use crate::repo::{Repo, TaggedRun, Tags, describing, operator};
 
 /// A fleet that leaves the deployment's tag in the repository just before the first host is touched.
@@ -61,5 +62,9 @@ impl<F: Fleet> Fleet for TaggingFleet<'_, F> {
             self.remark = self.tag().err().map(|error| format!("no deployment tag: {error:#}"));
         }
         self.inner.run(call, tasks, on);
+    }
+
+    fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        self.inner.run_once(call, on)
     }
 }
