@@ -18,6 +18,7 @@ mod plan_steps;
 mod preflight;
 mod prepare;
 mod probe;
+mod ran;
 mod relay;
 mod requests;
 mod revision;

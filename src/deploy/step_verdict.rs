@@ -5,7 +5,7 @@ use crate::fleet::HostId;
 use crate::once::OnceEnd;
 
 use super::plan::Plan;
-use super::steps::{Ran, Steps};
+use super::ran::{Ran, Steps};
 use super::verdict::{End, Verdict};
 
 /// What is left of a step of a run that went back.

@@ -11,35 +11,9 @@ use crate::wire::{CommandLine, Level, Revision, Stage};
 use super::interrupts::Interrupts;
 use super::operator::{Answer, Question};
 use super::plan::GroupId;
+use super::ran::Ran;
 use super::story::{Deployment, Halt};
 use super::table::HostState;
-
-/// What became of the steps of a run, in the order in which they were run.
-#[derive(Debug, Default)]
-pub struct Steps(pub(super) Vec<Ran>);
-
-/// A step that was run.
-#[derive(Debug)]
-pub struct Ran {
-    /// In the plan.
-    pub index: usize,
-    pub host: Option<HostId>,
-    pub end: OnceEnd,
-    /// The operator was asked whether it ran.
-    pub asked: bool,
-    /// How undoing it ended, if that was tried.
-    pub undone: Option<OnceEnd>,
-}
-
-impl Ran {
-    fn is_done(&self) -> bool {
-        self.end == OnceEnd::Done && self.undone != Some(OnceEnd::Done)
-    }
-
-    fn is_unknown(&self) -> bool {
-        matches!(self.end, OnceEnd::Unknown { .. })
-    }
-}
 
 /// One try of a step or of undoing it.
 #[derive(Clone, Copy)]

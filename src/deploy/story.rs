@@ -21,8 +21,8 @@ use super::interrupts::Interrupts;
 use super::one_call::OneCall;
 use super::operator::{Answer, Operator, Question, ask};
 use super::plan::{GroupId, Kind, Pace, Plan, StagePlan};
+use super::ran::Steps;
 use super::relay::{Left, relay, relay_remarks};
-use super::steps::Steps;
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 

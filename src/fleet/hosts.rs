@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::connection::Work;
 use super::keep_alive;
 use super::noise::Noise;
+use super::once;
 use super::open::OpenSessions;
 use super::output_sink::{OutputSink, RunOutput};
 use super::pool::Pool;
@@ -135,7 +136,8 @@ impl Fleet for SshFleet {
     }
 
     fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
-        self.once(call, on)
+        *self.shared.once.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.command.clone());
+        once::carry_out(self, call, on)
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use super::remarks::Remark;
-use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, SshFleet, Step, Task};
+use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Step, Task};
 use crate::once::OnceEnd;
 use crate::procfs;
 use crate::subprocess;
@@ -44,59 +44,57 @@ pub enum OnceEvent {
 /// Who is told of the events of a step, and from time to time of none; decides whether it goes on.
 pub type OnceObserver<'a> = dyn FnMut(Vec<OnceEvent>) -> Flow + 'a;
 
-impl SshFleet {
-    pub(super) fn once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
-        match call.host {
-            None if call.recover => wait_for_leftovers(call, on),
-            None => run_here(call, on),
-            Some(host) => self.once_on(host, call, on),
-        }
+/// Carries out one try over the fleet of its targets, which knows the command.
+pub(super) fn carry_out(fleet: &mut dyn Fleet, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+    match call.host {
+        None if call.recover => wait_for_leftovers(call, on),
+        None => run_here(call, on),
+        Some(host) => run_on(fleet, host, call, on),
     }
+}
 
-    /// The target's own record says how a step ended there.
-    fn once_on(&mut self, host: HostId, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
-        *self.shared.once.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(call.command.clone());
-        let run = Call {
-            group: call.group.clone(),
-            recover: call.recover,
-            ..Call::contact(Step::Run(Stage::Once), 1, Duration::from_secs(call.command.timeout) + AROUND)
+/// The target's own record says how a step ended there.
+fn run_on(fleet: &mut dyn Fleet, host: HostId, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+    let run = Call {
+        group: call.group.clone(),
+        recover: call.recover,
+        ..Call::contact(Step::Run(Stage::Once), 1, Duration::from_secs(call.command.timeout) + AROUND)
+    };
+    let task = Task { attempt: call.number, restore: call.restore.clone(), ..Task::first(host) };
+    let ended = one(fleet, &run, &task, on);
+    if call.recover {
+        return match ended {
+            None => OnceEnd::NotBegun { reason: "the host has no record of it".to_owned() },
+            Some(result) => recorded(result.outcome),
         };
-        let task = Task { attempt: call.number, restore: call.restore.clone(), ..Task::first(host) };
-        let ended = self.one(&run, &task, on);
-        if call.recover {
-            return match ended {
-                None => OnceEnd::NotBegun { reason: "the host has no record of it".to_owned() },
-                Some(result) => recorded(result.outcome),
-            };
-        }
-        match ended.map(|result| result.outcome) {
-            Some(Ok(())) => OnceEnd::Done,
-            Some(Err(Fault::Unreachable { reason })) => OnceEnd::NotBegun { reason },
-            Some(Err(Fault::Lost { reason })) => OnceEnd::Unknown { reason },
-            None => OnceEnd::NotBegun { reason: "the run was interrupted before it began".to_owned() },
-            Some(Err(fault)) => match self.one(&Call { recover: true, ..run }, &task, on) {
-                Some(result) => recorded(result.outcome),
-                None => OnceEnd::NotBegun { reason: fault.to_string() },
-            },
-        }
     }
+    match ended.map(|result| result.outcome) {
+        Some(Ok(())) => OnceEnd::Done,
+        Some(Err(Fault::Unreachable { reason })) => OnceEnd::NotBegun { reason },
+        Some(Err(Fault::Lost { reason })) => OnceEnd::Unknown { reason },
+        None => OnceEnd::NotBegun { reason: "the run was interrupted before it began".to_owned() },
+        Some(Err(fault)) => match one(fleet, &Call { recover: true, ..run }, &task, on) {
+            Some(result) => recorded(result.outcome),
+            None => OnceEnd::NotBegun { reason: fault.to_string() },
+        },
+    }
+}
 
-    fn one(&mut self, call: &Call, task: &Task, on: &mut OnceObserver) -> Option<HostResult> {
-        let mut ended = None;
-        self.run(call, std::slice::from_ref(task), &mut |events| {
-            let mut told = Vec::new();
-            for event in events {
-                match event {
-                    HostEvent::Line(_, line) => told.push(OnceEvent::Line(line)),
-                    HostEvent::Remark(remark) => told.push(OnceEvent::Remark(remark)),
-                    HostEvent::Ended(_, result) => ended = Some(*result),
-                    _ => {}
-                }
+fn one(fleet: &mut dyn Fleet, call: &Call, task: &Task, on: &mut OnceObserver) -> Option<HostResult> {
+    let mut ended = None;
+    fleet.run(call, std::slice::from_ref(task), &mut |events| {
+        let mut told = Vec::new();
+        for event in events {
+            match event {
+                HostEvent::Line(_, line) => told.push(OnceEvent::Line(line)),
+                HostEvent::Remark(remark) => told.push(OnceEvent::Remark(remark)),
+                HostEvent::Ended(_, result) => ended = Some(*result),
+                _ => {}
             }
-            on(told)
-        });
-        ended
-    }
+        }
+        on(told)
+    });
+    ended
 }
 
 /// How a step ended, by the outcome that its host has on record: only a command that ended by itself has a status.

@@ -16,6 +16,7 @@ use hoist::config::keys::{KEYS, Key, Prefix};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{HostResult, Step};
+use hoist::once::OnceEnd;
 use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, Pending, RowState, Sample, SampleVerdict};
 use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage, StartedBy};
 use schema::Answer;
@@ -373,6 +374,15 @@ fn events() -> Vec<Event> {
             reason: "r".into(),
             inconclusive: false,
         },
+        Event::OnceStarted { name: "n".into(), on: "db1".into(), undo: false, irreversible: true },
+        Event::OnceLine { name: "n".into(), on: "db1".into(), line: Line { level: Level::Info, message: "m".into() } },
+        Event::OnceEnded {
+            name: "n".into(),
+            on: "db1".into(),
+            undo: false,
+            end: OnceEnd::Failed { reason: "r".into() },
+            seconds: 1.0,
+        },
         Event::Asked { question: "q".into(), answer: "a".into(), by: "b".into() },
         Event::Interrupted,
         Event::Stopping {
@@ -412,9 +422,12 @@ fn events() -> Vec<Event> {
             Event::Gate { .. } => 20,
             Event::GateFailed { .. } => 21,
             Event::CapacityUsedUp { .. } => 22,
+            Event::OnceStarted { .. } => 23,
+            Event::OnceLine { .. } => 24,
+            Event::OnceEnded { .. } => 25,
         });
     }
-    assert_eq!(kinds.len(), 23, "an event is missing from the list above");
+    assert_eq!(kinds.len(), 26, "an event is missing from the list above");
     all
 }
 
