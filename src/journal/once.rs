@@ -64,6 +64,45 @@ impl Replay {
             self.next_if(|record| matches!(record, Record::Interrupted));
         }
         match self.next_if(|record| matches!(record, Record::OnceEnded { .. }))? {
+            Record::OnceEnded { end, .. } => Some(end),
+            _ => None,
+        }
+    }
+
+    fn ended(&self, number: u32, end: OnceEnd) -> OnceEnd {
+        self.0.borrow_mut().telling.happens();
+        self.write(&[Record::OnceEnded { number, end: end.clone() }]);
+        end
+    }
+}
+
+/// What a journal has of a step, or of undoing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastOnce {
+    /// Its place in the plan.
+    pub step: usize,
+    pub undo: bool,
+    pub host: Option<HostId>,
+    /// `None`: it was begun, and its deployer died.
+    pub end: Option<OnceEnd>,
+}
+
+/// The step of a try, of so many in the plan, and whether the try undoes it.
+pub fn once_of(steps: usize, number: u32) -> (usize, bool) {
+    let kind = number as usize % (2 * steps.max(1));
+    (kind / 2, kind % 2 == 1)
+}
+
+/// The last try of each step of a run with so many, and of undoing it, from the records of its journal.
+pub fn past_steps<'a>(steps: usize, records: impl Iterator<Item = &'a Record>) -> Vec<PastOnce> {
+    let mut found: Vec<PastOnce> = Vec::new();
+    for record in records {
+        match record {
+            Record::OnceBegun { number, host } => {
+                let (step, undo) = once_of(steps, *number);
+                found.retain(|past| (past.step, past.undo) != (step, undo));
+                found.push(PastOnce { step, undo, host: *host, end: None });
+            }
             Record::OnceEnded { end, .. } => {
                 if let Some(past) = found.last_mut() {
                     past.end = Some(end.clone());

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::config::Config;
 use crate::deploy::{Choice, Kind, Plan};
 use crate::repo::Repo;
+use crate::subprocess::{self, Limits, Stream};
 use crate::text::{counted, quoted};
 
 use super::Refused;
@@ -20,6 +22,9 @@ pub const NAMESPACE: &str = "hoist-plan";
 
 /// The longest file of a signature that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
+
+/// How long `ssh-keygen` may take: a file of signers that is a pipe, or lies on a server that is gone, never ends.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A plan file with the signatures that are named on the command line.
 pub struct SignedPlan<'a> {
@@ -76,7 +81,7 @@ pub fn check(config: &Config, choice: &Choice, plan: Option<&SignedPlan>) -> Res
     let (mut found, mut remarks): (Vec<Signature>, Vec<String>) = Default::default();
     for path in files(plan)? {
         let shown = path.display();
-        match verify(&path, plan.bytes, allowed, revoked) {
+        match verify(&path, plan.bytes, allowed, revoked, PATIENCE) {
             Err(why) => remarks.push(format!("{shown} does not count: {why:#}")),
             Ok(signature) => match signature.principals.iter().find(|name| is_of(name, &own)) {
                 Some(name) => remarks.push(format!("{shown} does not count: {name} is the operator's own name")),
@@ -164,7 +169,7 @@ fn files(plan: &SignedPlan) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// Why it does not count: one fragment.
-fn verify(path: &Path, bytes: &[u8], allowed: &Path, revoked: Option<&Path>) -> Result<Signature> {
+fn verify(path: &Path, bytes: &[u8], allowed: &Path, revoked: Option<&Path>, patience: Duration) -> Result<Signature> {
     let mut signature = Vec::new();
     File::open(path)?.take(LONGEST).read_to_end(&mut signature)?;
     // A copy of what was read: nobody changes it between the questions.
@@ -173,15 +178,16 @@ fn verify(path: &Path, bytes: &[u8], allowed: &Path, revoked: Option<&Path>) -> 
     let keygen = |action: &str, arguments: &[&std::ffi::OsStr]| {
         let mut command = Command::new("ssh-keygen");
         command.args(["-Y", action, "-s"]).arg(copy.path()).args(arguments).env("LC_ALL", "C");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start ssh-keygen, which checks signatures")?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // It need not read it.
-            let _ = stdin.write_all(bytes);
-        }
-        let output = child.wait_with_output()?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        anyhow::Ok((output.status.success(), text(&output.stdout), text(&output.stderr)))
+        let limits = Limits { until: Instant::now() + patience, is_over: &|| false, kill_leftovers: true };
+        let (mut out, mut err) = (String::new(), String::new());
+        let ended = subprocess::run_with_input(&mut command, Some(bytes.to_vec()), &limits, &mut |stream, line| {
+            let text = if stream == Stream::Stdout { &mut out } else { &mut err };
+            text.push_str(&line);
+            text.push('\n');
+        });
+        let status = ended.context("cannot start ssh-keygen, which checks signatures")?;
+        let status = status.with_context(|| format!("ssh-keygen did not end within {} s", patience.as_secs_f64()))?;
+        anyhow::Ok((status.success(), out, err))
     };
     let namespace = ["-n".as_ref(), NAMESPACE.as_ref()];
     let (is_its, said, why) = keygen("check-novalidate", &namespace)?;
@@ -258,6 +264,23 @@ mod tests {
         assert_eq!(people(vec![by("1", &["a"]), by("1", &["b"])]), ["a"], "one key");
         assert_eq!(people(vec![by("1", &["a", "a@x"]), by("2", &["a@x"])]), ["a"], "two keys");
         assert_eq!(people(vec![by("1", &["a"]), by("2", &["b"]), by("3", &["a", "b"])]), ["a"], "joined by the third");
+    }
+
+    #[test]
+    fn a_file_of_signers_that_never_ends_is_an_error_and_not_a_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = |program: &str, arguments: &[&str]| {
+            let done = Command::new(program).args(arguments).current_dir(folder.path()).status().unwrap();
+            assert!(done.success(), "{program}");
+        };
+        std::fs::write(folder.path().join("plan"), "a plan\n").unwrap();
+        made("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "key"]);
+        made("ssh-keygen", &["-q", "-Y", "sign", "-n", NAMESPACE, "-f", "key", "plan"]);
+        made("mkfifo", &["signers"]);
+        let signers = folder.path().join("signers");
+        let signature = folder.path().join("plan.sig");
+        let why = verify(&signature, b"a plan\n", &signers, None, Duration::from_millis(500)).unwrap_err();
+        assert_eq!(why.to_string(), "ssh-keygen did not end within 0.5 s");
     }
 
     #[test]

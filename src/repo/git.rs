@@ -40,8 +40,12 @@ pub struct Repo {
     git_dir: PathBuf,
     /// The same, but for a linked working tree, which has one of its own.
     own_git_dir: PathBuf,
-    /// Folders of objects that are looked into beside the repository's own.
+    /// Folders of objects that are looked into beside the repository's own, as far as they are there.
     alternates: Vec<PathBuf>,
+    /// It has no working tree, and no other repository is meant where this one is missing.
+    is_bare: bool,
+    /// The folder of the journals, where artifacts are kept.
+    state: Option<PathBuf>,
 }
 
 /// One entry of a commit's tree.
@@ -85,17 +89,40 @@ impl Repo {
     /// The repository whose working tree holds the folder `top`. Fails where there is none, where git does not trust its
     /// owner, and where it has no working tree.
     pub fn open(top: &Path) -> anyhow::Result<Repo> {
-        let none = PathBuf::new;
-        let here = Repo { top: top.to_owned(), git_dir: none(), own_git_dir: none(), alternates: Vec::new() };
+        let mut here = Repo { is_bare: false, ..Repo::bare(top) };
         let top = here.path_from(&["rev-parse", "--show-toplevel"])?;
         let git_dir = here.path_from(&["rev-parse", "--path-format=absolute", "--git-common-dir"])?;
         let own_git_dir = here.path_from(&["rev-parse", "--path-format=absolute", "--git-dir"])?;
-        Ok(Repo { top, git_dir, own_git_dir, alternates: Vec::new() })
+        (here.top, here.git_dir, here.own_git_dir) = (top, git_dir, own_git_dir);
+        Ok(here)
+    }
+
+    /// A repository without a working tree, whoever it belongs to.
+    pub(super) fn bare(git_dir: &Path) -> Repo {
+        let path = || git_dir.to_owned();
+        let (top, git_dir, own_git_dir) = (path(), path(), path());
+        Repo { top, git_dir, own_git_dir, alternates: Vec::new(), is_bare: true, state: None }
+    }
+
+    /// The same repository with the folder of its journals.
+    pub(super) fn with_state(self, state: &Path) -> Repo {
+        Repo { state: Some(state.to_owned()), ..self }
+    }
+
+    /// The folder of the journals.
+    pub(super) fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
+    /// The hash that names its objects: `sha1` or `sha256`.
+    pub(super) fn object_format(&self) -> anyhow::Result<String> {
+        Ok(self.text(&["rev-parse", "--show-object-format"])?.trim().to_owned())
     }
 
     /// The same repository with the objects of others, in these git directories, beside its own.
     pub(super) fn with_objects_of<'a>(&self, git_dirs: impl IntoIterator<Item = &'a Path>) -> Repo {
-        let alternates = git_dirs.into_iter().map(|dir| dir.join("objects")).collect();
+        let others = git_dirs.into_iter().map(|dir| dir.join("objects"));
+        let alternates = self.alternates.iter().cloned().chain(others).collect();
         Repo { alternates, ..self.clone() }
     }
 
@@ -294,8 +321,12 @@ impl Repo {
             ("GIT_NO_REPLACE_OBJECTS", "1"),
             ("GIT_PAGER", "cat"),
         ]);
-        if !self.alternates.is_empty() {
-            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", search_path(&self.alternates));
+        let there: Vec<&PathBuf> = self.alternates.iter().filter(|folder| folder.is_dir()).collect();
+        if !there.is_empty() {
+            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", search_path(&there));
+        }
+        if self.is_bare {
+            command.env("GIT_DIR", &self.git_dir);
         }
         command.stdin(Stdio::null());
         command
@@ -376,7 +407,7 @@ impl Repo {
 }
 
 /// Paths as git reads a list of them: those that hold a colon would need quotes, so all have them.
-fn search_path(paths: &[PathBuf]) -> OsString {
+fn search_path(paths: &[&PathBuf]) -> OsString {
     let mut list = OsString::new();
     for path in paths {
         let quoted = |byte: &u8| if b"\"\\".contains(byte) { vec![b'\\', *byte] } else { vec![*byte] };

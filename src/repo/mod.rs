@@ -1,6 +1,7 @@
 //! The deploy host's side: its git repository, the packs made of it, its submodules and
 //! large files, the tags, the deployment's lock, the operator.
 
+mod artifacts;
 mod changed_files;
 mod commits;
 mod contents;
@@ -16,6 +17,7 @@ mod signed;
 mod submodules;
 mod tags;
 
+pub use artifacts::{ArtifactStore, Place};
 pub use changed_files::{ChangedFile, ChangedFiles};
 pub use commits::{Commit, Commits, Distance};
 pub use describe::describing;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hoist::wire::{
     Ask, Check, CheckPoint, CheckType, ConfigFile, Facts, Fault, Fetch, Header, Holder, LargeFile, Level, Outcome,
-    OutputFormat, PROTOCOL, Preflight, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName,
-    Stage, StageRequest, State, TargetEvent, Tries,
+    PROTOCOL, Preflight, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName, Stage,
+    StageRequest, State, TargetEvent, Tries,
 };
 
 pub use crate::git::git;
@@ -276,7 +276,7 @@ pub fn probe(request: &StageRequest) -> Probe {
         large_files: Vec::new(),
         preflight: None,
     };
-    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None }
+    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None, confirm: None }
 }
 
 /// The first probe of a whole deployment, which looks ahead.
@@ -422,7 +422,11 @@ pub struct LockHolder {
 
 impl LockHolder {
     pub fn start(request: &StageRequest) -> LockHolder {
-        let mut child = spawn(&Request::Probe(probe(request)));
+        LockHolder::start_with(probe(request))
+    }
+
+    pub fn start_with(probe: Probe) -> LockHolder {
+        let mut child = spawn(&Request::Probe(probe));
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut lock_holder = LockHolder { child, input, output };
@@ -480,7 +484,7 @@ pub fn check(name: &str, at: CheckPoint, command: &str) -> Check {
 
 pub fn config_file(path: &str, template: &str) -> ConfigFile {
     let (path, template) = (path.to_owned(), template.to_owned());
-    ConfigFile { path, template, remote_vars: None, erb_syntax: false, format: OutputFormat::Text }
+    ConfigFile { path, template, ..ConfigFile::default() }
 }
 
 /// Every path below a folder, with what a link leads to and what a file holds.

@@ -8,6 +8,7 @@ mod config;
 mod drain;
 #[path = "../common/git.rs"]
 mod git;
+mod guard;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
@@ -18,10 +19,12 @@ mod locks;
 mod preflight;
 #[path = "../common/request.rs"]
 mod request;
+mod rights;
 mod running;
 mod servers;
 mod share;
 mod shared;
+mod shared_places;
 mod stages;
 mod stdio;
 mod strangers;

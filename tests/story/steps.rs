@@ -46,11 +46,13 @@ pub fn random() -> impl Strategy<Value = Vec<OnceStep>> {
 
 /// The tries of a trace, in order.
 fn tries(told: &Told) -> Vec<&str> {
-    let once = |entry| match entry {
-        &Trace::Once { ref line, .. } => Some(line.as_str()),
-        _ => None,
-    };
-    told.trace.iter().filter_map(once).collect()
+    let mut tries = Vec::new();
+    for entry in &told.trace {
+        if let Trace::Once { line, .. } = entry {
+            tries.push(line.as_str());
+        }
+    }
+    tries
 }
 
 /// No step is run again, nor undone, unless the operator says that it did not run; what failed is not undone; and no host
@@ -113,12 +115,11 @@ fn story(told: &Told) -> Vec<String> {
     for entry in &told.trace {
         match entry {
             Trace::Called { call, .. } => stage = Some(call.step),
-            Trace::Started(host) => match stage {
-                Some(Step::Run(stage @ (Stage::Promote | Stage::Finalize | Stage::Rollback))) => {
+            Trace::Started(host) => {
+                if let Some(Step::Run(stage @ (Stage::Promote | Stage::Finalize | Stage::Rollback))) = stage {
                     story.push(format!("{stage} {host}"));
                 }
-                _ => {}
-            },
+            }
             Trace::Once { line, .. } => story.push(line.clone()),
             _ => {}
         }

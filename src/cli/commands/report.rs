@@ -1,8 +1,11 @@
 //! `hoist report`.
 
+use std::path::Path;
+
 use anyhow::Context;
 
 use crate::cli::out;
+use crate::files;
 use crate::timeline;
 use crate::timeline::Format;
 
@@ -38,7 +41,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         Format::Trace => serde_json::to_string(&timeline::trace(&timeline))? + "\n",
     };
     match &args.output {
-        Some(file) => std::fs::write(file, &text).with_context(|| format!("cannot write {file}"))?,
+        Some(file) => files::output::write(Path::new(file), &text).with_context(|| format!("cannot write {file}"))?,
         None if !out::answer(&text) => return Err(Refused::new("cannot write to standard output")),
         None => {}
     }

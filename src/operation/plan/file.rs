@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Options};
 use crate::deploy::{Choice, HostChoice, Prepared};
+use crate::files::output;
 use crate::operation::Refused;
 use crate::operation::status::View;
 use crate::repo::operator;
@@ -169,7 +170,7 @@ impl PlanFile {
     /// A place that cannot be written to.
     pub fn write(&self, path: &Path) -> Result<(), Refused> {
         let text = serde_json::to_string_pretty(self)? + "\n";
-        std::fs::write(path, text).map_err(|error| Refused::new(format!("cannot write {}: {error}", path.display())))
+        output::write(path, &text).map_err(|error| Refused::new(format!("cannot write {}: {error}", path.display())))
     }
 
     /// Reads one; and its bytes, which signatures are of.

@@ -1,0 +1,7 @@
+//! Revisions that are no commits of the repository's history: where they are kept, and what is known of them.
+
+mod history;
+mod store;
+
+pub use history::Place;
+pub use store::ArtifactStore;
