@@ -142,6 +142,8 @@ readers_stand! {
     steps_stand_any_bytes: "steps";
     configuration_files_stand_any_bytes: "config_files";
     target_files_stand_any_bytes: "targets";
+    an_inventory_is_read_or_refused: "inventory";
+    a_printed_list_of_hosts_is_read_or_refused: "host_list";
     host_patterns_stand_any_bytes: "pattern";
     failure_limits_stand_any_bytes: "limit";
     requests_stand_any_bytes: "request";
