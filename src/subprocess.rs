@@ -1,4 +1,5 @@
-//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, of gates and of hooks.
+//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, of gates, of hooks, and of
+//! variables.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -66,11 +67,7 @@ pub fn run_with_input(
     limits: &Limits,
     line: &mut dyn FnMut(Stream, String),
 ) -> std::io::Result<Option<ExitStatus>> {
-    // A group of its own: what it has started can be ended with it, and Ctrl-C is Hoist's alone.
-    command.process_group(0).stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    procfs::die_with_parent(command);
-    let mut child = command.spawn()?;
+    let mut child = start(command, input.is_some())?;
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
         // It may not read it, or not all of it.
         thread::spawn(move || stdin.write_all(&input));
@@ -78,16 +75,70 @@ pub fn run_with_input(
     let (sender, lines) = bounded(WAITING);
     read(child.stdout.take(), Stream::Stdout, sender.clone());
     read(child.stderr.take(), Stream::Stderr, sender);
-    let status = wait(&mut child, limits, &lines, line);
+    Ok(attend(&mut child, limits, &lines, line))
+}
+
+/// What a command printed, and how it ended.
+pub struct Captured {
+    /// `None`: it did not end in time.
+    pub status: Option<ExitStatus>,
+    /// Its standard output, byte for byte; `None`: it is longer than it may be, or something still writes to it.
+    pub output: Option<Vec<u8>>,
+}
+
+/// Runs a command with nothing on its standard input, and keeps at most `most` bytes of its standard output. Hands over
+/// the lines of its standard error.
+///
+/// # Errors
+/// A command that cannot be started.
+pub fn capture(
+    command: &mut Command,
+    limits: &Limits,
+    most: u64,
+    line: &mut dyn FnMut(Stream, String),
+) -> std::io::Result<Captured> {
+    let mut child = start(command, false)?;
+    let (sender, lines) = bounded(WAITING);
+    let (whole, output) = bounded(1);
+    if let Some(stdout) = child.stdout.take() {
+        thread::spawn(move || {
+            let (mut stdout, mut bytes) = (stdout, Vec::new());
+            let mut is_whole = stdout.by_ref().take(most).read_to_end(&mut bytes).is_ok();
+            // The rest is read too, so that the command ends as it would by itself.
+            is_whole &= std::io::copy(&mut stdout, &mut std::io::sink()).is_ok_and(|rest| rest == 0);
+            let _ = whole.send(is_whole.then_some(bytes));
+        });
+    }
+    read(child.stderr.take(), Stream::Stderr, sender);
+    let status = attend(&mut child, limits, &lines, line);
+    Ok(Captured { status, output: output.recv_timeout(LAST_WORDS).ok().flatten() })
+}
+
+/// Starts a command in a group of its own: what it has started can be ended with it, and Ctrl-C is Hoist's alone.
+fn start(command: &mut Command, has_input: bool) -> std::io::Result<Child> {
+    command.process_group(0).stdin(if has_input { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    procfs::die_with_parent(command);
+    command.spawn()
+}
+
+/// Waits for a command, and for its last lines.
+fn attend(
+    child: &mut Child,
+    limits: &Limits,
+    lines: &Receiver<(Stream, String)>,
+    line: &mut dyn FnMut(Stream, String),
+) -> Option<ExitStatus> {
+    let status = wait(child, limits, lines, line);
     if status.is_none() || limits.kill_leftovers {
-        kill_group(&child);
+        kill_group(child);
         let _ = child.wait();
     }
     let patience = Instant::now() + LAST_WORDS;
     while let Ok((stream, text)) = lines.recv_deadline(patience) {
         line(stream, text);
     }
-    Ok(status)
+    status
 }
 
 fn wait(

@@ -1,7 +1,7 @@
 //! The requests of a command.
 
 use crate::invocation::Invocation;
-use crate::wire::{Drain, Fetch, Header, Preflight, Service, StageRequest};
+use crate::wire::{Drain, Fetch, Header, Preflight, Secrets, Service, StageRequest};
 
 /// The requests of a command, without the parts that differ by step and host.
 pub trait RequestSource: Send + Sync {
@@ -25,6 +25,11 @@ pub trait RequestSource: Send + Sync {
 
     /// The request for stages; `None`: the command runs none.
     fn deployment(&self) -> Option<&StageRequest> {
+        None
+    }
+
+    /// The variables of `vars_command`, for stages that render.
+    fn secrets(&self) -> Option<&Secrets> {
         None
     }
 

@@ -245,3 +245,37 @@ fn an_owner_and_a_group_are_names_or_numbers() {
         assert!(error.contains(why), "{written}: {error}");
     }
 }
+
+#[test]
+fn a_file_that_seems_to_use_variables_of_a_command_is_told_to_be_private() {
+    let repo = Repo::configured("config_deploy: true\nvars_command: cat /nonexistent\n");
+    let files = "/etc/a: {template: a.j2}\n/etc/b: {template: a.j2, group: adm}\n/etc/c: {template: a.j2, mode: '0644'}\n\
+                 /etc/d: {template: d.j2}\n";
+    for (path, text) in [
+        ("hoist/config-files.yaml", files),
+        ("hoist/templates/a.j2", "{{ user }} {{ password }} {{ token }}"),
+        ("hoist/templates/d.j2", "{{ user }}"),
+        ("hoist/vars.yaml", "user: app\n"),
+    ] {
+        repo.write(path, text);
+    }
+    let told = |file: &str, mode: &str| {
+        let why = format!(
+            "/etc/{file} gets the mode {mode}, since it uses variables that only vars_command may set (password, token): \
+             to change that, set its mode, owner or group"
+        );
+        (Level::Info, why)
+    };
+    assert_eq!(repo.config().config_files().unwrap().1, [told("a", "0600"), told("b", "0640")]);
+}
+
+#[test]
+fn a_command_of_variables_is_refused_where_scap_renders_the_same_files() {
+    let repo = Repo::new(&[
+        ("scap/scap.cfg", "[global]\ngit_repo: app\nconfig_deploy: yes\nvars_command: cat x\n"),
+        ("scap/config-files.yaml", "/etc/a: {template: t.j2}\n"),
+        ("scap/templates/t.j2", "x"),
+    ]);
+    let error = chain(repo.config().config_files());
+    assert!(error.contains("scap.cfg") && error.contains("Scap, which deploys this repository too"), "{error}");
+}
