@@ -62,10 +62,11 @@ impl Requests {
         if !renders || !self.basis.request.needs_secrets {
             return Ok(());
         }
-        match secrets::read(config, plan)? {
-            Some(found) => Ok(drop(self.secrets.set(found))),
-            None => bail!("the run began with variables of vars_command, which is not set any more: set it again"),
-        }
+        let Some(found) = secrets::read(config, plan)? else {
+            bail!("the run began with variables of vars_command, which is not set any more: set it again");
+        };
+        let _ = self.secrets.set(found);
+        Ok(())
     }
 
     /// Sets the tag that targets fetch.

@@ -183,6 +183,13 @@ fn access(lines: &str) -> Result<crate::wire::Access, String> {
     }
 }
 
+/// A file with this value is refused.
+#[track_caller]
+fn is_refused(key: &str, written: &str, why: &str) {
+    let error = access(&format!("  {key}: {written}\n")).unwrap_err();
+    assert!(error.contains(why), "{written}: {error}");
+}
+
 #[test]
 fn a_mode_is_an_octal_number_or_says_what_each_may_do() {
     for (written, mode) in [
@@ -221,8 +228,7 @@ fn a_mode_is_an_octal_number_or_says_what_each_may_do() {
         ("[0640]", "mode is a list"),
         ("yes", "is no octal number"),
     ] {
-        let error = access(&format!("  mode: {written}\n")).unwrap_err();
-        assert!(error.contains(why), "{written}: {error}");
+        is_refused("mode", written, why);
     }
 }
 
@@ -241,8 +247,7 @@ fn an_owner_and_a_group_are_names_or_numbers() {
         ("33x", "neither a name nor a number"),
         ("[a]", "owner is a list"),
     ] {
-        let error = access(&format!("  owner: {written}\n")).unwrap_err();
-        assert!(error.contains(why), "{written}: {error}");
+        is_refused("owner", written, why);
     }
 }
 

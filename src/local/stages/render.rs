@@ -84,7 +84,7 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<Content>, Fault> {
             Ok(Line::Begun(file)) => at = file,
             Ok(Line::Undefined(remark)) => job.out.warn(remark),
             Ok(Line::Text(text)) => {
-                texts.push(Content { text, is_secret: files.get(at).is_some_and(|file| file.secret) })
+                texts.push(Content { text, is_secret: files.get(at).is_some_and(|file| file.secret) });
             }
             Ok(Line::SecretText(text)) => texts.push(Content { text, is_secret: true }),
             Ok(Line::Failed(reason)) => return Err(Fault::failed(reason)),
