@@ -23,6 +23,7 @@ mod running;
 mod servers;
 mod share;
 mod shared;
+mod shared_places;
 mod stages;
 mod stdio;
 mod strangers;

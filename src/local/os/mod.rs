@@ -4,5 +4,6 @@ pub mod accounts;
 pub mod deadline;
 pub mod files;
 pub mod lines;
+pub mod mounts;
 pub mod process;
 pub mod sys;
