@@ -1,9 +1,10 @@
-//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, of gates, of hooks, and of
-//! variables.
+//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, gates, hooks, lists of
+//! hosts and variables.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -78,40 +79,61 @@ pub fn run_with_input(
     Ok(attend(&mut child, limits, &lines, line))
 }
 
-/// What a command printed, and how it ended.
-pub struct Captured {
-    /// `None`: it did not end in time.
-    pub status: Option<ExitStatus>,
-    /// Its standard output, byte for byte; `None`: it is longer than it may be, or something still writes to it.
-    pub output: Option<Vec<u8>>,
+/// How a command ended whose output is kept as a whole.
+pub enum Captured {
+    /// With its standard output.
+    Ended(ExitStatus, Vec<u8>),
+    TimedOut,
+    /// It wrote more than allowed, and was killed.
+    TooLong,
 }
 
-/// Runs a command with nothing on its standard input, and keeps at most `most` bytes of its standard output. Hands over
-/// the lines of its standard error.
+/// Runs a command and keeps its standard output, byte for byte, up to `most` bytes; the lines of its standard error are
+/// handed over. The output is kept in memory alone, since it may be secret. See [`run_with_input`].
 ///
 /// # Errors
 /// A command that cannot be started.
 pub fn capture(
     command: &mut Command,
     limits: &Limits,
-    most: u64,
-    line: &mut dyn FnMut(Stream, String),
+    most: usize,
+    line: &mut dyn FnMut(String),
 ) -> std::io::Result<Captured> {
     let mut child = start(command, false)?;
     let (sender, lines) = bounded(WAITING);
-    let (whole, output) = bounded(1);
+    let (end, ended) = bounded::<()>(0);
+    let output = Arc::new(Mutex::new(Vec::new()));
+    let lock = || output.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(stdout) = child.stdout.take() {
+        let output = output.clone();
         thread::spawn(move || {
-            let (mut stdout, mut bytes) = (stdout, Vec::new());
-            let mut is_whole = stdout.by_ref().take(most).read_to_end(&mut bytes).is_ok();
-            // The rest is read too, so that the command ends as it would by itself.
-            is_whole &= std::io::copy(&mut stdout, &mut std::io::sink()).is_ok_and(|rest| rest == 0);
-            let _ = whole.send(is_whole.then_some(bytes));
+            keep(stdout, &output, most);
+            drop(end);
         });
     }
     read(child.stderr.take(), Stream::Stderr, sender);
-    let status = attend(&mut child, limits, &lines, line);
-    Ok(Captured { status, output: output.recv_timeout(LAST_WORDS).ok().flatten() })
+    let is_over = || (limits.is_over)() || lock().len() > most;
+    let status = attend(&mut child, &Limits { is_over: &is_over, ..*limits }, &lines, &mut |_, text| line(text));
+    // All that it has written itself is in the pipe; what it left running may hold that open.
+    let _ = ended.recv_timeout(LAST_WORDS);
+    let output = std::mem::take(&mut *lock());
+    Ok(match status {
+        _ if output.len() > most => Captured::TooLong,
+        Some(status) => Captured::Ended(status, output),
+        None => Captured::TimedOut,
+    })
+}
+
+/// Reads to the end, or a little more than `most` bytes.
+fn keep(mut from: impl Read, output: &Mutex<Vec<u8>>, most: usize) {
+    let mut piece = [0; 8 << 10];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.extend_from_slice(&piece[..length]);
+        if output.len() > most {
+            return;
+        }
+    }
 }
 
 /// Starts a command in a group of its own: what it has started can be ended with it, and Ctrl-C is Hoist's alone.

@@ -104,6 +104,11 @@ settings! {
         /// The target file's name or path; `None`: the key is missing, which is an error as soon as the group is needed.
         // There is no falling back here: two groups of one file would be one group.
         dsh_targets: Option<String> = own_opt(values::text),
+        targets_command: Option<String> = own_opt(values::text),
+        /// The path of an Ansible inventory.
+        inventory: Option<String> = first_opt(values::text),
+        /// Ansible's pattern of the group's hosts; `None`: the group's name.
+        inventory_hosts: Option<String> = own_opt(values::text),
         group_size: Steps = first(str::parse),
         /// Hosts that may be out of service; `None`: as many as a subgroup has.
         max_unavailable: Option<Share> = first_opt(str::parse),
@@ -122,9 +127,19 @@ settings! {
 }
 
 impl GroupSettings {
+    /// A key as group `name` has it.
+    pub fn own_key(name: &str, key: &str) -> String {
+        keys::of_group(name, key)
+    }
+
     /// The key that names the target file of group `name`.
     pub fn targets_key(name: &str) -> String {
         keys::of_group(name, "dsh_targets")
+    }
+
+    /// The keys any of which says where the targets of group `name` are.
+    pub fn source_keys(name: &str) -> impl Iterator<Item = String> {
+        keys::SOURCES.iter().map(move |key| keys::of_group(name, key))
     }
 }
 
@@ -142,6 +157,9 @@ settings! {
     pub struct Settings with (read: &mut SettingsReader, repo_optional: bool, home: Option<&Path>, ahead: Ahead) {
         /// Empty when it is unset, which only [`super::Options::repo_optional`] allows.
         git_repo: String = { read.repo(repo_optional)? },
+        targets_timeout: Duration = get(values::seconds),
+        /// Variables of inventories that are kept.
+        inventory_labels: Vec<String> = get(values::names),
         git_deploy_dir: PathBuf = get(values::absolute),
         git_rev: String = filled(values::argument),
         git_server: Option<String> = opt(addresses::server),

@@ -1,6 +1,7 @@
 //! The requests of a run to its targets, made once from the configuration and the repository. The fleet completes them
 //! for each step.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, bail};
@@ -8,6 +9,7 @@ use anyhow::{Result, bail};
 use crate::config::Config;
 use crate::fleet::RequestSource;
 use crate::repo::{Parts, Repo, Wanted};
+use crate::targets::Target;
 use crate::wire::{
     CommandLine, DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, Preflight,
     Revision, Secrets, Source, StageRequest, SubmoduleSource,
@@ -35,6 +37,8 @@ pub struct Requests {
     pub(super) secrets: Arc<OnceLock<Secrets>>,
     /// What the probe reads.
     pub(super) ahead: Arc<Ahead>,
+    /// What targets should run before the run, once it is known.
+    pub(super) wanted: Arc<OnceLock<HashMap<Target, Revision>>>,
 }
 
 impl Requests {
@@ -67,6 +71,11 @@ impl Requests {
         };
         let _ = self.secrets.set(found);
         Ok(())
+    }
+
+    /// Sets what targets should run before the run: those that do are confirmed, and may go back to it.
+    pub fn set_wanted(&self, wanted: HashMap<Target, Revision>) {
+        let _ = self.wanted.set(wanted);
     }
 
     /// Sets the tag that targets fetch.
@@ -109,6 +118,10 @@ impl RequestSource for Requests {
 
     fn drain(&self, group: &str) -> Option<Drain> {
         self.basis.drain(group)
+    }
+
+    fn confirms(&self, target: &Target) -> Option<Revision> {
+        self.wanted.get()?.get(target).cloned()
     }
 
     fn preflight(&self) -> Option<Preflight> {
@@ -173,9 +186,9 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     };
     let shallow = parts.shallow(repo)?;
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
-    let (tag, describing, secrets) = Default::default();
+    let (tag, describing, secrets, wanted) = Default::default();
     let basis = Basis::new(config, request, plan.invocation.clone());
-    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, secrets, ahead })
+    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, secrets, ahead, wanted })
 }
 
 /// What prints more variables on each target.

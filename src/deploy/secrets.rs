@@ -15,7 +15,7 @@ use crate::yaml;
 use super::plan::Plan;
 
 /// What the command prints may be this long, in bytes.
-const PRINTED: u64 = 1 << 20;
+const PRINTED: usize = 1 << 20;
 
 /// Lines of its standard error that are told of a command that fails.
 const COMPLAINTS: usize = 20;
@@ -40,29 +40,23 @@ pub fn read(config: &Config, plan: &Plan) -> Result<Option<Secrets>> {
     // An agent that it starts, such as gpg-agent, outlives it.
     let limits = Limits { until, is_over: &|| false, kill_leftovers: false };
     let mut complaints = Vec::new();
-    let captured = subprocess::capture(&mut command, &limits, PRINTED, &mut |_, line| complaints.push(line));
-    let Captured { status, output } = match captured {
-        Ok(captured) => captured,
+    let captured = subprocess::capture(&mut command, &limits, PRINTED, &mut |line| complaints.push(line));
+    let skipped = complaints.len().saturating_sub(COMPLAINTS);
+    let complaints: String = complaints.iter().skip(skipped).map(|line| format!("\n  {line}")).collect();
+    let (status, output) = match captured {
+        Ok(Captured::Ended(status, output)) => (status, output),
+        Ok(Captured::TimedOut) => {
+            let seconds = settings.vars_timeout.as_secs();
+            bail!("{name} did not end within {seconds} s (vars_timeout); nothing was touched{complaints}")
+        }
+        Ok(Captured::TooLong) => bail!("{name} printed more than {} MiB; nothing was touched", PRINTED >> 20),
         Err(error) => bail!("{name}: cannot run /bin/sh: {error}; nothing was touched"),
     };
-    let complaints = || {
-        let skipped = complaints.len().saturating_sub(COMPLAINTS);
-        complaints.iter().skip(skipped).map(|line| format!("\n  {line}")).collect::<String>()
-    };
-    let Some(status) = status else {
-        let seconds = settings.vars_timeout.as_secs();
-        bail!("{name} did not end within {seconds} s (vars_timeout); nothing was touched{}", complaints());
-    };
-    match (status.code(), status.signal()) {
+    match (status.code(), status.signal().unwrap_or_default()) {
         (Some(0), _) => {}
-        (Some(code), _) => bail!("{name} failed with exit status {code}; nothing was touched{}", complaints()),
-        (None, signal) => {
-            bail!("{name} was killed by signal {}; nothing was touched{}", signal.unwrap_or_default(), complaints())
-        }
+        (Some(code), _) => bail!("{name} failed with exit status {code}; nothing was touched{complaints}"),
+        (None, signal) => bail!("{name} was killed by signal {signal}; nothing was touched{complaints}"),
     }
-    let Some(output) = output else {
-        bail!("{name} printed more than {} MiB, or left its output open; nothing was touched", PRINTED >> 20)
-    };
     match yaml::printed_variables(&output) {
         Ok(variables) => Ok(Some(Secrets(variables))),
         Err(why) => bail!("{name} {why}; nothing was touched"),

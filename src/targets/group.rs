@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FailureLimit, Share, Steps, Target};
+use super::{FailureLimit, Share, Steps, Target, written};
 
 /// What happens to a host that failed within its group's limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,7 @@ pub enum FailedTargets {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub name: String,
+    #[serde(with = "written")]
     pub targets: Vec<Target>,
     /// The sizes of its subgroups.
     #[serde(default, alias = "size")]
@@ -36,7 +37,7 @@ pub struct Group {
     #[serde(default)]
     pub whole: usize,
     /// Hosts that the run leaves alone and that are known to be out of service.
-    #[serde(default)]
+    #[serde(default, with = "written")]
     pub out_elsewhere: Vec<Target>,
     /// How long the run soaks after each subgroup.
     #[serde(default)]

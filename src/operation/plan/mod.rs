@@ -18,7 +18,7 @@ use crate::text::quoted;
 use crate::wire::Level;
 
 use super::deploy::undone;
-use super::status::{self, View};
+use super::status::{self, Asking, View};
 use super::{Frontend, Refused, admission, distance, load, signatures};
 
 pub use file::PlanFile;
@@ -55,7 +55,7 @@ pub fn plan(
     let undone = undone(&config, &choice)?;
     let prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
     let views = match ask {
-        true => status::ask(&config, prepared.plan.groups.clone(), false, front)?,
+        true => status::ask(&config, prepared.plan.groups.clone(), Asking::default(), front)?,
         false => status::remembered(&config, &prepared.plan.groups, front)?,
     };
     let mut notes = [config.notes.clone(), prepared.notes.clone()].concat();
