@@ -56,19 +56,23 @@ impl Config {
                 problems.push(Problem::of_file(&from, why).remark(Level::Warning));
                 continue;
             }
-            groups.push(Group {
+            let mut group = Group {
                 name: name.clone(),
                 whole: targets.len(),
                 targets,
                 steps: settings.group_size.clone(),
                 max_unavailable: settings.max_unavailable,
+                max_unavailable_by: settings.max_unavailable_by.clone(),
                 soak_time: settings.soak_time,
                 group_soak_time: settings.group_soak_time,
                 limit: settings.failure_limit,
                 retry_failed: settings.retry_failed,
                 failed_targets: settings.failed_targets,
                 ..Group::default()
-            });
+            };
+            group.count_parts();
+            problems.extend(parts_in_doubt(&group).map(|why| Problem::of_file(&from, why).remark(Level::Warning)));
+            groups.push(group);
         }
         if groups.is_empty() && !any_unknown && problems.mistakes() == before {
             let names = self.settings.server_groups.join(", ");
@@ -77,6 +81,18 @@ impl Config {
         }
         groups
     }
+}
+
+/// What to say of a group that is counted by a label.
+fn parts_in_doubt(group: &Group) -> Option<String> {
+    let (name, label) = (&group.name, group.max_unavailable_by.as_ref()?);
+    if group.max_unavailable.is_none() {
+        return Some(format!("max_unavailable_by of {name} has no effect: max_unavailable is not set"));
+    }
+    let without: Vec<&Target> = group.targets.iter().filter(|target| target.label(label).is_none()).collect();
+    let counted = "counted together, as if they were in one of their own";
+    (!without.is_empty())
+        .then(|| format!("hosts of {name} without the label {label} are {counted}: {}", fold(without.iter().copied())))
 }
 
 /// Leaves the targets that match in each group, and the groups that have any; gives remarks.

@@ -107,11 +107,15 @@ settings! {
         targets_command: Option<String> = own_opt(values::text),
         /// The path of an Ansible inventory.
         inventory: Option<String> = first_opt(values::text),
+        /// What the list may lose from one deployment to the next; `None`: as is usual for its kind.
+        inventory_shrink_limit: Option<FailureLimit> = first_opt(str::parse),
         /// Ansible's pattern of the group's hosts; `None`: the group's name.
         inventory_hosts: Option<String> = own_opt(values::text),
         group_size: Steps = first(str::parse),
         /// Hosts that may be out of service; `None`: as many as a subgroup has.
         max_unavailable: Option<Share> = first_opt(str::parse),
+        /// The label whose values have a `max_unavailable` each.
+        max_unavailable_by: Option<String> = first_opt(values::name),
         /// Zero: none.
         soak_time: Duration = first(values::seconds_or_off),
         group_soak_time: Duration = first(values::seconds_or_off),

@@ -32,6 +32,7 @@ mod refused;
 mod report;
 mod resume;
 mod rollback;
+mod shrinkage;
 mod signatures;
 mod ssh;
 mod standing;

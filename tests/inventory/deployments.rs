@@ -1,6 +1,8 @@
 //! Real deployments to hosts of an inventory, of a command.
 
-use crate::common::{Farm, Project, all_on, ssh_settings};
+use crate::common::restarts::Restarts;
+use crate::common::terminal::Terminal;
+use crate::common::{Farm, Project, address, all_on, ssh_settings};
 
 #[test]
 fn hosts_of_an_inventory_and_of_a_command_are_deployed_to_by_their_names() {
@@ -28,4 +30,61 @@ fn hosts_of_an_inventory_and_of_a_command_are_deployed_to_by_their_names() {
     let status = project.run(&["status"]).ends(0);
     assert!(["web[1-2]", "db1"].iter().all(|name| status.out.contains(name)), "{}", status.out);
     project.run(&["run", "-l", "zone=b", "--yes", "true"]).ends(0).says("ok on 1 host");
+}
+
+/// A repository whose command prints these hosts of a farm.
+fn printing(farm: &Farm, hosts: std::ops::Range<usize>) -> Project {
+    let project = Project::new(farm, 0, 1);
+    let text = std::fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
+    project.write("hoist/hoist.cfg", &text.replace("dsh_targets: default", "targets_command: cat .git/list"));
+    project.commit("from a command");
+    list(&project, hosts);
+    project
+}
+
+fn list(project: &Project, hosts: std::ops::Range<usize>) {
+    project.write(".git/list", &hosts.map(|n| address(n) + "\n").collect::<String>());
+}
+
+#[test]
+fn a_list_that_lost_hosts_is_a_question_that_yes_does_not_answer() {
+    let farm = Farm::up();
+    let project = printing(&farm, 0..4);
+    project.deploy(&[]).ends(0);
+    list(&project, 0..2);
+    let why = "group default had 4 hosts at the last deployment, and 2 of them are in no list any more (127.0.0.[3-4])";
+    project.run(&["plan"]).ends(0).says(why);
+    for command in ["deploy", "rollback", "reconcile"] {
+        let ran = project.run(&[command, "--yes"]).ends(2).says(why).says("inventory_shrink_limit is 20% of 4 = 0");
+        assert!(ran.err.contains("add `-D inventory_shrink_limit:100%`; nothing was touched"), "{}", ran.err);
+    }
+    let mut terminal = Terminal::run(project.at_a_terminal("deploy again"));
+    terminal.answers("Go on without them?", "");
+    terminal.ends(1);
+    // Who names hosts, or says that they are gone, is not asked.
+    project.deploy(&["-l", "127.0.0.1", "--force"]).ends(0);
+    project.deploy(&[]).ends(2).says(why);
+    project.deploy(&["-D", "inventory_shrink_limit:100%"]).ends(0);
+    project.deploy(&["--force"]).ends(0);
+}
+
+#[test]
+fn no_more_hosts_of_a_zone_are_down_than_may_be_and_zones_do_not_wait_for_each_other() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 4);
+    let restarts = Restarts::install(&farm, &project, 4);
+    let zone = |n: usize| if n < 3 { "a" } else { "b" };
+    let objects: Vec<String> = (0..4)
+        .map(|n| format!("{{\"name\": \"{}\", \"labels\": {{\"zone\": \"{}\"}}}}", address(n), zone(n)))
+        .collect();
+    project.write(".git/list", &format!("[{}]", objects.join(",")));
+    let text = std::fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
+    project.write("hoist/hoist.cfg", &text.replace("dsh_targets: default", "targets_command: cat .git/list"));
+    project.configure("verify_service: off\nmax_unavailable: 1\nmax_unavailable_by: zone\n");
+    project.commit("by zone");
+    project.run(&["plan"]).ends(0).says("out of service at most 1 in each zone");
+    project.deploy(&[]).ends(0);
+    let (found, most) = restarts.take();
+    assert_eq!(found, 4);
+    assert!(most <= 2, "{most} services were down at once, of one in each of two zones");
 }
