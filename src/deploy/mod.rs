@@ -23,6 +23,7 @@ mod relay;
 mod requests;
 mod revision;
 mod rollback;
+mod secrets;
 mod step_verdict;
 mod steps;
 mod story;

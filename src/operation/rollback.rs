@@ -72,9 +72,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
             config.invocation.on_these_hosts("rollback")
         )));
     }
-    if back.limit_hosts.is_none() {
-        shrinkage::check(&config, front)?;
-    }
+    shrinkage::keep(&mut config, front)?;
     let repo = Repo::open(&config.top)?;
     let Look { way, views, history } = look(&config, &repo, back, front)?;
     if way.is_done() {
@@ -147,6 +145,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         }
         look_for_unfinished(&config)?;
     }
+    shrinkage::keep(&mut config, front)?;
     Ok(Preview::Way(Box::new(look(&config, &Repo::open(&config.top)?, back, front)?.way)))
 }
 

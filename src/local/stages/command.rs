@@ -34,26 +34,33 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
 }
 
-/// Runs the line by the account's shell, in its home, as sshd would.
-fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
+/// A line for the account's shell, in its home, as sshd would run it.
+pub fn by_login_shell(line: &str) -> Command {
     let shell = std::env::var("SHELL").ok().filter(|shell| shell.starts_with('/'));
     let shell = shell.unwrap_or_else(|| "/bin/sh".to_owned());
-    let mut process = process::command(&shell);
+    let mut command = process::command(&shell);
+    command.args(["-c", line]);
     if let Some(name) = shell.rsplit('/').next() {
-        process.arg0(name);
+        command.arg0(name);
     }
     if let Some(home) = std::env::home_dir().filter(|home| home.is_dir()) {
-        process.current_dir(home);
+        command.current_dir(home);
     }
-    run_shell(job, &shell, process, command)
+    // A stage that was killed has nobody left to keep the time limit.
+    sys::die_with_parent(&mut command);
+    command
 }
 
-/// Has a shell run a line, and tells its output as it stands.
-pub(super) fn run_shell(job: &Job, shell: &str, mut process: Command, command: &CommandLine) -> Result<(), Fault> {
-    let CommandLine { line, timeout, environment } = command;
-    process.args(["-c", line]).envs(environment);
-    // A stage that was killed has nobody left to keep the time limit.
-    sys::die_with_parent(&mut process);
+/// Runs the line. Its output is told as it stands.
+fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
+    run_shell(job, by_login_shell(&command.line), command)
+}
+
+/// Runs what has the line of a command in it, and tells its output as it stands.
+pub(super) fn run_shell(job: &Job, mut process: Command, command: &CommandLine) -> Result<(), Fault> {
+    let CommandLine { timeout, environment, .. } = command;
+    let shell = process.get_program().display().to_string();
+    process.envs(environment);
     let until = job.deadline.within(Duration::from_secs(*timeout));
     let [mut out, mut err] = [Lines::new(), Lines::new()];
     let (mut say, mut complain) =

@@ -4,6 +4,7 @@ use super::command::run_shell;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::process;
+use crate::local::os::sys;
 use crate::local::state::record;
 use crate::procfs;
 use crate::wire::{Outcome, Stage};
@@ -18,13 +19,15 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         return Err(Fault::failed("the request has no command: this stage is a part of `hoist deploy`"));
     };
     let mut process = process::command("/bin/sh");
+    process.args(["-c", command.line.as_str()]);
+    sys::die_with_parent(&mut process);
     let revision = command.environment.get(REVISION).and_then(|revision| revision.parse().ok());
     let tree = revision.map(|revision| job.layout.rev(&revision)).filter(|tree| tree.is_dir());
     match &tree {
         Some(tree) => drop(process.env(TREE, tree).current_dir(tree)),
         None => drop(std::env::home_dir().filter(|home| home.is_dir()).map(|home| process.current_dir(home))),
     }
-    run_shell(job, "/bin/sh", process, command)
+    run_shell(job, process, command)
 }
 
 /// Why a step is not begun here, or how it ended, if it was begun before: no try is carried out a second time, whoever
