@@ -40,6 +40,8 @@ pub enum Kind {
     Names,
     /// Paths below the top of the working tree, separated by commas.
     RelativePaths,
+    /// A number of bytes, also as `500M` or `4G`.
+    Bytes,
     /// Expressions, one on each line.
     Calendar,
     /// One of these words.
@@ -62,6 +64,7 @@ impl fmt::Display for Kind {
             Kind::Sizes => f.write_str("numbers or percentages"),
             Kind::Names => f.write_str("names"),
             Kind::RelativePaths => f.write_str("relative paths"),
+            Kind::Bytes => f.write_str("size"),
             Kind::Calendar => f.write_str("calendar expressions"),
             Kind::Choice(words) => f.write_str(&words.join(" or ")),
         }
@@ -104,7 +107,7 @@ const fn prefixed(
 }
 
 use Kind::{
-    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, RelativePaths, Seconds,
+    Bool, Bytes, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, RelativePaths, Seconds,
     SecondsOrOff, Sizes, Text,
 };
 
@@ -126,6 +129,9 @@ pub const KEYS: &[Key] = &[
     key("link_files", Bool, Some("yes"), "let a new revision share unchanged files with the one that is live"),
     key("shared_dirs", RelativePaths, None, "directories of the working tree that all revisions share"),
     key("shared_files", RelativePaths, None, "files of the working tree that all revisions share"),
+    key("artifact_max_size", Bytes, Some("4G"), "the most that the files of an artifact may have together"),
+    key("artifact_strip_components", Number { min: 0 }, Some("0"), "leading names to remove from paths in an artifact"),
+    key("artifact_outside_links", Bool, Some("no"), "take links of an artifact that lead out of it"),
     key("git_submodules", Bool, Some("no"), "check out submodules, including nested ones"),
     key("git_upstream_submodules", Bool, Some("no"), "targets fetch submodules from the addresses in .gitmodules"),
     key("git_fat", Bool, Some("no"), "check out large files with git-fat"),

@@ -151,6 +151,10 @@ settings! {
         http_proxy: Option<String> = { read.proxy()? },
         /// New working trees may share files with standing ones.
         link_files: bool = get(values::boolean),
+        /// In bytes.
+        artifact_max_size: u64 = get(values::size),
+        artifact_strip_components: usize = get(|value| values::number(value, 0)),
+        artifact_outside_links: bool = get(values::boolean),
         /// `shared_dirs` and `shared_files`.
         shared: SharedPaths = { shared_paths::read(read)? },
         git_submodules: bool = get(values::boolean),

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::fleet::RequestSource;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{
-    DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, Preflight, Revision, Source,
+    ArtifactSource, DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, Preflight, Revision, Source,
     StageRequest, SubmoduleSource,
 };
 
@@ -26,6 +26,8 @@ pub struct Requests {
     pub(super) parts: Arc<Parts>,
     /// The repository on the git server, and the proxy for it.
     pub(super) server: Option<(String, Option<String>)>,
+    /// An archive that targets download instead.
+    pub(super) artifact: Option<ArtifactSource>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
     pub(super) tag: Arc<OnceLock<String>>,
     /// The tags that describe the revision, once they are known.
@@ -58,6 +60,16 @@ impl Requests {
     /// Whether targets fetch from a git server, so that no pack is sent.
     pub fn by_server(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// Makes targets download the revision by themselves.
+    pub fn set_artifact(&mut self, source: Option<ArtifactSource>) {
+        self.artifact = source;
+    }
+
+    /// Whether targets download the revision, so that no pack is sent.
+    pub fn by_download(&self) -> bool {
+        self.artifact.is_some()
     }
 
     /// The submodules and large files that are sent with the revision.
@@ -101,7 +113,8 @@ impl RequestSource for Requests {
                 .map_or_else(|| self.basis.request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
         });
         let describing = self.describing.get().cloned();
-        Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() }
+        let artifact = self.artifact.clone().map(Box::new);
+        Fetch { shallow: self.shallow.clone(), source, artifact, describing, ..Fetch::default() }
     }
 }
 
@@ -150,7 +163,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
     let (tag, describing) = Default::default();
     let basis = Basis::new(config, request, plan.invocation.clone());
-    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead })
+    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, artifact: None, tag, describing, ahead })
 }
 
 /// How many old revisions targets keep. Scap's number includes the live one.

@@ -6,6 +6,7 @@
 
 mod admission;
 mod announce;
+mod artifact;
 mod command;
 mod deploy;
 mod distance;
@@ -48,6 +49,7 @@ use crate::fleet_state::{Damaged, FleetState};
 use crate::targets::HostPattern;
 use crate::text::meant_or_known;
 
+pub use artifact::ChosenArtifact;
 pub use command::{Command, Hosts, Overrides, command_line};
 pub use deploy::{ChosenPlan, Deployment, Ready, deploy, init};
 pub use frontend::Frontend;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::url::without_password;
+use crate::url::{place, without_password};
 
 use super::{Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Revision, Service, SubmoduleSource};
 
@@ -112,6 +112,10 @@ impl StageRequest {
         let mut request = self.clone();
         if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.source.as_mut()) {
             source.url = without_password(&source.url);
+            source.proxy = source.proxy.as_deref().map(without_password);
+        }
+        if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.artifact.as_mut()) {
+            source.url = place(&source.url);
             source.proxy = source.proxy.as_deref().map(without_password);
         }
         if let Some(SubmoduleSource::Server { url, proxy }) = &mut request.extras.submodules {

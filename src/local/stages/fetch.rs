@@ -16,6 +16,7 @@ use crate::local::tree::cache::Supply;
 use crate::local::tree::checkout;
 use crate::local::tree::content::ExternalContent;
 use crate::local::tree::describe;
+use crate::local::tree::download;
 use crate::local::tree::external;
 use crate::local::tree::lfs;
 use crate::local::tree::modified;
@@ -79,6 +80,13 @@ fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {
         job.out.debug(format!("receiving {} large files", fetch.large_files.len()));
     }
     lfs::receive(layout, &fetch.large_files, &mut input, job.deadline)?;
+    if let Some(source) = &fetch.artifact {
+        let is_here = layout.complete(revision) || cache::has(layout, job.deadline, revision)?;
+        if is_here && !fetch.rebuild {
+            return keep(job);
+        }
+        return download::bring(job, source, fetch.rebuild);
+    }
     let supply = match (fetch.pack_bytes, &fetch.source) {
         (Some(bytes), _) => {
             job.out.debug(format!("receiving a pack of {bytes} bytes"));

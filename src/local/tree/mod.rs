@@ -5,6 +5,7 @@ pub mod cache;
 pub mod checkout;
 pub mod content;
 pub mod describe;
+pub mod download;
 pub mod external;
 pub mod fat;
 pub mod git;
