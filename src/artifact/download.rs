@@ -128,7 +128,9 @@ fn attempt(source: &ArtifactSource, file: &mut File, to: &Path, patience: &Patie
                 if let Err(error) = file.write_all(&piece) {
                     // What is half written counts as not there.
                     file.seek(SeekFrom::Start(at))?;
-                    return Err(Broken::For(anyhow::Error::new(error).context(format!("cannot write {}", to.display()))));
+                    return Err(Broken::For(
+                        anyhow::Error::new(error).context(format!("cannot write {}", to.display())),
+                    ));
                 }
             }
             Ok(Err(error)) => return Err(Broken::Off(client::plain(&error))),
@@ -148,7 +150,9 @@ fn restart(file: &mut File) -> io::Result<()> {
 
 fn ended(got: u64, length: Option<u64>) -> Result<(), Broken> {
     match length {
-        Some(length) if got < length => Err(Broken::Off(format!("the connection was lost after {got} of {length} bytes"))),
+        Some(length) if got < length => {
+            Err(Broken::Off(format!("the connection was lost after {got} of {length} bytes")))
+        }
         _ => Ok(()),
     }
 }

@@ -155,7 +155,8 @@ pub fn open(
     let request = agent.configure_request(request).timeout_recv_response(Some(until_response)).build();
     let response = agent.run(request).map_err(failed)?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let begins = header("content-range").and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+    let begins =
+        header("content-range").and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
     let length = header("content-length").and_then(|length| length.parse().ok());
     let status = response.status().as_u16();
     Ok(Incoming { status, begins, length, body: Box::new(response.into_body().into_reader()) })

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Facts, Header, Lacking, LockHolderLine, Probe, Revision, TargetEvent};
+use crate::wire::{Confirmation, Facts, Header, Lacking, LockHolderLine, Probe, Revision, TargetEvent};
 
 use super::abort;
 use super::fault::{Fault, plain};
@@ -22,7 +22,9 @@ use super::shared;
 use super::stages::tidy;
 use super::stages::tidy::Tidying;
 use super::state::claim;
+use super::state::confirmed;
 use super::state::fence;
+use super::state::fitness;
 use super::state::layout::{Layout, Link};
 use super::state::lease;
 use super::state::lock;
@@ -66,6 +68,10 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         Found::Nobody | Found::Stranger(_) => None,
     };
     let (free_bytes, free_inodes) = free_space(layout)?;
+    let confirmation = match (&probe.confirm, deployment) {
+        (Some(wanted), None) => confirmed::confirm_wanted(layout, &probe.header.holder, wanted),
+        _ => confirmed::confirmation(layout),
+    };
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: observed::state(layout),
@@ -91,6 +97,8 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
             Some(service) => running::services(service, layout, deadline.at()),
             None => Vec::new(),
         },
+        confirmation,
+        unfit: fitness::trouble(layout),
     })
 }
 
@@ -206,6 +214,10 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
                 match hold(layout, probe, line == LockHolderLine::Claim) {
                     Ok(lock) => {
                         held = Some(lock);
+                        if let Some(wanted) = &probe.confirm {
+                            // It is about the time before the run, which goes on without.
+                            let _: Confirmation = confirmed::confirm_wanted(layout, &probe.header.holder, wanted);
+                        }
                         lease::renew(layout, run);
                         lock_holder::take_over(layout, run);
                         out.event(&TargetEvent::Held);

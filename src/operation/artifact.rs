@@ -59,7 +59,10 @@ impl ChosenArtifact {
 enum From {
     Path(PathBuf),
     /// Without its fragment.
-    Url { url: String, sha256: String },
+    Url {
+        url: String,
+        sha256: String,
+    },
 }
 
 /// An artifact that is in the store.
@@ -100,7 +103,9 @@ fn from(text: &str) -> anyhow::Result<From> {
         "--artifact {shown}: targets download by http and https only: download it, and name the file"
     );
     let (url, digits) = text.split_once("#sha256=").with_context(|| {
-        format!("--artifact {shown}: add #sha256=DIGEST, the SHA-256 of the archive: `curl -L URL | sha256sum` prints it")
+        format!(
+            "--artifact {shown}: add #sha256=DIGEST, the SHA-256 of the archive: `curl -L URL | sha256sum` prints it"
+        )
     })?;
     let sha256 = digits.to_ascii_lowercase();
     ensure!(
@@ -217,8 +222,7 @@ impl Taker<'_> {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error)?,
             _ => shared::take_group(folder),
         }
-        shared::replace(&path, revision.as_str().as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))
+        shared::replace(&path, revision.as_str().as_bytes()).with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn note_of(&self, sha256: &str) -> PathBuf {

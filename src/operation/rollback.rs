@@ -203,7 +203,7 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     };
     let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    let views = status::ask(config, groups, false, front)?;
+    let views = status::ask(config, groups, status::Asking::default(), front)?;
     let found = match (named, &back.to) {
         (Some(revision), _) => Ok((revision, Why::Named)),
         (None, Some(prefix)) => previous::kept_by(config, &views, prefix).map(|revision| (revision, Why::Named)),

@@ -87,7 +87,11 @@ fn an_artifact_is_deployed_shown_rolled_back_and_resumed_without_its_archive() {
     let head = project.commit("source");
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    release(dir, "one", "tar -C app -cf - . | zstd -q >one.tar.zst; tar -C app -cf one.tar .; (cd app; zip -qry ../one.zip .)");
+    release(
+        dir,
+        "one",
+        "tar -C app -cf - . | zstd -q >one.tar.zst; tar -C app -cf one.tar .; (cd app; zip -qry ../one.zip .)",
+    );
     let one = dir.join("one.tar.zst");
     deploy(&project, &one.to_string_lossy(), &["--source", "HEAD"])
         .ends(0)
@@ -142,7 +146,8 @@ fn targets_download_an_artifact_by_themselves_and_verify_it() {
     let dir = dir.path();
     release(dir, "one", "tar -C app -czf one.tgz .; tar -C app -cf one.tar .");
     let web = Web::over(dir);
-    let url = |name: &str, digits: &str| format!("http://me:s3cret@127.0.0.1:{}/{name}?key=s3cret#sha256={digits}", web.port);
+    let url =
+        |name: &str, digits: &str| format!("http://me:s3cret@127.0.0.1:{}/{name}?key=s3cret#sha256={digits}", web.port);
     deploy(&project, &url("one.tgz", &digest(dir, "one.tar")), &[]).ends(2).says("has the SHA-256");
     deploy(&project, &url("none.tgz", &digest(dir, "one.tgz")), &[]).ends(2).says("the server answered 404");
     let before = web.asked("one.tgz");
@@ -152,7 +157,10 @@ fn targets_download_an_artifact_by_themselves_and_verify_it() {
     assert_eq!(web.asked("one.tgz") - before, 3, "once to this host, and once to each target");
     deploy(&project, &one, &["--force"]).ends(0);
     assert_eq!(web.asked("one.tgz") - before, 3, "all have it");
-    let kept = sh(dir, &format!("grep -rl s3cret {} {} || true", farm.srv(&address(0)).display(), project.path("hoist").display()));
+    let kept = sh(
+        dir,
+        &format!("grep -rl s3cret {} {} || true", farm.srv(&address(0)).display(), project.path("hoist").display()),
+    );
     assert_eq!(kept, "", "no secret of the URL is kept");
 
     // This host knows what is in an archive that targets then do not get.

@@ -276,7 +276,7 @@ pub fn probe(request: &StageRequest) -> Probe {
         large_files: Vec::new(),
         preflight: None,
     };
-    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None }
+    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None, confirm: None }
 }
 
 /// The first probe of a whole deployment, which looks ahead.
@@ -422,7 +422,11 @@ pub struct LockHolder {
 
 impl LockHolder {
     pub fn start(request: &StageRequest) -> LockHolder {
-        let mut child = spawn(&Request::Probe(probe(request)));
+        LockHolder::start_with(probe(request))
+    }
+
+    pub fn start_with(probe: Probe) -> LockHolder {
+        let mut child = spawn(&Request::Probe(probe));
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut lock_holder = LockHolder { child, input, output };

@@ -8,6 +8,7 @@ mod config;
 mod drain;
 #[path = "../common/git.rs"]
 mod git;
+mod guard;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
@@ -23,6 +24,7 @@ mod running;
 mod servers;
 mod share;
 mod shared;
+mod shared_places;
 mod stages;
 mod stdio;
 mod strangers;

@@ -437,6 +437,8 @@ impl Scripted {
                 before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
                 findings: Vec::new(),
                 running: Vec::new(),
+                confirmation: Default::default(),
+                unfit: None,
             });
         } else if answered && !matches!(act, Act::Kill | Act::Locked) {
             result.state = Some(self.world.borrow().states[host].clone());

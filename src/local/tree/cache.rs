@@ -217,12 +217,7 @@ fn fill(git: &Git, dir: &Path, revision: &Revision, supply: Supply<'_>) -> Resul
 }
 
 /// Unpacks an archive into the cache. What it contains is compared with what the deployer has found in it.
-fn import(
-    git: &Git,
-    dir: &Path,
-    revision: &Revision,
-    (archive, rules): (&Path, &ArtifactRules),
-) -> Result<(), Fault> {
+fn import(git: &Git, dir: &Path, revision: &Revision, (archive, rules): (&Path, &ArtifactRules)) -> Result<(), Fault> {
     let in_time = || match git.deadline().check() {
         Ok(()) => Ok(()),
         Err(fault) => Err(anyhow::anyhow!("{}", fault.reason())),
@@ -232,7 +227,9 @@ fn import(
     if imported.commit != revision.as_str() {
         let short = revision.short();
         let found = imported.commit.get(..short.len()).unwrap_or_default();
-        return Err(Fault::failed(format!("the archive contains {found} and not {short}: the deploy host reads it otherwise")));
+        return Err(Fault::failed(format!(
+            "the archive contains {found} and not {short}: the deploy host reads it otherwise"
+        )));
     }
     expect_everything(git, revision)?;
     let changes = format!("update {} {revision}\ndelete {}\n", reference(revision.as_str()), artifact::REFERENCE);

@@ -19,7 +19,7 @@ use crate::wire::Level;
 
 use super::artifact::{ChosenArtifact, take};
 use super::deploy::undone;
-use super::status::{self, View};
+use super::status::{self, Asking, View};
 use super::{Frontend, Refused, admission, distance, load, signatures};
 
 pub use file::PlanFile;
@@ -59,7 +59,7 @@ pub fn plan(
     let mut prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
     prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
     let views = match ask {
-        true => status::ask(&config, prepared.plan.groups.clone(), false, front)?,
+        true => status::ask(&config, prepared.plan.groups.clone(), Asking::default(), front)?,
         false => status::remembered(&config, &prepared.plan.groups, front)?,
     };
     let mut notes = [config.notes.clone(), prepared.notes.clone()].concat();
