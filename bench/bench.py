@@ -4,7 +4,9 @@
 Settings, all by environment:
   ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
   PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
-  PARTS   of: run deploy growth delay; unset: all   SIZES  numbers of hosts in growth (100 300 1000 3000)
+  PARTS   of: run deploy growth delay, and artifact; unset: the first four
+  SIZES   numbers of hosts in growth (100 300 1000 3000)
+  MEGABYTES  the size of the artifact, of which 1 % changes (200)
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
   HOIST, FLOOR  programs to measure in place of those that are built
   OUT     where results.md, results.svg, results.json go; the README is changed only when OUT is unset and QUICK is not 1
@@ -23,6 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import artifacts
 import machine
 import peers
 import results
@@ -49,6 +52,7 @@ SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "100 300 1000 3000"))
 # The playbook takes a minute or two on 80, so there are at most two rounds of it.
 [DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
 DEPLOY_ROUNDS = min(ROUNDS, 2)
+[MEGABYTES, *_] = numbers("MEGABYTES", "8" if QUICK else "200")
 # A tool that starts a process for each host is measured up to so many hosts, the Python library up to so many.
 MOST_FORKED, MOST_LIBRARY = 0 if QUICK else 300, 1000
 # One way; a round trip is two of them.
@@ -197,6 +201,15 @@ class Bench:
             report = site.run_hoist(site.first, self.output)
             self.note(f"deploy {name}", "hoist", number, report, memory=False, trip=trip)
 
+    def artifact(self):
+        """(e) An artifact of which one part in a hundred changes, by several ways in turn."""
+        farm = self.farm(hosts=True)
+        try:
+            made = artifacts.Artifact(self.tools, farm, self.folder("artifact"), MEGABYTES * 10**6)
+            say(made.measure(ROUNDS, self.output))
+        finally:
+            farm.down()
+
     def folder(self, name):
         path = self.work / name
         path.mkdir()
@@ -234,8 +247,8 @@ def built():
 
 def main():
     for part in PARTS:
-        if part not in ("run", "deploy", "growth", "delay"):
-            sys.exit(f"bench: PARTS: there is no part {part}: run, deploy, growth, delay")
+        if part not in ("run", "deploy", "growth", "delay", "artifact"):
+            sys.exit(f"bench: PARTS: there is no part {part}: run, deploy, growth, delay, artifact")
     wanted()
     if os.geteuid() != 0:
         sys.exit("bench: it must be root: the hosts have a /srv and a network of their own")
