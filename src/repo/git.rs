@@ -126,6 +126,11 @@ impl Repo {
         Repo { alternates, ..self.clone() }
     }
 
+    /// The folders with all its objects.
+    pub(super) fn object_folders(&self) -> Vec<PathBuf> {
+        [self.git_dir.join("objects")].into_iter().chain(self.alternates.iter().cloned()).collect()
+    }
+
     /// The folders that may hold what belongs to this working tree.
     pub(super) fn git_dirs(&self) -> Vec<PathBuf> {
         let mut dirs = vec![self.own_git_dir.clone(), self.git_dir.clone()];
@@ -208,8 +213,11 @@ impl Repo {
         Some(crate::url::without_password(url.trim_end_matches('\n')))
     }
 
-    /// The first line of a commit's message; `None` where the commit is not here.
+    /// The first line of a commit's message, or how an artifact was made; `None` where neither is here.
     pub fn subject(&self, commit: &Revision) -> Option<String> {
+        if let Some(origin) = self.origin(commit) {
+            return Some(origin.to_string());
+        }
         let text = self.text(&["log", "-1", "--no-show-signature", "--format=%s", commit.as_str(), "--"]).ok()?;
         Some(text.trim_end_matches('\n').to_owned())
     }
@@ -334,7 +342,11 @@ impl Repo {
 
     /// Runs git to its end; its output, or an error with what it said.
     pub(super) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Vec<u8>> {
-        let mut command = self.command(arguments);
+        self.finish(self.command(arguments))
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn finish(&self, mut command: Command) -> anyhow::Result<Vec<u8>> {
         let output = command.output().map_err(cannot_start)?;
         self.judge(&command, output)
     }
