@@ -42,6 +42,8 @@ pub enum Kind {
     RelativePaths,
     /// A number of bytes, also as `500M` or `4G`.
     Bytes,
+    /// A path below the top of the working tree.
+    RelativePath,
     /// Expressions, one on each line.
     Calendar,
     /// One of these words.
@@ -65,6 +67,7 @@ impl fmt::Display for Kind {
             Kind::Names => f.write_str("names"),
             Kind::RelativePaths => f.write_str("relative paths"),
             Kind::Bytes => f.write_str("size"),
+            Kind::RelativePath => f.write_str("relative path"),
             Kind::Calendar => f.write_str("calendar expressions"),
             Kind::Choice(words) => f.write_str(&words.join(" or ")),
         }
@@ -107,8 +110,8 @@ const fn prefixed(
 }
 
 use Kind::{
-    Bool, Bytes, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, RelativePaths, Seconds,
-    SecondsOrOff, Sizes, Text,
+    Bool, Bytes, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, RelativePath,
+    RelativePaths, Seconds, SecondsOrOff, Sizes, Text,
 };
 
 /// The table, in the order in which `hoist config` shows it.
@@ -117,6 +120,7 @@ pub const KEYS: &[Key] = &[
     key("git_repo", Text, None, "name of the repository, and its path in git_deploy_dir on targets; required"),
     key("git_deploy_dir", Path, Some("/srv/deployment"), "where targets keep repositories"),
     key("git_rev", Text, Some("HEAD"), "what to deploy when no revision is given"),
+    key("subdir", RelativePath, None, "directory of the repository that is deployed; unset: all of it"),
     key("git_server", Text, None, "server that targets fetch from; unset: code comes through the SSH session"),
     key("git_scheme", Choice(&["http", "https", "ssh", "git", "file"]), Some("http"), "how targets reach git_server"),
     key(

@@ -24,6 +24,7 @@ pub mod scap_keys;
 mod settings;
 mod settings_reader;
 mod shared_paths;
+mod subdir;
 mod undefined;
 pub(crate) mod values;
 

@@ -12,7 +12,7 @@ use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService
 use super::layers::Layers;
 use super::problems::Problems;
 use super::settings_reader::{GroupReader, SettingsReader};
-use super::{addresses, algorithms, keys, shared_paths, values};
+use super::{addresses, algorithms, keys, shared_paths, subdir, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +144,8 @@ settings! {
         git_repo: String = { read.repo(repo_optional)? },
         git_deploy_dir: PathBuf = get(values::absolute),
         git_rev: String = filled(values::argument),
+        /// The only directory of the repository that is deployed; `None`: all of it.
+        subdir: Option<String> = opt(subdir::path),
         git_server: Option<String> = opt(addresses::server),
         git_scheme: String = choice(),
         fetch_from: FetchFrom = { FetchFrom::named(&read.choice("fetch_from")?) },

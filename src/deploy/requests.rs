@@ -155,14 +155,16 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         Some(found) => (Some(found.files), found.templates, found.vars),
         None => Default::default(),
     };
-    let server = server(config);
+    // A server of commits has no artifact.
+    let is_artifact = plan.origin.is_some();
+    let server = server(config).filter(|_| !is_artifact);
     let url = server.as_ref().map(|(url, _)| url.as_str());
     let holder = Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder };
     let goes_back = plan.kind == Kind::Rollback;
     let request = StageRequest {
         cache_revs: cache_revs(config),
         confirm_timeout: plan.confirm_timeout.as_secs(),
-        extras: if goes_back { ExternalContent::default() } else { extras(config, repo, url) },
+        extras: if goes_back { ExternalContent::default() } else { extras(config, repo, url, is_artifact) },
         checks: config.checks()?.0,
         config_files,
         templates,
@@ -170,6 +172,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         kept: goes_back,
         link_files: settings.link_files,
         scap: for_scap(config, repo),
+        origin: plan.origin.clone(),
         ..basis::request(config, holder, plan.revision.clone())
     };
     let shallow = parts.shallow(repo)?;
@@ -192,8 +195,12 @@ pub(super) fn server(config: &Config) -> Option<(String, Option<String>)> {
 }
 
 /// What belongs in the tree in addition to the revision's own files, and where targets get it.
-pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> ExternalContent {
+pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>, is_artifact: bool) -> ExternalContent {
     let settings = &config.settings;
+    let shared = Box::new(settings.shared.clone());
+    if is_artifact {
+        return ExternalContent { shared, ..ExternalContent::default() };
+    }
     let submodules = settings.git_submodules.then(|| match server {
         // Targets must not get a password from the deploy host's own configuration.
         _ if settings.git_upstream_submodules => SubmoduleSource::Upstream { base: repo.upstream() },
@@ -204,7 +211,7 @@ pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Exte
         Some(url) => LfsSource::Server { url: url.to_owned() },
         None => LfsSource::Session,
     });
-    ExternalContent { submodules, lfs, fat: settings.git_fat, shared: Box::new(settings.shared.clone()) }
+    ExternalContent { submodules, lfs, fat: settings.git_fat, shared }
 }
 
 /// A git server's URL without credentials. A user name without a password, as for ssh, is kept.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Confirmation, Drained, Holder, LargeFile, Lease, Level, Outcome, Revision, RunId, RunningService, Stage};
+use super::{
+    Confirmation, Drained, Holder, LargeFile, Lease, Level, Origin, Outcome, Revision, RunId, RunningService, Stage,
+};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +95,9 @@ pub struct Facts {
     /// Why the live revision should not be served, whatever the links say: one fragment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfit: Option<String>,
+    /// How the live revision was made; `None` of a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
 }
 
 /// Something on a target that a later stage of the run would fail at.

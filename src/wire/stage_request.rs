@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::url::{place, without_password};
 
-use super::{Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Revision, Service, SubmoduleSource};
+use super::{
+    Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Origin, Revision, Service, SubmoduleSource,
+};
 
 /// Everything that a target needs to know for any stage of a deployment. It keeps the last one, for stages that are run by
 /// hand, and journals and git servers keep it too: a field that is added needs a default, so that older ones are read.
@@ -72,6 +74,9 @@ pub struct StageRequest {
     /// What Scap would have to know beside that; `None` where it does not deploy the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scap: Option<Box<ForScap>>,
+    /// How the revision was made, for whoever looks at its tree later; `None` of a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
 }
 
 impl StageRequest {
@@ -104,6 +109,7 @@ impl StageRequest {
             kept: false,
             link_files: false,
             scap: None,
+            origin: None,
         }
     }
 

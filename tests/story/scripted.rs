@@ -35,6 +35,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         by: StartedBy { user: "op".into(), deploy_host: "deploy1".into() },
         repo: "app".into(),
         revision: revision('b'),
+        origin: None,
         message: String::new(),
         groups,
         stages: vec![stage(Stage::Fetch), stage(Stage::ConfigDeploy), stage(Stage::Promote)],
@@ -439,6 +440,7 @@ impl Scripted {
                 running: Vec::new(),
                 confirmation: Default::default(),
                 unfit: None,
+                origin: None,
             });
         } else if answered && !matches!(act, Act::Kill | Act::Locked) {
             result.state = Some(self.world.borrow().states[host].clone());

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::wire::Revision;
 
+use super::artifact;
 use super::cache;
 use super::content::ExternalContent;
 use super::external;
@@ -52,7 +53,7 @@ fn check_out(
     let git = Git::tree(beside, deadline);
     prepare(layout, &git, revision, beside)?;
     if link_files && let Some(shared) = share::into(layout, deadline, revision, beside)? {
-        match force(&git, revision) {
+        match force(&git, beside, revision) {
             Ok(()) if shared.holds(beside, revision) => return index_stamp::put(beside),
             Ok(()) => log::debug!("{}: other attributes change the files", beside.display()),
             Err(Fault::Failed { reason, .. }) => log::debug!("a checkout with {} shared files: {reason}", shared.count),
@@ -60,7 +61,7 @@ fn check_out(
         }
         prepare(layout, &git, revision, beside)?;
     }
-    force(&git, revision)?;
+    force(&git, beside, revision)?;
     index_stamp::put(beside)
 }
 
@@ -110,14 +111,15 @@ pub fn repair(extras: &ExternalContent, revision: &Revision) -> Result<(), Fault
     for lock in ["index.lock", "HEAD.lock"] {
         files::remove(&tree.join(".git").join(lock))?;
     }
-    force(&Git::tree(&tree, extras.deadline), revision)?;
+    force(&Git::tree(&tree, extras.deadline), &tree, revision)?;
     external::add(extras, revision, &tree)?;
     // They may be tracked files as well.
     config_files::bring_back(&extras.layout, revision, None)?;
     sys::sync_file_system(&tree).tried("sync", &tree)
 }
 
-fn force(git: &Git, revision: &Revision) -> Result<(), Fault> {
+fn force(git: &Git, tree: &Path, revision: &Revision) -> Result<(), Fault> {
+    artifact::prepare(git, tree, revision)?;
     // Whoever calls this syncs the whole file system once.
     let unsynced = ["-c", "core.fsync=none"];
     let args = ["checkout", "--quiet", "--force", "--detach", revision.as_str()];

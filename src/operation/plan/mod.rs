@@ -20,7 +20,7 @@ use crate::wire::Level;
 use super::artifact::{ChosenArtifact, take};
 use super::deploy::undone;
 use super::status::{self, Asking, View};
-use super::{Frontend, Refused, admission, distance, load, signatures};
+use super::{Frontend, Refused, admission, distance, load, repository, signatures};
 
 pub use file::PlanFile;
 pub use outlook::{Change, Estimate, Outlook};
@@ -53,7 +53,7 @@ pub fn plan(
     front: &dyn Frontend,
 ) -> Result<Planned, Refused> {
     let config = load(options)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let taken = artifact.iter().map(|it| take(&config, &repo, it, &mut choice, front)).next().transpose()?;
     let undone = undone(&config, &choice)?;
     let mut prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
