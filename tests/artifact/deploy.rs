@@ -108,7 +108,7 @@ fn an_artifact_is_deployed_shown_rolled_back_and_resumed_without_its_archive() {
     let refused = [
         (vec!["--artifact", "app", "-r", "HEAD"], "--artifact and --rev cannot be combined"),
         (vec!["--source", "HEAD"], "--source is of an artifact"),
-        (vec!["--artifact", "/nonexistent"], "there is no such file or directory"),
+        (vec!["--artifact", "missing.tgz"], "there is no such file or directory"),
         (vec!["--artifact", "."], "it contains the repository itself"),
         (vec!["--artifact", ".git"], "it is inside git's own directory"),
         (vec!["--artifact", "ftp://h/a.tgz#sha256=00"], "http and https only"),
