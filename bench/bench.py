@@ -4,8 +4,7 @@
 Settings, all by environment:
   ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
   PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
-  PARTS   of: run deploy growth delay, and artifact; unset: the first four
-  SIZES   numbers of hosts in growth (100 300 1000 3000)
+  PARTS   of: run deploy growth delay target artifact; unset: all   SIZES  numbers of hosts in growth (100 300 1000 3000)
   MEGABYTES  the size of the artifact, of which 1 % changes (200)
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
   HOIST, FLOOR  programs to measure in place of those that are built
@@ -29,6 +28,7 @@ import artifacts
 import machine
 import peers
 import results
+from cost import Costs
 from delay import Network
 from deploys import Deployment
 from farm import ROOT, Farm
@@ -47,7 +47,8 @@ def numbers(name, default):
 QUICK = os.environ.get("QUICK") == "1"
 [ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "3")
 [HOSTS, *_] = numbers("HOSTS", "20" if QUICK else "300")
-PARTS = (os.environ.get("PARTS") or "run deploy growth delay").split()
+ALL_PARTS = ["run", "deploy", "growth", "delay", "target", "artifact"]
+PARTS = (os.environ.get("PARTS") or " ".join(ALL_PARTS)).split()
 SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "100 300 1000 3000"))
 # The playbook takes a minute or two on 80, so there are at most two rounds of it.
 [DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
@@ -61,7 +62,7 @@ DELAY = 0.025
 
 class Bench:
     def __init__(self, tools, work):
-        self.tools, self.work, self.measures, self.notes = tools, work, [], []
+        self.tools, self.work, self.measures, self.costs, self.notes = tools, work, [], [], []
         self.output = work / "output"
         self.output.touch()
         self.farms = 0
@@ -210,6 +211,21 @@ class Bench:
         finally:
             farm.down()
 
+    def target(self):
+        """(f) What each stage costs one target, for trees of few files and of many."""
+        for files in [200] if QUICK else [200, 10000]:
+            farm = self.farm(hosts=True)
+            try:
+                costs = Costs(self.tools, farm, self.folder(f"target{files}"), files)
+                costs.site.bring_hoist(self.output)
+                # Calls are counted once, for they are the same each time.
+                for number, counted in [(0, True), *((number, False) for number in range(ROUNDS))]:
+                    cases = costs.measure(self.output, counted)
+                    say(f"  {files} files: {'calls are counted' if counted else 'CPU time is measured'}")
+                    self.costs.append({"files": files, "counted": counted, "cases": cases})
+            finally:
+                farm.down()
+
     def folder(self, name):
         path = self.work / name
         path.mkdir()
@@ -247,8 +263,8 @@ def built():
 
 def main():
     for part in PARTS:
-        if part not in ("run", "deploy", "growth", "delay", "artifact"):
-            sys.exit(f"bench: PARTS: there is no part {part}: run, deploy, growth, delay, artifact")
+        if part not in ALL_PARTS:
+            sys.exit(f"bench: PARTS: there is no part {part}: {', '.join(ALL_PARTS)}")
     wanted()
     if os.geteuid() != 0:
         sys.exit("bench: it must be root: the hosts have a /srv and a network of their own")
@@ -281,6 +297,7 @@ def main():
             "seconds": time.monotonic() - began,
             "notes": bench.notes,
             "measures": bench.measures,
+            "costs": bench.costs,
         }
         out.mkdir(parents=True, exist_ok=True)
         results.write(about, out, ROOT / "README.md" if shown else None)

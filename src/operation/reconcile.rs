@@ -18,7 +18,9 @@ use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
 use super::standing::{Standing, most};
 use super::status::Asking;
 use super::way_back::Described;
-use super::{Frontend, Refused, View, interlocks, limit, load, memory, repository, ssh, state_folder, status};
+use super::{
+    Frontend, Refused, View, interlocks, limit, load, memory, repository, shrinkage, ssh, state_folder, status,
+};
 
 /// What is reconciled, and how far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,6 +52,9 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
         let deploy = config.invocation.command("deploy");
         front.answer(&format!("nothing was deployed from here yet: use `{deploy}`"));
         return Ok(ExitCode::Success);
+    }
+    if limit_hosts.is_none() && !dry_run {
+        shrinkage::check(&config, front)?;
     }
     let views = status::ask(&config, groups, Asking { confirm: !dry_run, ..Asking::default() }, front)?;
     let count = views.len();

@@ -246,16 +246,6 @@ impl Target {
         call(&asked(&request, Stage::Fetch, 0), pack)
     }
 
-    /// Fetches with a pack, and with a search path of its own.
-    pub fn fetch_with(&self, request: &StageRequest, pack: &[u8], path: &str) -> Reply {
-        let pack_bytes = Some(pack.len() as u64);
-        let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
-        let request = asked(&StageRequest { fetch, ..request.clone() }, Stage::Fetch, 0);
-        let mut child = spawn_with(&request, &[("PATH", path)]);
-        let _ = child.stdin.take().unwrap().write_all(pack);
-        reply(child)
-    }
-
     pub fn facts(&self, request: &StageRequest) -> Facts {
         facts(probe(request))
     }

@@ -5,6 +5,7 @@ mod again;
 mod cache;
 mod checks;
 mod config;
+mod cost;
 mod drain;
 #[path = "../common/git.rs"]
 mod git;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::config::{Config, Note, Options};
 use crate::deploy;
-use crate::deploy::{Choice, Plan, Prepared};
+use crate::deploy::{Choice, HostChoice, Plan, Prepared};
 use crate::invocation::Invocation;
 use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
@@ -20,7 +20,7 @@ use crate::wire::Level;
 use super::artifact::{ChosenArtifact, take};
 use super::deploy::undone;
 use super::status::{self, Asking, View};
-use super::{Frontend, Refused, admission, distance, load, repository, signatures};
+use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures};
 
 pub use file::PlanFile;
 pub use outlook::{Change, Estimate, Outlook};
@@ -65,6 +65,9 @@ pub fn plan(
     let mut notes = [config.notes.clone(), prepared.notes.clone()].concat();
     notes.extend(older(&repo, &prepared, &views, ask));
     notes.extend(admission::preview(&config, &repo, &prepared.plan));
+    if matches!(choice.hosts, HostChoice::All) {
+        notes.extend(shrinkage::preview(&config));
+    }
     if let Err(Refused::Because(_, why)) = signatures::check_revision(&config, &repo, &prepared.plan) {
         notes.push((Level::Warning, format!("a deployment would be refused: {why}")));
     }
