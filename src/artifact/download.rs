@@ -165,8 +165,10 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc;
 
+    type Answer = Box<dyn FnOnce(&mut TcpStream) + Send>;
+
     /// A server that answers each request by the next of these; the requests' lines and ranges.
-    fn server(answers: Vec<Box<dyn FnOnce(&mut TcpStream) + Send>>) -> (String, mpsc::Receiver<String>) {
+    fn server(answers: Vec<Answer>) -> (String, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://me:s3cret@{}/app.tgz?signature=s3cret", listener.local_addr().unwrap());
         let (sender, requests) = mpsc::channel();
@@ -190,11 +192,11 @@ mod tests {
         (url, requests)
     }
 
-    fn says(text: &'static str) -> Box<dyn FnOnce(&mut TcpStream) + Send> {
+    fn says(text: &'static str) -> Answer {
         Box::new(move |stream| stream.write_all(text.as_bytes()).unwrap())
     }
 
-    fn stalls(text: &'static str) -> Box<dyn FnOnce(&mut TcpStream) + Send> {
+    fn stalls(text: &'static str) -> Answer {
         Box::new(move |stream| {
             stream.write_all(text.as_bytes()).unwrap();
             std::mem::drop(stream.try_clone().map(|mut other| std::thread::spawn(move || other.read(&mut [0]))));
