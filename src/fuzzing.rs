@@ -85,6 +85,13 @@ pub fn gitmodules(listing: &str) -> Result<Vec<String>, String> {
     Ok(addresses.collect())
 }
 
+/// Reads an archive of any format; what is in it, or why it is refused.
+pub fn archive(bytes: &[u8]) -> Result<String, String> {
+    let rules = crate::wire::ArtifactRules { strip_components: 0, max_bytes: 64 << 20, outside_links: false };
+    let judged = crate::artifact::judge(bytes, &rules);
+    judged.map(|summary| format!("{summary:?}")).map_err(|error| format!("{error:#}"))
+}
+
 /// Reads a pointer of git-lfs's; gives where its content would be.
 pub fn pointer(text: &str) -> Option<std::path::PathBuf> {
     let path = crate::repo::pointer(text)?.path();

@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::unwrap_in_result))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod artifact;
 mod calendar;
 pub mod cli;
 mod clock;

@@ -110,6 +110,14 @@ pub fn name_in(passwd: &str, uid: u32) -> Option<String> {
     })
 }
 
+/// The number of a user or a group in the text of such a file.
+pub fn number_in(passwd: &str, name: &str) -> Option<u32> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 40] = [
+const LAYERS: [&str; 41] = [
     "main",
     "cli",
     "operation",
@@ -33,6 +33,7 @@ const LAYERS: [&str; 40] = [
     "jinja",
     "yaml",
     "gitmodules",
+    "artifact",
     "files",
     "subprocess",
     "procfs",

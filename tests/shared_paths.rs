@@ -82,3 +82,45 @@ fn a_deployment_that_makes_paths_shared_keeps_their_content_through_its_rollback
     project.deploy(&["-r", &two, "--break-glass", "again"]).ends(0);
     assert_eq!(live(&farm, hosts[0], "uploads/dog.jpg"), "dog");
 }
+
+#[test]
+fn a_host_that_missed_the_deployment_which_made_a_path_shared_is_reconciled_and_repositories_share_nothing() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.deploy(&[]).ends(0);
+    let hosts = ["127.0.0.1", "127.0.0.2"];
+    for host in hosts {
+        put(place(&farm, host, "app-cache/current/uploads/cat.jpg"), host);
+        put(place(&farm, host, "app-cache/current/config/secrets.yml"), host);
+    }
+    project.configure("shared_dirs: uploads\nshared_files: config/secrets.yml\nfailure_limit: 1");
+    project.commit("share");
+    farm.set_down(hosts[1], true);
+    project.deploy(&[]).ends(0);
+    farm.set_down(hosts[1], false);
+    put(place(&farm, hosts[1], "app-cache/current/uploads/dog.jpg"), "written meanwhile");
+    project.run(&["reconcile", "--yes"]).ends(0);
+    let check = || {
+        for host in hosts {
+            assert!(place(&farm, host, "app-cache/current/uploads").is_symlink());
+            assert_eq!(live(&farm, host, "uploads/cat.jpg"), host);
+            assert_eq!(live(&farm, host, "config/secrets.yml"), host);
+        }
+        assert_eq!(live(&farm, hosts[1], "uploads/dog.jpg"), "written meanwhile");
+    };
+    check();
+    project.run(&["status", "--verify"]).ends(0);
+
+    // Another repository on the same hosts, with the same paths.
+    let other = Project::new(&farm, 0, 2);
+    other.configure("git_repo: other\nshared_dirs: uploads");
+    other.commit("other");
+    other.deploy(&[]).ends(0);
+    for host in hosts {
+        let uploads = place(&farm, host, "other-cache/current/uploads");
+        assert_eq!(fs::read_dir(&uploads).unwrap().count(), 0);
+        put(uploads.join("cat.jpg"), "another cat");
+    }
+    other.run(&["status", "--verify"]).ends(0);
+    check();
+}

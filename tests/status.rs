@@ -268,9 +268,12 @@ fn verify_says_which_hosts_lack_files_of_what_is_live() {
     assert_eq!((&there["standing"], &there["lacking"]["count"]), (&"in sync".into(), &5.into()));
     assert_eq!(there["lacking"]["files"][0], "app/f0");
     assert_eq!(host(&ran, 0)["standing"], "in sync");
-    project.run(&["status", "--verify"]).ends(1).says("5 files missing from its tree: app/f0, app/f1, app/f2, …");
+    project
+        .run(&["status", "--verify"])
+        .ends(1)
+        .says("5 files missing or changed in its tree: app/f0, app/f1, app/f2, …");
     project.run(&["status", "--verify", "--offline"]).ends(2).says("--offline");
     // Deployed again, it is whole.
-    project.deploy(&[]).ends(0).says("restored missing or empty files: 5 files");
+    project.deploy(&[]).ends(0).says("restored missing or changed files: 5 files");
     status(&project, &["--verify"]).ends(0);
 }

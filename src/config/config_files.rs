@@ -14,6 +14,7 @@ use crate::wire::{ConfigFile, OutputFormat, config_path_taken, config_paths_coll
 use crate::yaml::Node;
 
 use super::entries::{Entry, Field, mapping};
+use super::file_access;
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
 
@@ -21,7 +22,7 @@ use super::{Config, FoundFile, Note};
 const DEEPEST: usize = 8;
 
 /// What an entry of `config-files.yaml` may hold.
-const KEYS: &[&str] = &["template", "remote_vars", "erb_syntax", "output_format"];
+const KEYS: &[&str] = &["template", "remote_vars", "erb_syntax", "output_format", "mode", "owner", "group", "secret"];
 
 /// The texts of templates by name.
 type Templates = IndexMap<String, String>;
@@ -118,16 +119,19 @@ impl Config {
         }
         let entry = Entry { file: shown, label: target.to_owned(), line: path.line, known: KEYS };
         let format = default_format(target);
-        let (path, template, remote_vars, erb_syntax) = (target.to_owned(), String::new(), None, false);
-        let mut file = ConfigFile { path, template, remote_vars, erb_syntax, format };
+        let mut file = ConfigFile { path: target.to_owned(), format, ..ConfigFile::default() };
         let mut template = None;
         let read = |field: &Field, _: &mut Problems| {
             match field.name() {
                 "template" => template = Some((field.text()?.to_owned(), field.line())),
-                _ if field.value.is_null() && field.name() != "erb_syntax" => {}
+                _ if field.value.is_null() && !["erb_syntax", "secret"].contains(&field.name()) => {}
                 "remote_vars" => file.remote_vars = Some(remote_vars_of(field)?),
                 "erb_syntax" => file.erb_syntax = field.boolean()?,
                 "output_format" => file.format = format_of(field)?,
+                "mode" => file.access.mode = Some(file_access::mode(field)?),
+                "owner" => file.access.owner = Some(file_access::name(field)?),
+                "group" => file.access.group = Some(file_access::name(field)?),
+                "secret" => file.secret = field.boolean()?,
                 _ => {}
             }
             Ok(())

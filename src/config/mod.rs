@@ -10,6 +10,7 @@ mod control_files;
 mod endpoint;
 mod entries;
 mod explain;
+mod file_access;
 mod gates;
 mod groups;
 mod here;

@@ -54,7 +54,7 @@ pub fn check_shared_paths(config: &Config, repo: &Repo, revision: &Revision) -> 
              {path} from {key}{place}"
         )
     } else {
-        format!("{short} has {entry}, which is not a directory: rename it, or remove {path} from {key}{place}")
+        format!("{short} has {entry}, which is a file or a submodule: rename it, or remove {path} from {key}{place}")
     };
     bail!("{key}: {path} cannot be shared, because {what}")
 }

@@ -170,7 +170,7 @@ mod unit_tests {
         let texts = [("t.j2", template), ("part", "[{{ name }}]\n"), ("broken", "fine\n{{ name | nope }}")];
         let templates = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         let (path, template) = ("/etc/x".to_owned(), "t.j2".to_owned());
-        let file = ConfigFile { path, template, remote_vars: None, erb_syntax, format };
+        let file = ConfigFile { path, template, erb_syntax, format, ..ConfigFile::default() };
         render(&templates, &file, vars.as_object().unwrap()).map(|(text, _)| text)
     }
 

@@ -74,7 +74,7 @@ fn chosen(config: &Config, names: &[String], front: &dyn Frontend) -> Result<Vec
 
 /// What would be asked about now: all groups together, without a name, and each of them.
 fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> {
-    let repo = repository(&config)?;
+    let repo = repository(config)?;
     let revision = repo.resolve(&config.settings.git_rev)?;
     let fleet = memory(config)?;
     let live = |target: &Target| fleet.of(target)?.state.as_ref()?.current.clone();

@@ -164,7 +164,7 @@ struct FreeTags {
 
 impl FreeTags {
     fn of(config: &Config) -> Result<FreeTags, Refused> {
-        let repo = repository(&config)?;
+        let repo = repository(config)?;
         let mut tags = Tags::new(&repo, &config.control_name).all()?;
         tags.sort_by(|a, b| moment(a).total_cmp(&moment(b)).then_with(|| a.name.cmp(&b.name)));
         let folder = state_folder(config);

@@ -52,7 +52,7 @@ fn log_of(config: &Config, run: &RunId) -> Result<Vec<Logged>, String> {
 /// How the revision of a run stands to what was live before.
 fn commits(config: &Config, timeline: &Timeline) -> Vec<Since> {
     let to = &timeline.plan().revision;
-    let repo = repository(&config);
+    let repo = repository(config);
     let since = |(from, hosts)| {
         let repo = repo.as_ref().map_err(|error| format!("{error:#}"));
         let distance = repo.and_then(|repo| repo.distance(&from, to, COMMITS).map_err(|error| format!("{error:#}")));

@@ -27,9 +27,6 @@ const MISLEADING: [&str; 11] = [
     "GIT_REPLACE_REF_BASE",
 ];
 
-/// More of a line is not read, in bytes.
-const LINE: usize = 4096;
-
 /// The unit in which a file takes room on the usual file systems, in bytes.
 const BLOCK: u64 = 4096;
 
@@ -286,30 +283,6 @@ impl Repo {
     pub fn first_parents(&self, revision: &Revision, most: usize) -> anyhow::Result<Vec<Revision>> {
         let text = self.text(&["rev-list", "--first-parent", &format!("--max-count={most}"), revision.as_str()])?;
         text.lines().map(|line| line.parse().map_err(anyhow::Error::msg)).collect()
-    }
-
-    /// Whether a revision holds a file (not a folder) at this path, which is relative to the top.
-    pub fn file_exists(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
-        let listing =
-            self.run(&["--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision.as_str(), "--", path])?;
-        Ok(listing.split(|byte| *byte == 0).any(|entry| {
-            let mut parts = entry.splitn(2, |byte| *byte == b'\t');
-            let head = parts.next().unwrap_or_default();
-            parts.next() == Some(path.as_bytes()) && head.split(|byte| *byte == b' ').nth(1) == Some(b"blob")
-        }))
-    }
-
-    /// The first line of a revision's file, without its newline; what is not UTF-8 is replaced.
-    pub fn first_line(&self, revision: &Revision, path: &str) -> anyhow::Result<String> {
-        let content = self.run(&["cat-file", "blob", &format!("{revision}:{path}")])?;
-        let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        Ok(String::from_utf8_lossy(&line[..line.len().min(LINE)]).into_owned())
-    }
-
-    /// Whether a path of a commit is another repository's commit.
-    pub fn is_submodule(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
-        let listing = self.text(&["--literal-pathspecs", "ls-tree", "--full-tree", revision.as_str(), "--", path])?;
-        Ok(listing.starts_with("160000 "))
     }
 
     /// `git` in this repository, with no input, never asking anything, in English. Object replacements are off: a target

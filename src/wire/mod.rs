@@ -5,6 +5,7 @@
 //! [`TargetEvent`]s, one line of JSON each, from its standard output. Nothing else travels: a target needs no copy of the
 //! configuration.
 
+mod artifact;
 mod check;
 mod config_file;
 mod config_path;
@@ -25,8 +26,9 @@ mod shared_paths;
 mod stage;
 mod stage_request;
 
+pub use artifact::ArtifactRules;
 pub use check::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Tries};
-pub use config_file::{ConfigFile, OutputFormat};
+pub use config_file::{Access, ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
@@ -37,7 +39,7 @@ pub use fault::{Fault, Outcome, outcome};
 pub use header::Header;
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, StartedBy};
-pub use origin::{Origin, OriginKind, artifact_commit, is_artifact_commit};
+pub use origin::{ARTIFACT_AUTHOR, ARTIFACT_MESSAGE, Origin, OriginKind, artifact_commit, is_artifact_commit};
 pub use request::{Ask, LockHolderLine, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Unlock};
 pub use running::{RunningService, VerifyService};
 pub use service::{Service, ServiceName};

@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::{Revision, StartedBy};
 
 /// The author, the committer and the time of every artifact's commit.
-const AUTHOR: &str = "Hoist artifact <artifact@hoist.invalid> 946684800 +0000";
+pub const ARTIFACT_AUTHOR: &str = "Hoist artifact <artifact@hoist.invalid> 946684800 +0000";
 
 /// The message of every artifact's commit.
-const MESSAGE: &str = "Artifact\n\nThese files are deployed byte for byte.\n";
+pub const ARTIFACT_MESSAGE: &str = "Artifact\n\nThese files are deployed byte for byte.\n";
 
 /// The text of the commit that stands for a tree.
 pub fn artifact_commit(tree: &str) -> String {
-    format!("tree {tree}\nauthor {AUTHOR}\ncommitter {AUTHOR}\n\n{MESSAGE}")
+    format!("tree {tree}\nauthor {ARTIFACT_AUTHOR}\ncommitter {ARTIFACT_AUTHOR}\n\n{ARTIFACT_MESSAGE}")
 }
 
 /// Whether this is the text of an artifact's commit. The files of its tree are meant as they are: no attribute that they

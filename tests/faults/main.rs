@@ -5,6 +5,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod connections;
+#[allow(dead_code, reason = "torture uses the rest")]
+mod content;
 mod deployer;
 mod disks;
 mod every_record;
@@ -16,6 +18,7 @@ mod reach;
 mod running;
 #[allow(dead_code, reason = "torture uses the rest")]
 mod scene;
+mod shared;
 mod small;
 mod stages;
 mod trace;

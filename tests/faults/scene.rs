@@ -401,13 +401,16 @@ impl Scene {
         self.processes(n).into_iter().filter(|pid| cmdline(*pid).contains("deploy-local")).for_each(kill_if_there);
     }
 
+    /// The server's processes of a host's sessions.
+    pub fn sessions(&self, n: usize) -> Vec<u32> {
+        let above = self.processes(n).into_iter().filter_map(parent);
+        // The server's own first process has no user in its name.
+        above.filter(|pid| proc_file(*pid, "comm").trim() == "sshd" && cmdline(*pid).contains('@')).collect()
+    }
+
     /// Ends all that runs on a host, the server's sessions with it too.
     pub fn cut(&self, n: usize) {
-        for pid in self.processes(n) {
-            let session = parent(pid).filter(|above| proc_file(*above, "comm").trim() == "sshd");
-            kill_if_there(pid);
-            // The server's own first process has no user in its name.
-            session.filter(|pid| cmdline(*pid).contains('@')).into_iter().for_each(kill_if_there);
-        }
+        let sessions = self.sessions(n);
+        self.processes(n).into_iter().chain(sessions).for_each(kill_if_there);
     }
 }

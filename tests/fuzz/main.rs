@@ -134,6 +134,7 @@ macro_rules! readers_stand {
 }
 
 readers_stand! {
+    archives_stand_any_bytes: "archive";
     the_configuration_stands_any_bytes: "config";
     checks_stand_any_bytes: "checks";
     health_gates_stand_any_bytes: "gates";

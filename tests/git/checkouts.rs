@@ -3,7 +3,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::{Links, Project, all_on, commit, git, live, text};
+use super::{Farm, Links, Project, all_on, commit, git, live, text};
 use crate::common::{Ran, address};
 
 /// Another checkout of a project, made by `git clone` with these arguments, with the project's configuration.
@@ -243,4 +243,40 @@ fn tags_that_describe_the_revision_come_with_it_and_a_remote_has_a_name() {
     assert_eq!(text.lines().take(2).collect::<Vec<_>>(), ["v2.0", "v2.0"]);
     let tags = super::git(&live(&farm, 0), &["tag", "-l", "v*"]);
     assert_eq!(tags, "v1.0\nv2.0");
+}
+
+#[test]
+fn a_path_with_a_submodule_and_large_files_of_the_live_revision_becomes_shared_and_its_rollback_has_them() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    project.configure("git_submodules: True\ngit_binary_manager: git-lfs");
+    let upstream = tempfile::tempdir().unwrap();
+    commit(upstream.path(), &[("code", "lib\n")]);
+    let url = upstream.path().display().to_string();
+    git(&project.path(""), &["submodule", "--quiet", "add", &url, "data/lib"]);
+    git(&project.path(""), &["lfs", "install", "--local", "--skip-repo"]);
+    project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
+    project.write("data/large.bin", "large\n");
+    project.commit("a submodule and a large file");
+    project.deploy(&[]).ends(0);
+    let see = |name: &str| text(&live(&farm, 0).join("data").join(name));
+    std::fs::write(live(&farm, 0).join("data/written"), "by the service\n").unwrap();
+
+    // The revision has both: each is an error that names it, and so is a path inside a submodule.
+    for (path, words) in [("data", "has data/"), ("data/lib/cache", "has data/lib, which is a file or a submodule")] {
+        project.configure(&format!("shared_dirs: {path}"));
+        project.deploy(&[]).ends(2).says("cannot be shared, because").says(words);
+    }
+    project.git(&["rm", "-q", "-r", "data", ".gitmodules", ".gitattributes"]);
+    project.configure("shared_dirs: data");
+    project.commit("share data");
+    project.check("fails", "promote", "false");
+    project.deploy(&[]).ends(1).says("verified");
+    let all = || [see("written"), see("large.bin"), see("lib/code")];
+    assert_eq!(all(), ["by the service\n", "large\n", "lib\n"]);
+    project.run(&["status", "--verify"]).ends(0);
+    project.write("hoist/checks.yaml", "checks: {}\n");
+    project.deploy(&["--break-glass", "again"]).ends(0);
+    assert_eq!(all(), ["by the service\n", "large\n", "lib\n"]);
+    project.run(&["status", "--verify"]).ends(0);
 }

@@ -153,7 +153,7 @@ fn a_large_file_that_a_kept_tree_lost_has_its_content_again_after_a_rollback() {
     let tree = farm.srv(&address(0)).join(CACHE).join("revs").join(&one);
     fs::write(tree.join("emptied.bin"), "").unwrap();
     fs::remove_file(tree.join("gone.bin")).unwrap();
-    project.run(&["rollback", "--yes"]).ends(0).says("restored missing or empty files: 2 files");
+    project.run(&["rollback", "--yes"]).ends(0).says("restored missing or changed files: 2 files");
     all_on(&farm, 1, &one);
     for name in ["emptied.bin", "gone.bin"] {
         assert_eq!(text(&live(&farm, 0).join(name)), big(name.len() as u64));

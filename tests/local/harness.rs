@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hoist::wire::{
     Ask, Check, CheckPoint, CheckType, ConfigFile, Facts, Fault, Fetch, Header, Holder, LargeFile, Level, Outcome,
-    OutputFormat, PROTOCOL, Preflight, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName,
-    Stage, StageRequest, State, TargetEvent, Tries,
+    PROTOCOL, Preflight, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName, Stage,
+    StageRequest, State, TargetEvent, Tries,
 };
 
 pub use crate::git::git;
@@ -480,7 +480,7 @@ pub fn check(name: &str, at: CheckPoint, command: &str) -> Check {
 
 pub fn config_file(path: &str, template: &str) -> ConfigFile {
     let (path, template) = (path.to_owned(), template.to_owned());
-    ConfigFile { path, template, remote_vars: None, erb_syntax: false, format: OutputFormat::Text }
+    ConfigFile { path, template, ..ConfigFile::default() }
 }
 
 /// Every path below a folder, with what a link leads to and what a file holds.

@@ -18,10 +18,12 @@ mod locks;
 mod preflight;
 #[path = "../common/request.rs"]
 mod request;
+mod rights;
 mod running;
 mod servers;
 mod share;
 mod shared;
+mod shared_places;
 mod stages;
 mod stdio;
 mod strangers;

@@ -12,31 +12,31 @@ use hoist::wire::{Level, Revision, SharedPaths, Stage, StageRequest};
 use crate::harness::*;
 use crate::kill::{Moments, kill_in};
 
-fn sharing(request: StageRequest, dirs: &[&str], files: &[&str]) -> StageRequest {
+pub fn sharing(request: StageRequest, dirs: &[&str], files: &[&str]) -> StageRequest {
     let parsed = |paths: &[&str]| paths.iter().map(|path| path.parse().unwrap()).collect();
     let mut request = request;
     request.extras.shared = Box::new(SharedPaths { dirs: parsed(dirs), files: parsed(files) });
     request
 }
 
-fn shared(target: &Target, path: &str) -> PathBuf {
+pub fn shared(target: &Target, path: &str) -> PathBuf {
     target.root().join("shared").join(path)
 }
 
-fn text(path: PathBuf) -> String {
+pub fn text(path: PathBuf) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn put(path: PathBuf, content: &str) {
+pub fn put(path: PathBuf, content: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
 
-fn link(path: PathBuf) -> String {
+pub fn link(path: PathBuf) -> String {
     fs::read_link(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).display().to_string()
 }
 
-fn names(path: PathBuf) -> Vec<String> {
+pub fn names(path: PathBuf) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -51,7 +51,7 @@ fn without(target: &Target, paths: &[&str]) -> Revision {
 
 /// A target on which a revision without shared paths is live. Its service has written to `uploads`, where the revision
 /// tracks a file, and to `config/secrets.yml`. And a revision for which both can be shared.
-fn before() -> (Target, Revision, Revision) {
+pub fn before() -> (Target, Revision, Revision) {
     let target = Target::new();
     let one = target.commit(&[("a", "1"), ("uploads/.gitkeep", ""), ("config/app.yml", "1")]);
     target.deploy(&target.request("r1", &one));
@@ -61,7 +61,7 @@ fn before() -> (Target, Revision, Revision) {
     (target, one, two)
 }
 
-fn wanted(target: &Target, run: &str, revision: &Revision) -> StageRequest {
+pub fn wanted(target: &Target, run: &str, revision: &Revision) -> StageRequest {
     sharing(target.request(run, revision), &["uploads", "log"], &["config/secrets.yml"])
 }
 
@@ -221,7 +221,7 @@ fn what_cannot_be_shared_is_found_at_the_probe_and_changes_nothing() {
     assert!(errors(&blocked).contains("a/b cannot be linked: "), "{}", errors(&blocked));
     // Links that would lead elsewhere from shared/, or nowhere.
     symlink("deep", target.live().join("uploads/relative")).unwrap();
-    symlink("/nonexistent", target.live().join("uploads/dangling")).unwrap();
+    symlink(target.dir.path().join("nowhere"), target.live().join("uploads/dangling")).unwrap();
     for (path, why) in [("uploads/relative", "a relative link"), ("uploads/dangling", "not a link to a directory")] {
         let found = errors(&sharing(request.clone(), &[path], &[]));
         assert!(found.contains(why), "{found}");

@@ -13,9 +13,14 @@ pub struct Small(std::path::PathBuf);
 
 impl Small {
     /// `None` where this user may not mount.
-    fn mount(at: &Path, options: &str) -> Option<Small> {
+    pub fn mount(at: &Path, options: &str) -> Option<Small> {
+        Small::mount_as(at, &["-t", "tmpfs", "-o", options, "tmpfs"])
+    }
+
+    /// With these arguments of mount(8).
+    pub fn mount_as(at: &Path, arguments: &[&str]) -> Option<Small> {
         fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+        let mounted = Command::new("mount").args(arguments).arg(at).output();
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Small(at.to_owned()));
         }

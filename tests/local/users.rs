@@ -19,7 +19,7 @@ fn own(owner: &str, path: &Path) {
 
 /// A target whose deploy directory is nobody's, who may restart services as Scap's users may. `None` where this user
 /// cannot make one.
-fn of_nobody() -> Option<Target> {
+pub fn of_nobody() -> Option<Target> {
     let id = Command::new("id").arg("-u").output().unwrap();
     if String::from_utf8_lossy(&id.stdout).trim() != "0" {
         eprintln!("only root can become another user; nothing is tested");
@@ -131,7 +131,7 @@ fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_repairs_it() 
 }
 
 /// What the probe of that user finds of what later stages would fail at.
-fn nobody_finds(target: &Target, request: &StageRequest) -> Vec<(Level, String)> {
+pub fn nobody_finds(target: &Target, request: &StageRequest) -> Vec<(Level, String)> {
     findings(&nobody_is_asked(target, &Request::Probe(preflight_of(request)), b""))
 }
 

@@ -128,7 +128,7 @@ fn what_is_restored_is_told_of_and_what_was_changed_stays() {
     fs::write(tree.join("untracked"), "kept").unwrap();
     let back = roll_back(&second, Some(&one)).ok();
     let warnings = back.lines(Level::Warning).join("\n");
-    assert!(warnings.contains("restored missing or empty files: 3 files (app/run, app/sub/y, app/x)"), "{warnings}");
+    assert!(warnings.contains("restored missing or changed files: 3 files (app/run, app/sub/y, app/x)"), "{warnings}");
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"patched");
     assert_eq!(fs::read(target.live().join("untracked")).unwrap(), b"kept");
 }

@@ -72,14 +72,14 @@ fn ours(case: &Case, templates: &BTreeMap<String, String>, variables: &str) -> O
     templates.insert("the.j2".into(), case.template.clone());
     let format = if case.yaml { OutputFormat::Yaml } else { OutputFormat::Text };
     let (path, template) = ("/etc/x".to_owned(), "the.j2".to_owned());
-    let file = ConfigFile { path, template, remote_vars: None, erb_syntax: case.erb, format };
+    let file = ConfigFile { path, template, erb_syntax: case.erb, format, ..ConfigFile::default() };
     fuzzing::render(&templates, &file, variables)
 }
 
 /// The variables of a template that Hoist tells to be undefined, where none is set.
 pub fn undefined(template: &str) -> Vec<String> {
     let (path, name) = ("/etc/x".to_owned(), "the.j2".to_owned());
-    let file = ConfigFile { path, template: name, remote_vars: None, erb_syntax: false, format: OutputFormat::Text };
+    let file = ConfigFile { path, template: name, ..ConfigFile::default() };
     fuzzing::undefined(template, &file)
 }
 

@@ -5,6 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../faults/content.rs"]
+mod content;
 #[path = "../fuzz/mutate.rs"]
 #[allow(dead_code, reason = "only the chance is wanted here")]
 mod mutate;
@@ -29,6 +31,7 @@ mod faults;
 use std::time::{Duration, Instant};
 
 use common::address;
+use content::Content;
 use faults::Faults;
 use mutate::Chance;
 use running::{Running, Summary};
@@ -48,15 +51,35 @@ fn random_faults_at_random_times_leave_every_host_accounted_for() {
     let mut scene = bare.finish();
     // They go ahead of the farm, whose folder cannot be removed as long as they are mounted.
     let _disks = disks;
+    let mut content = Content::default();
     for round in 0..rounds {
         // Each round has its own chance: it can be repeated alone, as far as time allows.
         let mut chance = Chance::new(seed.wrapping_mul(1_000_003).wrapping_add(round));
+        share(&scene, &mut chance, &mut content);
         let told = one_round(&mut scene, &mut chance);
+        content.is_seen(&scene, &format!("round {round}: {told}"));
         println!("round {round}: {told}");
     }
     let last = scene.revision();
     deploy_undisturbed(&scene);
     scene.all_on(&last, "the end");
+    content.is_seen(&scene, "the end");
+}
+
+/// Draws the paths that are shared from now on, and has the services write there.
+fn share(scene: &Scene, chance: &mut Chance, content: &mut Content) {
+    let dirs = *chance.of(&[&["uploads", "var/log"][..], &["uploads"], &["var/log"], &[]]);
+    let files = *chance.of(&[&["config/secret"][..], &[]]);
+    scene.project.configure(&format!("shared_dirs: {}\nshared_files: {}", dirs.join(", "), files.join(", ")));
+    content.forget(scene, &[dirs, files].concat());
+    for n in 0..scene.hosts {
+        dirs.iter().for_each(|folder| content.add(scene, n, folder));
+        for file in files {
+            if !Content::is_there(scene, n, file) || chance.below(2) == 0 {
+                content.put(scene, n, file);
+            }
+        }
+    }
 }
 
 /// One deployment with its faults, brought to an end. What happened, in short.
@@ -131,7 +154,9 @@ fn finish_killed(
             continue;
         }
         if summary.status == Some(2) {
-            let nothing = ["unfinished", "nothing to undo"].into_iter().any(|words| summary.said.contains(words));
+            let nothing = ["unfinished", "nothing to undo", "name a revision"]
+                .into_iter()
+                .any(|words| summary.said.contains(words));
             assert!(nothing, "{summary:#?}");
         }
         return summary;

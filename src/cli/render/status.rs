@@ -140,7 +140,7 @@ fn note(view: &View) -> String {
     }
     if let Some(lacking) = view.lacking().filter(|lacking| lacking.count > 0) {
         let files = text::first(&lacking.files, lacking.count, NAMED);
-        notes.push(format!("{} missing from its tree: {files}", text::counted(lacking.count, "file")));
+        notes.push(format!("{} missing or changed in its tree: {files}", text::counted(lacking.count, "file")));
     }
     // What it missed may say so already.
     if let Some(drained) = view.drained().map(Drained::to_string)

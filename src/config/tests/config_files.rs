@@ -91,14 +91,14 @@ fn a_wrong_entry_is_told_with_file_and_line() {
 fn what_scap_passes_over_in_a_file_s_entry_is_no_error_in_a_repository_of_scaps() {
     let repo = Repo::new(&[
         ("scap/scap.cfg", "[global]\ngit_repo: app\nconfig_deploy: yes\n"),
-        ("scap/config-files.yaml", "/etc/a:\n  template: t.j2\n  owner: root\n"),
+        ("scap/config-files.yaml", "/etc/a:\n  template: t.j2\n  backup: yes\n"),
         ("scap/templates/t.j2", "x"),
         ("scap/checks.yaml", "version: 1\nchecks: {}\n"),
     ]);
     let (files, notes) = repo.config().config_files().unwrap();
     assert_eq!(files.unwrap().files.len(), 1);
-    let what = "scap/config-files.yaml:3: /etc/a: unknown key \"owner\" is ignored: the keys are template, remote_vars, \
-                erb_syntax, output_format";
+    let what = "scap/config-files.yaml:3: /etc/a: unknown key \"backup\" is ignored: the keys are template, remote_vars, \
+                erb_syntax, output_format, mode, owner, group, secret";
     assert_eq!(notes, [(Level::Warning, what.into())]);
     let (_, notes) = repo.config().checks().unwrap();
     let what = "scap/checks.yaml:1: unknown key \"version\" is ignored: the only key here is `checks`";
@@ -171,4 +171,77 @@ fn a_variable_that_no_vars_yaml_sets_is_named_with_file_line_and_the_nearest_kno
     ];
     assert_eq!(told, expected);
     assert!(notes.iter().all(|(level, _)| *level == Level::Warning));
+}
+
+/// The mode, the owner and the group of a file with these lines, or why there is none.
+fn access(lines: &str) -> Result<crate::wire::Access, String> {
+    let text = format!("/etc/x:\n  template: t.j2\n{lines}");
+    let repo = with(&[("hoist/config-files.yaml", &text), ("hoist/templates/t.j2", "x")]);
+    match repo.config().config_files() {
+        Ok((files, _)) => Ok(files.unwrap().files.remove(0).access),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+#[test]
+fn a_mode_is_an_octal_number_or_says_what_each_may_do() {
+    for (written, mode) in [
+        ("0640", 0o640),
+        ("\"0640\"", 0o640),
+        ("\"640\"", 0o640),
+        ("0o600", 0o600),
+        ("'0444'", 0o444),
+        ("u=rw,g=r", 0o640),
+        ("u=rw,go=r", 0o644),
+        ("a=r,u=rwx", 0o744),
+        ("u=rw,g=,o=", 0o600),
+    ] {
+        assert_eq!(access(&format!("  mode: {written}\n")).unwrap().mode, Some(mode), "{written}");
+    }
+    let decimal = "hoist/config-files.yaml:3: /etc/x: mode 640 is a decimal number in YAML: write \"0640\"";
+    assert_eq!(access("  mode: 640\n").unwrap_err(), decimal);
+    for (written, why) in [
+        ("416", "decimal"),
+        ("0x1a0", "is no octal number"),
+        ("6:40", "is no octal number"),
+        ("0b110", "is no octal number"),
+        ("0689", "is not a mode"),
+        ("6.4", "is no octal number"),
+        ("'0888'", "is not a mode"),
+        ("rw-r-----", "is not a mode"),
+        ("u+r", "depends on an earlier mode"),
+        ("=r", "for whom r is"),
+        ("u=rwX", "is not a mode"),
+        ("4755", "is no octal number"),
+        ("'4755'", "more than permissions"),
+        ("'77777777777777777'", "too large"),
+        ("'0040'", "does not let the owner read"),
+        ("g=r", "does not let the owner read"),
+        ("'0646'", "lets everybody change"),
+        ("[0640]", "mode is a list"),
+        ("yes", "is no octal number"),
+    ] {
+        let error = access(&format!("  mode: {written}\n")).unwrap_err();
+        assert!(error.contains(why), "{written}: {error}");
+    }
+}
+
+#[test]
+fn an_owner_and_a_group_are_names_or_numbers() {
+    let found = access("  owner: www-data\n  group: 33\n  mode:\n").unwrap();
+    assert_eq!((found.owner.as_deref(), found.group.as_deref(), found.mode), (Some("www-data"), Some("33"), None));
+    assert_eq!(access("  owner: EXAMPLE\\deploy$\n").unwrap().owner.as_deref(), Some("EXAMPLE\\deploy$"));
+    for (written, why) in [
+        ("root:adm", "two keys"),
+        ("'-rf'", "is not a name"),
+        ("'a b'", "is not a name"),
+        ("''", "is not a name"),
+        ("010", "neither a name nor a number"),
+        ("4294967295", "neither a name nor a number"),
+        ("33x", "neither a name nor a number"),
+        ("[a]", "owner is a list"),
+    ] {
+        let error = access(&format!("  owner: {written}\n")).unwrap_err();
+        assert!(error.contains(why), "{written}: {error}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use crate::local::fault::{Fault, Tried};
@@ -53,9 +53,44 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
     write_and(path, content, mode, |_| Ok(()))
 }
 
-/// As [`write`], with just this mode, whatever the umask.
-pub fn write_as(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
-    write_and(path, content, mode & 0o700, |file| file.set_permissions(fs::Permissions::from_mode(mode)))
+/// Whose a file is to be, and who may do what with it, whatever the umask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Belongs {
+    pub mode: u32,
+    /// `None`: this process's own.
+    pub owner: Option<u32>,
+    pub group: Option<u32>,
+}
+
+impl Belongs {
+    /// Makes it so. The file has been its owner's alone so far: it is given away before anybody else may read it.
+    fn apply(self, file: &File) -> io::Result<()> {
+        if self.owner.is_some() || self.group.is_some() {
+            fchown(file, self.owner, self.group)?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(self.mode))
+    }
+}
+
+/// As [`write`], belonging to somebody. There is no moment in which others may read it.
+pub fn write_as(path: &Path, content: &[u8], belongs: Belongs) -> Result<(), Fault> {
+    write_and(path, content, 0o600, |file| belongs.apply(file))
+}
+
+/// Copies a file with its mode, its owner and its group to where there is none.
+pub fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    let found = from.metadata()?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut from, &mut file)?;
+    let own = file.metadata()?;
+    let belongs = Belongs {
+        mode: found.permissions().mode() & 0o7777,
+        owner: Some(found.uid()).filter(|owner| *owner != own.uid()),
+        group: Some(found.gid()).filter(|group| *group != own.gid()),
+    };
+    belongs.apply(&file)?;
+    file.sync_all()
 }
 
 fn write_and(path: &Path, content: &[u8], mode: u32, then: impl Fn(&File) -> io::Result<()>) -> Result<(), Fault> {

@@ -1,7 +1,9 @@
 //! The operating system: processes, files, lines of output, time limits, system calls.
 
+pub mod accounts;
 pub mod deadline;
 pub mod files;
 pub mod lines;
+pub mod mounts;
 pub mod process;
 pub mod sys;

@@ -96,6 +96,14 @@ pub fn attribute_names(path: &Path) -> io::Result<Vec<u8>> {
     Ok(names)
 }
 
+/// Whether a file or directory is immutable or append-only (chattr(1)): it has no other name then, whoever asks. False
+/// where the file system has no such flags.
+pub fn is_fixed(path: &Path) -> bool {
+    let open = crate::files::no_links::no_link().read(true).open(path);
+    let flags = open.and_then(|file| Ok(rustix::fs::ioctl_getflags(&file)?));
+    flags.is_ok_and(|flags| flags.intersects(rustix::fs::IFlags::IMMUTABLE | rustix::fs::IFlags::APPEND))
+}
+
 /// Sets the mask of permissions that new files do not get.
 pub fn set_umask(mask: u32) {
     rustix::process::umask(Mode::from_raw_mode(mask & 0o777));
@@ -125,6 +133,11 @@ pub fn limit_memory(bytes: u64) -> io::Result<()> {
 /// Whether this process may do everything.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// The user that this process acts as.
+pub fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// This machine's name.

@@ -16,6 +16,7 @@ use crate::local::fault::plain;
 use crate::local::os::files;
 use crate::local::stages::vars;
 use crate::local::state::links;
+use crate::local::state::rights::Rights;
 
 /// Directories of the deploy directory that one message names.
 const SHOWN: usize = 2;
@@ -32,6 +33,12 @@ pub fn look(look: &mut Look) {
     for file in &wanted.config_files {
         if Path::new(&file.path).is_absolute() && look.runs(Stage::Promote) {
             destination(look, file);
+        }
+        if look.runs(Stage::ConfigDeploy)
+            && let Err(why) = Rights::of(file, file.secret, look.until)
+        {
+            let is_sure = !look.may_change_before(CheckPoint::After(Stage::ConfigDeploy));
+            look.note(is_sure, None, format!("configuration file {}: {why}", file.path));
         }
         if let Some(vars) = file.remote_vars.as_ref().filter(|_| look.runs(Stage::ConfigDeploy)) {
             remote_vars(look, file, Path::new(vars));

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::wire::{CheckPoint, SharedKind, SharedPath, Stage};
@@ -12,6 +11,7 @@ use super::places::writable;
 use crate::local::fault::Fault;
 use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
+use crate::local::os::mounts::Mounts;
 use crate::local::os::sys;
 use crate::local::shared::judge;
 use crate::local::shared::merge;
@@ -40,10 +40,19 @@ pub fn look(look: &mut Look, deadline: Deadline) {
 fn judge(look: &Look, path: &SharedPath, kind: SharedKind, deadline: Deadline) -> Result<(), String> {
     let layout = look.layout;
     let live = layout.read(Link::Current).map(|live| layout.rev(&live));
-    let live = live.filter(|live| !Record::of(live).covers(path.as_path()) || live.join(path.as_path()).is_symlink());
+    // What is behind a link of the live tree is in `shared/` already.
+    let is_behind = |live: &Path| {
+        let mut above = path.as_path().ancestors().skip(1);
+        above.any(|above| live.join(above).is_symlink() && Record::of(live).covers(above))
+    };
+    let live = live.filter(|live| !is_behind(live));
     // Without a live tree, its place is a name that nothing has.
     let place = Place::new(layout, &live.unwrap_or_else(|| layout.revs().join("none")), path, kind);
     let (here, there) = (&place.here, &place.there);
+    if let Some(why) = judge::astray(layout, &place) {
+        return Err(why);
+    }
+    let mounts = Mounts::read();
     let is_taken = judge::is_taken(&place);
     if is_taken {
         let meta = fs::metadata(there).map_err(|_| format!("{} is a link that leads nowhere", there.display()))?;
@@ -63,17 +72,15 @@ fn judge(look: &Look, path: &SharedPath, kind: SharedKind, deadline: Deadline) -
         Found::Real(meta) => {
             writable(files::parent(here))?;
             if kind == SharedKind::Dir && is_taken {
-                return merge::obstacle(here, there, deadline).map_err(reason)?.map_or(Ok(()), |it| Err(reason(it)));
+                let obstacle = merge::obstacle(here, there, &mounts, deadline).map_err(reason)?;
+                obstacle.map_or(Ok(()), |fault| Err(reason(fault)))?;
+                return has_room(there).map_err(|why| format!("cannot write to {}: {why}", there.display()));
             }
             if is_taken {
                 return Ok(());
             }
-            if meta.is_dir() {
-                merge::may_change(here).map_err(reason)?;
-            }
-            if meta.dev() != fs::metadata(standing(there)).map_err(|error| error.to_string())?.dev() {
-                return Err(merge::other_disk(here, there).reason());
-            }
+            merge::may_move(here, &meta, &mounts).map_err(reason)?;
+            merge::one_file_system(files::parent(here), standing(there), &mounts, (here, there)).map_err(reason)?;
         }
     }
     writable(files::parent(there))?;

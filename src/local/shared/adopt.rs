@@ -14,6 +14,7 @@ use super::merge::Merge;
 use super::place::{Found, Place};
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
+use crate::local::os::mounts::Mounts;
 use crate::local::os::sys;
 
 /// Files that are named to the operator, at the most.
@@ -33,6 +34,7 @@ impl Shared<'_> {
     pub(super) fn put_in_order(&self, place: &Place, revision: &Revision, prefer: Prefer) -> Result<(), Fault> {
         match place.found()? {
             Found::Ours => Ok(()),
+            _ if let Some(why) = super::judge::astray(self.layout, place) => Err(Fault::failed(why)),
             Found::Nothing => {
                 place.clear_mark()?;
                 files::make_dir(files::parent(&place.here))?;
@@ -77,8 +79,7 @@ impl Shared<'_> {
         let there = &place.there;
         files::make_dir(files::parent(there))?;
         place.clear_mark()?;
-        let is_dir = fs::symlink_metadata(there).is_ok_and(|meta| meta.is_dir());
-        if is_dir && merge::is_empty(there).unwrap_or(false) {
+        if merge::is_removable(there) {
             fs::remove_dir(there).tried("remove", there)?;
         }
         Ok(())
@@ -118,7 +119,7 @@ impl Shared<'_> {
 
 fn merge_directory(place: &Place, merge: &mut Merge) -> Result<(), Fault> {
     let (from, to) = (&place.here, &place.there);
-    if let Some(fault) = merge::obstacle(from, to, merge.deadline)? {
+    if let Some(fault) = merge::obstacle(from, to, &Mounts::read(), merge.deadline)? {
         return Err(fault);
     }
     loop {

@@ -2,7 +2,7 @@
 //! is dropped, and what differs is kept beside it under another name.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use crate::text;
+
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
+use crate::local::os::mounts::Mounts;
 use crate::local::os::sys;
 
 /// The longest name of a file, in bytes.
@@ -106,9 +109,11 @@ pub fn has_name_beside(from: &Path, to: &Path, suffix: &str) -> bool {
     inode(from).is_some() && names.into_iter().any(|name| inode(&folder.join(name)) == inode(from))
 }
 
-/// Whether a directory is empty.
-pub fn is_empty(folder: &Path) -> io::Result<bool> {
-    Ok(fs::read_dir(folder)?.next().is_none())
+/// Whether something is an empty directory, and no file system of its own.
+pub fn is_removable(folder: &Path) -> bool {
+    fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir())
+        && fs::read_dir(folder).is_ok_and(|mut names| names.next().is_none())
+        && !Mounts::read().is_at(folder)
 }
 
 /// Renames unless something has the new name; tells whether it did.
@@ -155,43 +160,68 @@ pub fn is_identical(one: &Path, other: &Path, deadline: Deadline) -> Result<bool
 ///
 /// # Errors
 /// The time limit.
-pub fn obstacle(from: &Path, to: &Path, deadline: Deadline) -> Result<Option<Fault>, Fault> {
-    match obstacle_in(from, to, deadline) {
+pub fn obstacle(from: &Path, to: &Path, mounts: &Mounts, deadline: Deadline) -> Result<Option<Fault>, Fault> {
+    let look = || may_move(from, &fs::symlink_metadata(from).tried("look at", from)?, mounts);
+    match look().and_then(|()| obstacle_in(from, to, mounts, deadline)) {
         Err(fault @ Fault::TimedOut { .. }) => Err(fault),
         Err(fault) => Ok(Some(fault)),
         Ok(()) => Ok(None),
     }
 }
 
-fn obstacle_in(from: &Path, to: &Path, deadline: Deadline) -> Result<(), Fault> {
+fn obstacle_in(from: &Path, to: &Path, mounts: &Mounts, deadline: Deadline) -> Result<(), Fault> {
     deadline.check()?;
     let names = entries(from).tried("read", from)?;
     if names.is_empty() {
         return Ok(());
     }
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).tried("look at", path);
-    if device(from)? != device(to)? {
-        return Err(other_disk(from, to));
-    }
-    for folder in [from, to] {
-        may_change(folder)?;
-    }
+    one_file_system(from, to, mounts, (from, to))?;
+    may_change(to)?;
     for name in names {
         let (from, to) = (from.join(&name), to.join(&name));
         let meta = fs::symlink_metadata(&from).tried("look at", &from)?;
-        match fs::symlink_metadata(&to) {
-            Ok(found) if found.is_dir() && meta.is_dir() => obstacle_in(&from, &to, deadline)?,
-            // A directory that gets another parent is written to.
-            _ if meta.is_dir() => may_change(&from)?,
-            _ => {}
+        may_move(&from, &meta, mounts)?;
+        if meta.is_dir() && fs::symlink_metadata(&to).is_ok_and(|found| found.is_dir()) {
+            obstacle_in(&from, &to, mounts, deadline)?;
         }
     }
     Ok(())
 }
 
 /// Fails if names in a directory, or its parent, cannot be changed.
-pub fn may_change(folder: &Path) -> Result<(), Fault> {
+fn may_change(folder: &Path) -> Result<(), Fault> {
     access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from).tried("write to", folder)
+}
+
+/// Fails if something cannot be given another directory.
+pub fn may_move(path: &Path, meta: &Metadata, mounts: &Mounts) -> Result<(), Fault> {
+    let shown = path.display();
+    if sys::is_fixed(path) {
+        return Err(Fault::failed(format!(
+            "{shown} cannot be moved, because it is immutable or append-only: run `chattr -ia {}`",
+            text::quoted(&path.to_string_lossy())
+        )));
+    }
+    if !meta.is_dir() {
+        return Ok(());
+    }
+    if mounts.is_at(path) {
+        return Err(Fault::failed(format!(
+            "{shown} cannot be moved, because a file system is mounted there: mount it in shared/ instead"
+        )));
+    }
+    // A directory that gets another parent is written to.
+    may_change(path)
+}
+
+/// Fails if nothing can be moved from the directory `from` to the directory `to`. `what` is the pair that the message
+/// names.
+pub fn one_file_system(from: &Path, to: &Path, mounts: &Mounts, what: (&Path, &Path)) -> Result<(), Fault> {
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).tried("look at", path);
+    if device(from)? != device(to)? || mounts.of(from) != mounts.of(to) {
+        return Err(other_disk(what.0, what.1));
+    }
+    Ok(())
 }
 
 /// What is on one file system cannot be moved to another one in one step.

@@ -68,9 +68,15 @@ impl Shared<'_> {
             return Ok(());
         }
         let before = record.clone();
-        for (path, kind) in wanted.iter() {
+        // Behind a link that the tree has already, the content is where it belongs.
+        let is_behind = |path: &SharedPath| path.as_path().ancestors().skip(1).any(|above| before.covers(above));
+        for (path, kind) in wanted.iter().filter(|(path, _)| !is_behind(path)) {
+            self.unlink_below(tree, &mut record, path)?;
             record.link(path, kind);
             let place = Place::new(self.layout, tree, path, kind);
+            if let Some(why) = judge::astray(self.layout, &place) {
+                return Err(Fault::failed(why));
+            }
             place.clear_mark()?;
             if kind == SharedKind::Dir && place.there.symlink_metadata().is_err() {
                 files::make_dir(&place.there)?;
@@ -130,13 +136,7 @@ impl Shared<'_> {
                 }
                 continue;
             }
-            // What was shared below it is in its place in `shared/` already.
-            for (inner, kind) in record.unlink_below(path) {
-                let inner = Place::new(self.layout, &tree, &inner, kind);
-                if matches!(inner.found()?, Found::Ours) {
-                    files::remove(&inner.here)?;
-                }
-            }
+            self.unlink_below(&tree, &mut record, path)?;
             record.link(path, kind);
             record.new.push(path.clone());
         }
@@ -144,6 +144,17 @@ impl Shared<'_> {
             record.save(&tree)?;
         }
         self.settle(&tree, revision)
+    }
+
+    /// Removes the links below a path that becomes shared as a whole: their content is in its place in `shared/` already.
+    fn unlink_below(&self, tree: &Path, record: &mut Record, path: &SharedPath) -> Result<(), Fault> {
+        for (inner, kind) in record.unlink_below(path) {
+            let inner = Place::new(self.layout, tree, &inner, kind);
+            if matches!(inner.found()?, Found::Ours) {
+                files::remove(&inner.here)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes sure, before `to` goes live, that it sees what the live tree has at shared paths, and the other way round

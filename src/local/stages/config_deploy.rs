@@ -8,6 +8,7 @@ use super::rendered;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::state::config_files::{Rendered, place};
+use crate::local::state::rights::Rights;
 use crate::local::tree::verify;
 
 /// Renders all files first, then keeps them: a template with an error changes nothing. Nothing that is live changes
@@ -26,9 +27,14 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         for file in files {
             place(layout, revision, &file.path)?;
         }
-        let texts = render::all(job, files)?.into_iter();
-        let rendered = files.iter().zip(texts).map(|(file, text)| Rendered { path: file.path.clone(), text });
-        rendered::stage(job, rendered.collect())?;
+        let mut rendered = Vec::new();
+        for (file, text) in files.iter().zip(render::all(job, files)?) {
+            let path = file.path.clone();
+            let rights = Rights::of(file, file.secret, job.deadline.at());
+            let rights = rights.map_err(|why| Fault::failed(format!("configuration file {path}: {why}")))?;
+            rendered.push(Rendered { path, text, rights });
+        }
+        rendered::stage(job, rendered)?;
         for file in files {
             job.out.info(format!("rendered {}", file.path));
         }

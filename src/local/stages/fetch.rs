@@ -33,6 +33,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     }
     let mut extras = ExternalContent::of(job);
     external::check_programs(&extras)?;
+    extras.is_artifact = Some(job.request.origin.is_some());
     extras.shared().require(&extras.wanted.shared)?;
     extras.inherited = extras.shared().inherited(&extras.wanted.shared);
     bring(job, input)?;
@@ -44,10 +45,12 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         job.out.info(format!("checking out {} again", revision.short()));
         again::check_out(job, &extras)?;
     } else {
-        let has_extras = external::are_in(&extras.wanted, &layout.rev(revision));
+        let tree = layout.rev(revision);
+        let has_directories = extras.wanted.shared.dirs.iter().all(|path| tree.join(path.as_path()).exists());
+        let has_extras = has_directories && external::are_in(&extras.wanted, &tree);
         let what = if has_extras {
             "is already checked out"
-        } else if external::parts_are_in(&extras.wanted, &layout.rev(revision)) {
+        } else if external::parts_are_in(&extras.wanted, &tree) {
             "is checked out without its shared paths"
         } else {
             "is checked out without its submodules and large files"
@@ -60,7 +63,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         modified::replace(job, revision, None)?;
         if !has_extras {
             job.out.info(format!("completing {}", revision.short()));
-            external::add(&extras, revision, &layout.rev(revision))?;
+            external::add(&extras, revision, &tree)?;
         }
     }
     if !layout.complete(revision) {

@@ -78,6 +78,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     go_live(job, revision, &wanted)?;
     remember(layout, revision)?;
     rendered::drop_unlinked(job, &wanted)?;
+    rendered::verify(layout, revision)?;
     job.out.info(format!("{} is live", job.name(revision)));
     if job.request.kept {
         // What is gone back to comes back first, and is judged afterwards.

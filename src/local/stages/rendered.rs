@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::text;
 use crate::wire::{Revision, RunId};
 
 use crate::local::fault::{Fault, Tried};
@@ -22,14 +23,17 @@ use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::sys;
 use crate::local::state::config_files::{
-    Rendered, Set, discard, folder, make_private, place, placed, put, read, staged, stands, write,
+    Lost, Rendered, Set, discard, folder, lost, make_private, place, placed, read, staged, write,
 };
 use crate::local::state::layout::{Layout, Link};
 use crate::local::state::links;
 use crate::local::tree::verify;
 
 /// Permissions of a rendered file, less the umask. Services trust what it says, so nobody but its owner may write it.
-const MODE: u32 = 0o644;
+pub const MODE: u32 = 0o644;
+
+/// Files that one message names.
+const SHOWN: usize = 3;
 
 /// What stood in the places of files before a run changed them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,8 +93,7 @@ pub fn is_in_use(job: &Job) -> bool {
 pub fn would_change(job: &Job) -> Result<bool, Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     let Some(set) = read::<Set>(&staged(layout, revision))? else { return Ok(false) };
-    let differs = set.files.iter().any(|file| !stands(layout, revision, file, set.mode));
-    Ok(differs || !obsolete(layout, revision, &set)?.is_empty())
+    Ok(!set.changed(layout, revision).is_empty() || !obsolete(layout, revision, &set)?.is_empty())
 }
 
 /// Files of an earlier rendering that are not configured any more.
@@ -109,12 +112,12 @@ fn obsolete(layout: &Layout, revision: &Revision, set: &Set) -> Result<Vec<Strin
 pub fn put_in_place(job: &Job) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     let Some(set) = read::<Set>(&staged(layout, revision))? else { return Ok(()) };
-    let changed: Vec<&Rendered> = set.files.iter().filter(|file| !stands(layout, revision, file, set.mode)).collect();
+    let changed = set.changed(layout, revision);
     let obsolete = obsolete(layout, revision, &set)?;
     let paths = changed.iter().map(|file| file.path.as_str()).chain(obsolete.iter().map(String::as_str));
     save(job, paths)?;
     for file in changed {
-        put(&place(layout, revision, &file.path)?, &file.text, set.mode)?;
+        set.put(layout, revision, file)?;
     }
     let inside: Vec<&String> = obsolete.iter().filter(|path| !path.starts_with('/')).collect();
     for path in &inside {
@@ -124,6 +127,16 @@ pub fn put_in_place(job: &Job) -> Result<(), Fault> {
     discard(layout, revision)?;
     // A file that git tracks stood there before it was configured.
     if inside.is_empty() { Ok(()) } else { verify::restore(job, revision).map(drop) }
+}
+
+/// Reads back whether the files of a revision stand in their places, with the rights that are configured for them.
+pub fn verify(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    let lost: Vec<String> = lost(layout, revision).iter().map(Lost::name).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let (short, names) = (revision.short(), text::some(&lost, SHOWN));
+    Err(Fault::failed(format!("configuration files of {short} are not as they were written: {names}")))
 }
 
 /// Removes rendered files that are no longer configured, once nothing links to them: a rollback to this revision links
@@ -209,7 +222,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     }
     match fs::read_link(from) {
         Ok(target) => symlink(target, to),
-        Err(_) => fs::copy(from, to).and_then(|_| fs::File::open(to)?.sync_all()),
+        Err(_) => files::copy_whole(from, to),
     }
 }
 

@@ -187,6 +187,6 @@ fn verify(job: &Job, restore: &Revision) -> Result<(), Fault> {
     }
     match state.stray_links.first() {
         Some(path) => Err(Fault::failed(format!("{path} does not point into {} after the rollback", restore.short()))),
-        None => Ok(()),
+        None => rendered::verify(&job.layout, restore),
     }
 }

@@ -8,7 +8,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -17,8 +17,10 @@ use serde::{Deserialize, Serialize};
 use crate::wire::{Revision, RunId, config_path_taken};
 
 use super::layout::Layout;
+use super::rights::Rights;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
+use crate::local::os::files::Belongs;
 use crate::paths;
 
 /// A configuration file with its content.
@@ -27,14 +29,43 @@ pub struct Rendered {
     /// As it is configured: absolute, or relative to the tree.
     pub path: String,
     pub text: String,
+    /// What is configured for it beside the mode of all.
+    #[serde(default, skip_serializing_if = "Rights::is_unset")]
+    pub rights: Rights,
 }
 
 /// All configuration files of a revision.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Set {
     pub run: RunId,
+    /// Of files that have none of their own.
     pub mode: u32,
     pub files: Vec<Rendered>,
+}
+
+impl Set {
+    /// The files that do not stand in their places as they should.
+    pub fn changed<'a>(&'a self, layout: &Layout, revision: &Revision) -> Vec<&'a Rendered> {
+        self.files.iter().filter(|file| !self.stands(layout, revision, file)).collect()
+    }
+
+    /// Whether just this file stands in its place.
+    fn stands(&self, layout: &Layout, revision: &Revision, file: &Rendered) -> bool {
+        let Ok(path) = place(layout, revision, &file.path) else { return false };
+        let rights = Rights { mode: file.rights.mode.or(Some(self.mode)), ..file.rights };
+        let looks_so = |meta: fs::Metadata| {
+            meta.is_file() && rights.differ(&meta).is_none() && meta.len() == file.text.len() as u64
+        };
+        fs::symlink_metadata(&path).is_ok_and(looks_so) && fs::read(&path).is_ok_and(|now| now == file.text.as_bytes())
+    }
+
+    /// Puts a file in its place, in one step.
+    pub fn put(&self, layout: &Layout, revision: &Revision, file: &Rendered) -> Result<(), Fault> {
+        let path = place(layout, revision, &file.path)?;
+        files::make_dir(files::parent(&path))?;
+        let Rights { mode, owner, group } = file.rights;
+        files::write_as(&path, file.text.as_bytes(), Belongs { mode: mode.unwrap_or(self.mode), owner, group })
+    }
 }
 
 pub fn folder(layout: &Layout, revision: &Revision) -> PathBuf {
@@ -81,20 +112,6 @@ pub fn is_rendered(layout: &Layout, revision: &Revision, path: &str) -> bool {
 /// Forgets what is staged.
 pub fn discard(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
     files::remove(&staged(layout, revision)).map(drop)
-}
-
-/// Whether just this file stands in its place.
-pub fn stands(layout: &Layout, revision: &Revision, file: &Rendered, mode: u32) -> bool {
-    let Ok(path) = place(layout, revision, &file.path) else { return false };
-    let looks_so = |meta: fs::Metadata| {
-        meta.is_file() && meta.permissions().mode() & 0o7777 == mode && meta.len() == file.text.len() as u64
-    };
-    fs::symlink_metadata(&path).is_ok_and(looks_so) && fs::read(&path).is_ok_and(|now| now == file.text.as_bytes())
-}
-
-pub fn put(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
-    files::make_dir(files::parent(path))?;
-    files::write_as(path, text.as_bytes(), mode)
 }
 
 /// Where a file is rendered to: never outside of the revision's tree, and never among git's own files.
@@ -150,14 +167,39 @@ fn real_place(path: &Path) -> Option<PathBuf> {
         Some(real.join(path.strip_prefix(folder).ok()?))
     })
 }
-/// Files that were put into a revision's tree and are missing there, or emptied.
-pub fn lost(layout: &Layout, revision: &Revision) -> Vec<String> {
-    let is_lost = |file: &Rendered| {
-        let Ok(path) = place(layout, revision, &file.path) else { return true };
-        let is_there = |meta: fs::Metadata| meta.is_file() && (meta.len() > 0 || file.text.is_empty());
-        !fs::symlink_metadata(path).is_ok_and(is_there)
+
+/// A file that does not stand in its place as it was put there.
+pub struct Lost {
+    pub path: String,
+    /// What has changed; `None`: it is missing, or emptied.
+    changed: Option<String>,
+}
+
+impl Lost {
+    /// With what is wrong with it, unless it is missing.
+    pub fn name(&self) -> String {
+        match &self.changed {
+            Some(changed) => format!("{}: {changed}", self.path),
+            None => self.path.clone(),
+        }
+    }
+}
+
+/// Files that were put into a revision's tree and are missing there, or emptied, or have lost the rights that were configured
+/// for them.
+pub fn lost(layout: &Layout, revision: &Revision) -> Vec<Lost> {
+    let look = |file: Rendered| {
+        let found = place(layout, revision, &file.path).ok().and_then(|path| fs::symlink_metadata(path).ok());
+        let is_there = |meta: &fs::Metadata| meta.is_file() && (meta.len() > 0 || file.text.is_empty());
+        match found.filter(is_there) {
+            None => Some(Lost { path: file.path, changed: None }),
+            Some(meta) => {
+                let changed = file.rights.differ(&meta)?;
+                Some(Lost { path: file.path, changed: Some(changed) })
+            }
+        }
     };
-    copies(layout, revision).filter(is_lost).map(|file| file.path).collect()
+    copies(layout, revision).filter_map(look).collect()
 }
 
 /// The relative files that were put into a revision's tree.
@@ -170,16 +212,16 @@ fn copies(layout: &Layout, revision: &Revision) -> impl Iterator<Item = Rendered
     set.into_iter().flat_map(|set| set.files)
 }
 
-/// Puts the copies of a revision's files where their like is missing: all of `paths`, or, after a checkout, which may have
+/// Puts the copies of a revision's files where their like is missing: all that are `lost`, or, after a checkout, which may have
 /// written over them, all that differ.
-pub fn bring_back(layout: &Layout, revision: &Revision, paths: Option<&[String]>) -> Result<(), Fault> {
+pub fn bring_back(layout: &Layout, revision: &Revision, lost: Option<&[Lost]>) -> Result<(), Fault> {
     let Some(set) = read::<Set>(&placed(layout, revision))? else { return Ok(()) };
-    for file in &set.files {
-        if paths.map_or_else(|| !stands(layout, revision, file, set.mode), |paths| paths.contains(&file.path)) {
-            put(&place(layout, revision, &file.path)?, &file.text, set.mode)?;
-        }
-    }
-    Ok(())
+    let is_lost = |file: &&Rendered, lost: &[Lost]| lost.iter().any(|lost| lost.path == file.path);
+    let files = match lost {
+        Some(lost) => set.files.iter().filter(|file| is_lost(file, lost)).collect(),
+        None => set.changed(layout, revision),
+    };
+    files.into_iter().try_for_each(|file| set.put(layout, revision, file))
 }
 
 /// Forgets the files of revisions whose trees are gone.

@@ -13,5 +13,6 @@ pub mod lock;
 pub mod moved_on;
 pub mod observed;
 pub mod record;
+pub mod rights;
 pub mod scap_config;
 pub mod scap_process;

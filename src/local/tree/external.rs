@@ -79,7 +79,9 @@ pub fn are_in(wanted: &wire::ExternalContent, tree: &Path) -> bool {
     parts_are_in(wanted, tree) && {
         let is_linked = |shared: &wire::SharedPaths| {
             let record = Record::of(tree);
-            shared.iter().all(|(path, kind)| record.links.iter().any(|link| link == (path, kind)))
+            let is_behind =
+                |path: &wire::SharedPath| path.as_path().ancestors().skip(1).any(|above| record.covers(above));
+            shared.iter().all(|(path, kind)| record.links.iter().any(|link| link == (path, kind)) || is_behind(path))
         };
         wanted.shared.is_empty() || is_linked(&wanted.shared)
     }

@@ -29,6 +29,7 @@ use crate::local::os::sys;
 use crate::local::shared;
 use crate::local::shared::record::Record;
 use crate::local::state::config_files;
+use crate::local::state::config_files::Lost;
 use crate::local::state::layout::Layout;
 
 /// Files that are named to the operator, at the most.
@@ -42,7 +43,7 @@ const DEPTH: usize = 32;
 pub struct Lacks {
     parts: Vec<Part>,
     /// Configuration files.
-    rendered: Vec<String>,
+    rendered: Vec<Lost>,
     /// Links to shared content.
     shared: Vec<String>,
 }
@@ -76,8 +77,8 @@ impl Lacks {
 
     /// All that is lacking, by its path in the tree; configuration files as they are configured.
     pub fn names(&self) -> Vec<String> {
-        let others = self.rendered.iter().chain(&self.shared);
-        self.parts.iter().flat_map(Part::names).chain(others.cloned()).collect()
+        let rendered = self.rendered.iter().map(Lost::name);
+        self.parts.iter().flat_map(Part::names).chain(rendered).chain(self.shared.iter().cloned()).collect()
     }
 }
 
@@ -248,7 +249,7 @@ pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
     if !left.is_empty() {
         return Err(Fault::failed(format!("{} is still missing {}", job.name(revision), named(&left.names()))));
     }
-    job.out.warn(format!("{}: restored missing or empty files: {}", job.name(revision), named(&names)));
+    job.out.warn(format!("{}: restored missing or changed files: {}", job.name(revision), named(&names)));
     Ok(true)
 }
 

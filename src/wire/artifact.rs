@@ -1,0 +1,15 @@
+//! Archives and directories that are deployed instead of a commit.
+
+use serde::{Deserialize, Serialize};
+
+/// How an archive or a directory becomes a revision. The deploy host and its targets must use the same rules, or they get
+/// different revisions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactRules {
+    /// How many names are removed from the beginning of each path.
+    pub strip_components: usize,
+    /// The most that the contents of all files may have together, in bytes.
+    pub max_bytes: u64,
+    /// Whether links may lead out of the artifact.
+    pub outside_links: bool,
+}
