@@ -34,6 +34,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     }
     let mut extras = ExternalContent::of(job);
     external::check_programs(&extras)?;
+    extras.is_artifact = Some(job.request.origin.is_some());
     extras.shared().require(&extras.wanted.shared)?;
     extras.inherited = extras.shared().inherited(&extras.wanted.shared);
     bring(job, input)?;

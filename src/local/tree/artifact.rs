@@ -24,10 +24,15 @@ fn note(tree: &Path) -> PathBuf {
 }
 
 /// Takes the effect from the attributes of a tree that is to be checked out, if its revision is an artifact.
-pub fn prepare(git: &Git, tree: &Path, revision: &Revision) -> Result<(), Fault> {
-    let answer = git.call(&["cat-file", "commit", revision.as_str()], Feed::Nothing)?;
+///
+/// `is_known`: whether it is one, if the deployer has told.
+pub fn prepare(git: &Git, tree: &Path, revision: &Revision, is_known: Option<bool>) -> Result<(), Fault> {
     // What is wrong with the commit is told when it is checked out.
-    if !answer.exit.is_ok() || !is_artifact_commit(&answer.output) || is_exact(tree) {
+    let ask = || {
+        let answer = git.call(&["cat-file", "commit", revision.as_str()], Feed::Nothing)?;
+        Ok::<_, Fault>(answer.exit.is_ok() && is_artifact_commit(&answer.output))
+    };
+    if is_exact(tree) || !is_known.map_or_else(ask, Ok)? {
         return Ok(());
     }
     let path = attributes(tree);
