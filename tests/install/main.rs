@@ -29,6 +29,9 @@ fn built() -> TempDir {
     let copy = checkout();
     fs::create_dir(copy.path().join("dist")).unwrap();
     fs::copy(HOIST, copy.path().join("dist/hoist")).unwrap();
+    let listed = Command::new("python3").arg("tools/third_party.py").current_dir(SOURCE).output().unwrap();
+    assert_ok(&listed);
+    fs::write(copy.path().join("dist/THIRD-PARTY"), listed.stdout).unwrap();
     copy
 }
 
