@@ -10,9 +10,12 @@ MANPAGES := $(wildcard man/*.1 man/*.5 man/*.7)
 EXAMPLES := $(sort $(wildcard examples/* examples/*/* examples/*/*/* examples/*/*/*/*))
 EXAMPLES := $(foreach path,$(EXAMPLES),$(if $(wildcard $(path)/*),,$(path)))
 
+UNITS := $(wildcard packaging/systemd/*)
+
 BINARY = $(DESTDIR)$(PREFIX)/bin/hoist
 MANDIR = $(DESTDIR)$(PREFIX)/share/man
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/hoist
+UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hoist \
 	$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hoist \
 	$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hoist.fish
@@ -49,14 +52,17 @@ static: build-deps ## build the binary to ship, dist/hoist
 	@file dist/hoist 2>/dev/null || true
 
 # Installing builds nothing: root needs no Rust toolchain, and leaves no files of its own in the checkout.
-install: ## install dist/hoist, the man pages, completions and examples (PREFIX, DESTDIR)
+install: ## install dist/hoist, the man pages, completions, units and examples (PREFIX, DESTDIR)
 	@test -x dist/hoist || { echo "make install: there is no dist/hoist: run \`make static\` first (without sudo)" >&2; exit 1; }
 	install -D -m 755 dist/hoist $(BINARY)
 	@for page in $(MANPAGES); do \
 		install -v -D -m 644 $$page $(MANDIR)/man$${page##*.}/$${page##*/} || exit; done
 	@for file in $(EXAMPLES); do \
 		install -v -D -m 644 $$file $(DOCDIR)/$$file || exit; done
-	install -d $(dir $(COMPLETIONS))
+	install -d $(dir $(COMPLETIONS)) $(UNITDIR)
+	@for unit in $(UNITS); do \
+		sed 's,/usr/bin/hoist,$(PREFIX)/bin/hoist,' $$unit >$(UNITDIR)/$${unit##*/} || exit; \
+		chmod 644 $(UNITDIR)/$${unit##*/}; done
 	dist/hoist completion bash > $(word 1,$(COMPLETIONS))
 	dist/hoist completion zsh > $(word 2,$(COMPLETIONS))
 	dist/hoist completion fish > $(word 3,$(COMPLETIONS))
@@ -65,6 +71,7 @@ install: ## install dist/hoist, the man pages, completions and examples (PREFIX,
 uninstall: ## remove what `make install` installed (same PREFIX, DESTDIR)
 	rm -f $(BINARY) $(COMPLETIONS)
 	@for page in $(MANPAGES); do rm -fv $(MANDIR)/man$${page##*.}/$${page##*/}; done
+	@for unit in $(UNITS); do rm -fv $(UNITDIR)/$${unit##*/}; done
 	@for file in $(EXAMPLES); do rm -fv $(DOCDIR)/$$file; done
 	@if [ -d $(DOCDIR) ]; then find $(DOCDIR) -depth -type d -empty -delete; fi
 

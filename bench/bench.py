@@ -4,7 +4,7 @@
 Settings, all by environment:
   ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
   PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
-  PARTS   of: run deploy growth delay; unset: all   SIZES  numbers of hosts in growth (100 300 1000 3000)
+  PARTS   of: run deploy growth delay target; unset: all   SIZES  numbers of hosts in growth (100 300 1000 3000)
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
   HOIST, FLOOR  programs to measure in place of those that are built
   OUT     where results.md, results.svg, results.json go; the README is changed only when OUT is unset and QUICK is not 1
@@ -26,6 +26,7 @@ from pathlib import Path
 import machine
 import peers
 import results
+from cost import Costs
 from delay import Network
 from deploys import Deployment
 from farm import ROOT, Farm
@@ -44,7 +45,8 @@ def numbers(name, default):
 QUICK = os.environ.get("QUICK") == "1"
 [ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "3")
 [HOSTS, *_] = numbers("HOSTS", "20" if QUICK else "300")
-PARTS = (os.environ.get("PARTS") or "run deploy growth delay").split()
+ALL_PARTS = ["run", "deploy", "growth", "delay", "target"]
+PARTS = (os.environ.get("PARTS") or " ".join(ALL_PARTS)).split()
 SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "100 300 1000 3000"))
 # The playbook takes a minute or two on 80, so there are at most two rounds of it.
 [DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
@@ -57,7 +59,7 @@ DELAY = 0.025
 
 class Bench:
     def __init__(self, tools, work):
-        self.tools, self.work, self.measures, self.notes = tools, work, [], []
+        self.tools, self.work, self.measures, self.costs, self.notes = tools, work, [], [], []
         self.output = work / "output"
         self.output.touch()
         self.farms = 0
@@ -197,6 +199,21 @@ class Bench:
             report = site.run_hoist(site.first, self.output)
             self.note(f"deploy {name}", "hoist", number, report, memory=False, trip=trip)
 
+    def target(self):
+        """(f) What each stage costs one target, for trees of few files and of many."""
+        for files in [200] if QUICK else [200, 10000]:
+            farm = self.farm(hosts=True)
+            try:
+                costs = Costs(self.tools, farm, self.folder(f"target{files}"), files)
+                costs.site.bring_hoist(self.output)
+                # Calls are counted once, for they are the same each time.
+                for number, counted in [(0, True), *((number, False) for number in range(ROUNDS))]:
+                    cases = costs.measure(self.output, counted)
+                    say(f"  {files} files: {'calls are counted' if counted else 'CPU time is measured'}")
+                    self.costs.append({"files": files, "counted": counted, "cases": cases})
+            finally:
+                farm.down()
+
     def folder(self, name):
         path = self.work / name
         path.mkdir()
@@ -234,8 +251,8 @@ def built():
 
 def main():
     for part in PARTS:
-        if part not in ("run", "deploy", "growth", "delay"):
-            sys.exit(f"bench: PARTS: there is no part {part}: run, deploy, growth, delay")
+        if part not in ALL_PARTS:
+            sys.exit(f"bench: PARTS: there is no part {part}: {', '.join(ALL_PARTS)}")
     wanted()
     if os.geteuid() != 0:
         sys.exit("bench: it must be root: the hosts have a /srv and a network of their own")
@@ -268,6 +285,7 @@ def main():
             "seconds": time.monotonic() - began,
             "notes": bench.notes,
             "measures": bench.measures,
+            "costs": bench.costs,
         }
         out.mkdir(parents=True, exist_ok=True)
         results.write(about, out, ROOT / "README.md" if shown else None)

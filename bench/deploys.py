@@ -24,8 +24,8 @@ config_deploy: yes
 class Deployment:
     """A repository with two revisions, the second of which changes one file; and the hosts of a farm that get it."""
 
-    def __init__(self, tools, farm, count, folder):
-        self.tools, self.farm, self.count, self.folder = tools, farm, count, folder
+    def __init__(self, tools, farm, count, folder, files=FILES):
+        self.tools, self.farm, self.count, self.folder, self.files = tools, farm, count, folder, files
         self.repo = folder / "app"
         self.within = []
         self.make_repo()
@@ -45,8 +45,8 @@ class Deployment:
         (self.repo / "hoist/templates/app.conf.j2").write_text("title = {{ title }}\n")
         (self.repo / "hoist/vars.yaml").write_text("title: An application\n")
         # No two lines are alike, and it packs about as well as source does.
-        for number in range(FILES):
-            path = self.repo / f"src/{number % 10}/file{number}"
+        for number in range(self.files):
+            path = self.repo / f"src/{number % (self.files // 20)}/file{number}"
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = (f"let value_{number}_{line} = {number * line * 2654435761 % 1000003};\n" for line in range(200))
             path.write_text("".join(lines)[:FILE_BYTES])
@@ -54,9 +54,13 @@ class Deployment:
         self.git("add", ".")
         self.git("commit", "-qm", "one")
         self.first = self.git("rev-parse", "HEAD")
-        (self.repo / "src/0/file0").write_text("changed\n")
-        self.git("commit", "-qam", "two")
-        self.second = self.git("rev-parse", "HEAD")
+        self.second = self.change("two")
+
+    def change(self, name):
+        """A revision more, of one changed file."""
+        (self.repo / "src/0/file0").write_text(f"changed: {name}\n")
+        self.git("commit", "-qam", name)
+        return self.git("rev-parse", "HEAD")
 
     def hoist(self, *words):
         lock = ["-D", f"lock_dir:{self.folder}"]
@@ -70,9 +74,9 @@ class Deployment:
         report["status"] = 0 if report["status"] in (0, 1) else report["status"]
         return report
 
-    def run_hoist(self, revision, output, **how):
+    def run_hoist(self, revision, output, options=(), **how):
         """A deployment; `stages` is the wall time of each in seconds, by the deployment's own events."""
-        argv = self.hoist("deploy", "--yes", "--format", "json", "--rev", revision)
+        argv = self.hoist("deploy", "--yes", "--format", "json", "--rev", revision, *options)
         start = output.stat().st_size if output.exists() else 0
         report = self.farm.measure(self.count, [*argv, "bench"], self.tools.env(), output, cwd=self.repo, **how)
         report["stages"] = {}

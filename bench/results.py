@@ -2,6 +2,7 @@
 
 import json
 
+import cost
 import plot
 import targets
 from figures import Figures
@@ -139,7 +140,10 @@ def markdown(about, figures):
     if figures.tools("run far"):
         trip = figures.trip * 1000
         parts += [f"## With {trip:.0f} ms of round trip, {BATCH} hosts at once", delay_table(figures), DELAY]
-    parts += ["## Targets", table(["target", "measured", "met"], targets.judge(figures))]
+    costs = about.get("costs")
+    if costs:
+        parts += ["## What a deployment costs a target", table(["stage", "CPU, ms", *cost.COLUMNS], cost.table(costs)), COST]
+    parts += ["## Targets", table(["target", "measured", "met"], targets.judge(figures, cost.totals(costs or [])))]
     if about["notes"]:
         parts += ["## What went wrong", "\n".join(f"- {note}" for note in about["notes"])]
     parts += ["## How it is measured", METHOD, "Versions: " + versions(about) + "."]
@@ -200,6 +204,11 @@ hosts, as a deployment begins with; the floor's with nothing but the sessions.""
 DELAY = """Both columns are of one network of two namespaces, whose link holds packets back in the one and passes them
 on at once in the other. The difference over the round trip, a batch, is how often a batch waits for the network; what
 the machine does meanwhile for other hosts hides some of it, so the few hosts are the stricter figure."""
+
+COST = """The target's own processes, from the command that sshd starts on; sshd itself is not in it. The second deployment
+changes one file, and so does the third, whose service does not restart, so that it is rolled back. Processes are all
+that run, Hoist's own and the shell's included. Calls are counted by strace: looks are `stat` and its like, syncs are
+`fsync`, `fdatasync` and `syncfs`. CPU time is that of other runs, the median, without strace."""
 
 METHOD = f"""- One sshd answers on as many addresses as there are hosts, one address a host. `MaxStartups` is 10000, `UsePAM` and
   `UseDNS` are off, `LogLevel` is VERBOSE. All tools use one ed25519 key and one known_hosts; ciphers are each tool's

@@ -6,7 +6,7 @@ from peers import PEERS
 NOT_STAGES = ("probe", "hold", "release")
 
 
-def judge(figures):
+def judge(figures, costs):
     """Rows of target, measured value, and whether it is met."""
     rows = []
 
@@ -39,6 +39,9 @@ def judge(figures):
             far = figures.stage("deploy far", "hoist", stage, hosts)
             title = f"{stage} on {hosts} hosts with delay: at most 3 round trips a batch beyond its work"
             at_most(title, figures.trips(near, far, hosts), 3, 1)
+    if costs:
+        for case in ("first", "second", "rollback"):
+            at_most(f"{case} deployment of 200 files: CPU of the target at most 60 ms", costs.get((200, case)), 60, 1)
     return rows
 
 

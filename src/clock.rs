@@ -52,6 +52,14 @@ pub fn duration(text: &str) -> Option<Duration> {
     span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
 }
 
+/// A duration as people read it, in whole seconds: `1h 30m`.
+pub fn lasting(duration: Duration) -> String {
+    match jiff::SignedDuration::try_from(Duration::from_secs(duration.as_secs())) {
+        Ok(whole) => format!("{whole:#}"),
+        Err(_) => format!("{} s", duration.as_secs()),
+    }
+}
+
 /// Which end of a day is meant by a date without a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfDay {

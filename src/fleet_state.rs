@@ -4,7 +4,7 @@
 //! One file, `state/fleet.json` in the control folder, replaced as a whole. It is worth little more than the journals it
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -63,6 +63,9 @@ pub struct FleetState {
     /// By `git_repo`, then by target: the environments of a configuration may deploy several repositories to one host.
     #[serde(default)]
     repositories: BTreeMap<String, BTreeMap<String, Known>>,
+    /// The hosts that each group had at its last deployment: by `git_repo`, by environment (empty: none), by group.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    lists: BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeSet<String>>>>,
     /// The repository that is asked about.
     #[serde(skip)]
     repo: String,
@@ -144,8 +147,8 @@ fn is_on(state: &State, revision: &Revision) -> bool {
 impl FleetState {
     /// Nothing is remembered.
     pub fn empty(repo: &str) -> FleetState {
-        let (hosts, repositories) = (BTreeMap::new(), BTreeMap::new());
-        FleetState { format: FORMAT, hosts, repositories, repo: repo.to_owned(), warning: None }
+        let (hosts, repositories, lists) = Default::default();
+        FleetState { format: FORMAT, hosts, repositories, lists, repo: repo.to_owned(), warning: None }
     }
 
     /// What is remembered in `folder` of the targets of a repository; nothing when there is no file yet.
@@ -230,6 +233,20 @@ impl FleetState {
     pub fn entry(&mut self, target: &Target) -> &mut Known {
         let known = self.of(target).cloned().unwrap_or_default();
         self.repositories.entry(self.repo.clone()).or_default().entry(target.to_string()).or_insert(known)
+    }
+
+    /// The hosts that a group had at the last deployment that went through to all of them.
+    pub fn list_of(&self, environment: Option<&str>, group: &str) -> Option<&BTreeSet<String>> {
+        self.lists.get(&self.repo)?.get(environment.unwrap_or_default())?.get(group)
+    }
+
+    /// Takes over which hosts the groups have that a run went to as a whole.
+    pub fn note_lists(&mut self, environment: Option<&str>, plan: &Plan) {
+        let lists = self.lists.entry(self.repo.clone()).or_default();
+        let lists = lists.entry(environment.unwrap_or_default().to_owned()).or_default();
+        for group in plan.groups.iter().filter(|group| group.targets.len() == group.whole()) {
+            lists.insert(group.name.clone(), group.targets.iter().map(Target::to_string).collect());
+        }
     }
 
     /// Takes over what a run saw of its targets, in the order of the plan, and what it came to: when it went through to

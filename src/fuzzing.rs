@@ -85,6 +85,16 @@ pub fn gitmodules(listing: &str) -> Result<Vec<String>, String> {
     Ok(addresses.collect())
 }
 
+/// Reads what a command printed as a list of hosts; gives how many there are.
+pub fn host_list(bytes: &[u8]) -> Result<usize, String> {
+    use crate::inventory::Output;
+    let told = |problem: crate::problem::Problem| problem.to_string();
+    match Output::read(bytes, "cmd").map_err(told)? {
+        Output::Hosts(hosts) => Ok(hosts.len()),
+        Output::Inventory(found) => Ok(found.targets("all", "cmd", &["zone".to_owned()]).map_err(told)?.0.len()),
+    }
+}
+
 /// Reads an archive of any format; what is in it, or why it is refused.
 pub fn archive(bytes: &[u8]) -> Result<String, String> {
     let rules = crate::wire::ArtifactRules { strip_components: 0, max_bytes: 64 << 20, outside_links: false };

@@ -21,6 +21,7 @@ pub mod gates;
 mod gitmodules;
 mod glob;
 pub mod hooks;
+mod inventory;
 pub mod invocation;
 mod jinja;
 pub mod journal;

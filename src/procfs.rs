@@ -3,11 +3,26 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
+
+/// The content of a file of `/proc`, most of which are shorter than a page. Their size is not known before they are read,
+/// and from nothing a buffer would grow in many small reads.
+pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let mut content = Vec::with_capacity(4096);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// As [`read`]; empty where there is no such file, or one that is no text.
+fn text(path: impl AsRef<Path>) -> String {
+    read(path).ok().and_then(|content| String::from_utf8(content).ok()).unwrap_or_default()
+}
 
 /// Makes a command die with the thread that starts it, so that a killed process leaves nothing behind that still
 /// works. What the command itself starts is not touched.
@@ -43,7 +58,7 @@ pub fn lock_holders(file: &File) -> Vec<Process> {
     let Ok(about) = file.metadata() else { return Vec::new() };
     let device = format!("{:02x}:{:02x}", rustix::fs::major(about.dev()), rustix::fs::minor(about.dev()));
     let look = || {
-        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        let locks = text("/proc/locks");
         holders_in(&locks, &device, about.ino()).into_iter().filter_map(process).collect::<Vec<_>>()
     };
     // It is read in pieces, and a line can be missed while other processes take and release locks.
@@ -77,12 +92,12 @@ pub fn is_running(id: u32, program: &str) -> bool {
 
 /// Whether a process is stopped, by a signal or from a keyboard.
 pub fn is_stopped(id: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let status = text(format!("/proc/{id}/status"));
     status.lines().any(|line| line.starts_with("State:\tT"))
 }
 
 fn process(id: u32) -> Option<Process> {
-    let status = fs::read(format!("/proc/{id}/status")).ok()?;
+    let status = read(format!("/proc/{id}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
     let uid: u32 = field("Uid")?.split_whitespace().next()?.parse().ok()?;

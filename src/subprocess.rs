@@ -1,6 +1,7 @@
-//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, of gates and of hooks.
+//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, gates, hooks and
+//! lists of hosts.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -66,9 +67,57 @@ pub fn run_with_input(
     limits: &Limits,
     line: &mut dyn FnMut(Stream, String),
 ) -> std::io::Result<Option<ExitStatus>> {
+    command.stdout(Stdio::piped());
+    drive(command, input, limits, line)
+}
+
+/// How a command ended whose output is kept as a whole.
+#[derive(Debug)]
+pub enum Captured {
+    /// With its standard output.
+    Ended(ExitStatus, Vec<u8>),
+    TimedOut,
+    /// It wrote more than allowed, and was killed.
+    TooLong,
+}
+
+/// Runs a command and keeps its standard output, byte for byte, up to `most` bytes; the lines of its standard error are
+/// handed over. See [`run_with_input`].
+///
+/// # Errors
+/// A command that cannot be started, or no room for its output.
+pub fn capture(
+    command: &mut Command,
+    limits: &Limits,
+    most: u64,
+    line: &mut dyn FnMut(String),
+) -> std::io::Result<Captured> {
+    let mut file = tempfile::tempfile()?;
+    let length = || file.metadata().map_or(0, |meta| meta.len());
+    let is_over = || (limits.is_over)() || length() > most;
+    command.stdout(file.try_clone()?);
+    let limits = Limits { is_over: &is_over, ..*limits };
+    let status = drive(command, None, &limits, &mut |_, text| line(text))?;
+    if length() > most {
+        return Ok(Captured::TooLong);
+    }
+    let Some(status) = status else { return Ok(Captured::TimedOut) };
+    let mut output = Vec::new();
+    file.rewind()?;
+    file.take(most).read_to_end(&mut output)?;
+    Ok(Captured::Ended(status, output))
+}
+
+/// Runs a command whose standard output goes where it was told to.
+fn drive(
+    command: &mut Command,
+    input: Option<Vec<u8>>,
+    limits: &Limits,
+    line: &mut dyn FnMut(Stream, String),
+) -> std::io::Result<Option<ExitStatus>> {
     // A group of its own: what it has started can be ended with it, and Ctrl-C is Hoist's alone.
     command.process_group(0).stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stderr(Stdio::piped());
     procfs::die_with_parent(command);
     let mut child = command.spawn()?;
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {

@@ -17,7 +17,7 @@ fn the_benchmark_measures_hoist_and_the_floor_and_tells_what_it_found() {
     let out = tempfile::tempdir().unwrap();
     let mut bench = Command::new("python3");
     bench.arg(root.join("bench/bench.py"));
-    bench.envs([("QUICK", "1"), ("HOSTS", "3"), ("PARTS", "run deploy"), ("PEERS", "hoist")]);
+    bench.envs([("QUICK", "1"), ("HOSTS", "3"), ("PARTS", "run deploy target"), ("PEERS", "hoist")]);
     bench.env("HOIST", &hoist).env("FLOOR", hoist.with_file_name("examples").join("floor")).env("OUT", out.path());
     let output = bench.output().expect("python3 can be run: make deps installs it");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -38,8 +38,20 @@ fn the_benchmark_measures_hoist_and_the_floor_and_tells_what_it_found() {
             assert!(measure["server_cpu"].as_f64().unwrap() > 0.0, "{measure}");
         }
     }
+    // Calls do not depend on the machine's load either.
+    let counted = results["costs"].as_array().unwrap().iter().find(|it| it["counted"] == true).unwrap();
+    for (case, stage, git, service) in [
+        ("first", "finalize", 0, 0),
+        ("second", "probe", 0, 0),
+        ("second", "promote", 0, 1),
+        ("rollback", "rollback", 0, 1),
+    ] {
+        let cost = &counted["cases"][case][stage];
+        let found = ["hoist", "git", "service"].map(|kind| cost[kind].as_u64().unwrap());
+        assert_eq!(found, [1, git, service], "{case}: {stage}: {cost}");
+    }
     let table = std::fs::read_to_string(out.path().join("results.md")).unwrap();
-    for line in ["| Hoist |", "| floor: bare libssh2 |", "| promote |", "## Targets"] {
+    for line in ["| Hoist |", "| 200 files, first: fetch |", "| floor: bare libssh2 |", "| promote |", "## Targets"] {
         assert!(table.contains(line), "{line} is missing in {table}");
     }
     let plot = std::fs::read_to_string(out.path().join("results.svg")).unwrap();

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 41] = [
+const LAYERS: [&str; 42] = [
     "main",
     "cli",
     "operation",
@@ -29,6 +29,7 @@ const LAYERS: [&str; 41] = [
     "gates",
     "repo",
     "locks",
+    "inventory",
     "scap_state",
     "jinja",
     "yaml",

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use common::{Farm, Links, Project, Ran, WAITS, address, signal, wait_for};
@@ -153,4 +154,76 @@ fn a_run_that_is_resumed_waits_for_hosts_that_its_first_deployer_had_reached() {
         }
         project.commit("three");
     }
+}
+
+/// The exit status of the guard on a host, and what it said.
+fn guard(farm: &Farm, n: usize) -> (i32, String) {
+    let line = r#"mount --bind "$0" /srv && exec "$1" deploy-local -r app guard"#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", line]).arg(farm.srv(&address(n))).arg(common::HOIST);
+    let output = command.output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// Which hosts may serve.
+fn serving(farm: &Farm, hosts: usize) -> Vec<usize> {
+    (0..hosts).filter(|n| guard(farm, *n).0 == 0).collect()
+}
+
+fn own(farm: &Farm, n: usize, name: &str) -> PathBuf {
+    farm.srv(&address(n)).join(common::CACHE).join(".hoist").join(name)
+}
+
+/// As if a host had been started again.
+fn start_again(farm: &Farm, n: usize) {
+    let path = own(farm, n, "confirmed.json");
+    let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    record["boot"] = "another".into();
+    std::fs::write(path, record.to_string()).unwrap();
+}
+
+#[test]
+fn a_host_that_missed_a_deployment_serves_only_once_it_is_reconciled() {
+    let (farm, project, one) = Project::deployed(0, 4);
+    assert_eq!(serving(&farm, 4), [0, 1, 2, 3]);
+    project.configure("failure_limit: 1");
+    farm.set_down(&address(3), true);
+    let two = project.commit("two");
+    project.deploy(&[]).ends(0);
+    farm.set_down(&address(3), false);
+    // One was off meanwhile, another one was started again afterwards; on a third a promote was killed at its end.
+    start_again(&farm, 3);
+    start_again(&farm, 0);
+    std::fs::write(own(&farm, 1, "going-live"), &two).unwrap();
+    assert_eq!(serving(&farm, 4), [2]);
+    let said = guard(&farm, 3).1;
+    assert!(said.contains("was started after it was last confirmed") && said.contains("hoist reconcile"), "{said}");
+
+    let status = project.run(&["status"]).ends(1);
+    status.says("not confirmed since it was started").says("a promote or rollback began here and never ended");
+    let status = project.run(&["status", "--format", "json"]);
+    let answer: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    let confirmed: Vec<_> = answer["hosts"].as_array().unwrap().iter().map(|host| &host["confirmed"]).collect();
+    assert_eq!(confirmed, [false, true, true, false]);
+    project.run(&["reconcile", "--dry-run"]).ends(0);
+    assert_eq!(serving(&farm, 4), [2], "to look changes nothing");
+
+    let ran = project.run(&["reconcile", "--yes"]).ends(0).says("confirmed 1 host: 127.0.0.1");
+    ran.says("127.0.0.2: in sync: ").says("2 of 2 hosts");
+    assert_eq!(serving(&farm, 4), [0, 1, 2, 3]);
+    common::all_on(&farm, 4, &two);
+    // A host whose record cannot be written is named.
+    std::fs::remove_file(own(&farm, 2, "confirmed.json")).unwrap();
+    std::fs::create_dir(own(&farm, 2, "confirmed.json")).unwrap();
+    project.run(&["reconcile", "--yes"]).ends(1).says("127.0.0.3 could not be confirmed: ").says("nothing to do");
+    std::fs::remove_dir(own(&farm, 2, "confirmed.json")).unwrap();
+    project.run(&["reconcile"]).ends(0).says("confirmed 1 host: 127.0.0.3");
+
+    // A deployment that fails goes back to what its hosts served, wherever they were in sync.
+    (0..4).for_each(|n| start_again(&farm, n));
+    project.check("bad", "promote", "false");
+    project.commit("three");
+    project.deploy(&[]).ends(1).says("rolled back");
+    assert_eq!(serving(&farm, 4), [0, 1, 2, 3]);
+    assert_ne!(one, two);
 }

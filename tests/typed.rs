@@ -317,7 +317,10 @@ fn hosts_are_shown_by_group_with_user_and_port_where_they_are_set() {
     assert_eq!(ran.out, format!("{lines}  db1    user root  port 2222\n"));
     let json: serde_json::Value = serde_json::from_str(&project.run(&["hosts", "--json"]).ends(0).out).unwrap();
     Answer::named("hosts").holds(&json);
-    assert_eq!(json["groups"][1]["hosts"][2], serde_json::json!({"host": "db1", "user": "root", "port": 2222}));
+    let db1 = serde_json::json!({
+        "host": "db1", "address": null, "user": "root", "port": 2222, "labels": {}, "groups": [],
+    });
+    assert_eq!(json["groups"][1]["hosts"][2], db1);
 }
 
 #[test]

@@ -231,7 +231,7 @@ impl Line {
         let folder = self.folders.iter().fold(options.start.clone(), |folder, next| folder.join(next));
         let config_file = options.invocation.config_file.map(|file| folder.join(file));
         let invocation = Invocation { config_file, ..options.invocation };
-        Some(Options { start: folder, invocation, ..options })
+        Some(Options { start: folder, invocation, offline: true, ..options })
     }
 }
 

@@ -254,6 +254,7 @@ pub fn options(file: Option<&str>, defines: &[String], environment: Option<&str>
         global_file: global_file(),
         repo_optional: false,
         patience: None,
+        offline: false,
         invocation: Invocation {
             folder: FOLDER.get().cloned(),
             config_file: file.map(Into::into),

@@ -48,6 +48,7 @@ pub struct Counts {
 /// When there is no repository, or no configuration in it.
 pub fn check(options: &Options) -> anyhow::Result<Checked> {
     let host = this_host();
+    let options = &Options { offline: true, ..options.clone() };
     let mut checked = Checked::default();
     let mut problems = Problems::thorough();
     let mut targets = BTreeSet::new();

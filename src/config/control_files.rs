@@ -32,8 +32,9 @@ impl Config {
         };
         self.layers.names().for_each(|name| add(name.to_owned(), true, false));
         for group in &self.settings.groups {
-            if let Some((file, _)) = self.listed(group, &mut Problems::default()) {
-                add(file, false, false);
+            let listed = self.listed(group, &mut Problems::default());
+            for file in listed.into_iter().flat_map(|listed| listed.files) {
+                add(self.shown(&file), false, false);
             }
         }
         let folders = self.folders();

@@ -1,17 +1,15 @@
 //! From `server_groups` and target files to the groups of a deployment.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, bail};
 
 use crate::problem::Problem;
-use crate::targets::{Group, HostPattern, SYSTEM_FOLDER, Target, fold, read_target_file};
+use crate::targets::{Group, HostPattern, Target, fold};
 use crate::text::{counted, did_you_mean};
 use crate::wire::Level;
 
 use super::problems::Problems;
-use super::settings::GroupSettings;
 use super::{Config, Note};
 
 impl Config {
@@ -35,15 +33,19 @@ impl Config {
     pub(super) fn groups_into(&self, problems: &mut Problems) -> Vec<Group> {
         let before = problems.mistakes();
         let mut owner: HashMap<Target, &str> = HashMap::new();
-        let mut groups = Vec::new();
+        let (mut groups, mut any_unknown) = (Vec::new(), false);
         for settings in &self.settings.groups {
-            let Some((file, listed)) = self.listed(settings, problems) else { continue };
-            let name = &settings.name;
+            let Some(listed) = self.listed(settings, problems) else { continue };
+            if listed.is_unknown {
+                any_unknown = true;
+                continue;
+            }
+            let (name, from) = (&settings.name, listed.from);
             let mut targets = Vec::new();
-            for target in listed {
+            for target in listed.targets {
                 if let Some(first) = owner.get(&target) {
                     let why = format!("{target} is also listed in group {name}: it belongs to group {first}");
-                    problems.push(Problem::of_file(&file, why).remark(Level::Debug));
+                    problems.push(Problem::of_file(&from, why).remark(Level::Debug));
                     continue;
                 }
                 owner.insert(target.clone(), name);
@@ -51,71 +53,46 @@ impl Config {
             }
             if targets.is_empty() {
                 let why = format!("group {name} is empty: skipped");
-                problems.push(Problem::of_file(&file, why).remark(Level::Warning));
+                problems.push(Problem::of_file(&from, why).remark(Level::Warning));
                 continue;
             }
-            groups.push(Group {
+            let mut group = Group {
                 name: name.clone(),
                 whole: targets.len(),
                 targets,
                 steps: settings.group_size.clone(),
                 max_unavailable: settings.max_unavailable,
+                max_unavailable_by: settings.max_unavailable_by.clone(),
                 soak_time: settings.soak_time,
                 group_soak_time: settings.group_soak_time,
                 limit: settings.failure_limit,
                 retry_failed: settings.retry_failed,
                 failed_targets: settings.failed_targets,
                 ..Group::default()
-            });
+            };
+            group.count_parts();
+            problems.extend(parts_in_doubt(&group).map(|why| Problem::of_file(&from, why).remark(Level::Warning)));
+            groups.push(group);
         }
-        if groups.is_empty() && problems.mistakes() == before {
+        if groups.is_empty() && !any_unknown && problems.mistakes() == before {
             let names = self.settings.server_groups.join(", ");
             let why = format!("no targets: the target files of {names} list no host");
             problems.push(Problem { file: self.shown_file(), ..Problem::new(why) });
         }
         groups
     }
+}
 
-    /// What to say of a group whose key is there and names no file: that is how an environment does without one.
-    fn without_targets(&self, group: &str) -> Problem {
-        let key = GroupSettings::targets_key(group);
-        let why = format!("group {group} is skipped: {key} is empty ({})", self.place_of(&key));
-        Problem::new(why).about(&key).remark(Level::Warning)
+/// What to say of a group that is counted by a label.
+fn parts_in_doubt(group: &Group) -> Option<String> {
+    let (name, label) = (&group.name, group.max_unavailable_by.as_ref()?);
+    if group.max_unavailable.is_none() {
+        return Some(format!("max_unavailable_by of {name} has no effect: max_unavailable is not set"));
     }
-
-    /// The target file of a group, as messages name it, and what it lists; `None` when the group has to do without one.
-    pub(super) fn listed(&self, group: &GroupSettings, problems: &mut Problems) -> Option<(String, Vec<Target>)> {
-        let name = &group.name;
-        let key = GroupSettings::targets_key(name);
-        let (file, entry) = match (&group.dsh_targets, self.layers.get(&key)) {
-            (Some(file), Some(entry)) => (file, entry),
-            (_, Some(_)) => {
-                problems.push(self.without_targets(name));
-                return None;
-            }
-            (_, None) => {
-                let place = self.shown_file().unwrap_or_else(|| "the configuration".to_owned());
-                let why = format!("group {name} has no target file: set {key} in {place}, or name other groups");
-                problems.push(match self.layers.get("server_groups") {
-                    Some(entry) => entry.mistake("server_groups", &why),
-                    None => Problem { file: self.shown_file(), ..Problem::new(why) }.about(&key),
-                });
-                return None;
-            }
-        };
-        let mut folders = self.folders();
-        folders.push(PathBuf::from(SYSTEM_FOLDER));
-        let shown = |path: &Path| self.shown(path);
-        let check = |path: &Path| self.check_target_file(file, path);
-        let read = read_target_file(file, &folders, &shown, &check).map_err(|problem| {
-            // What is wrong with the key, and not within the file, is told with the key's own place.
-            let why = format!("the target file of group {name}: {}", problem.message);
-            entry.mistake(&key, &why).looked_for(problem.looked_for)
-        });
-        let read = problems.keep(read)?;
-        problems.extend(read.problems);
-        Some((self.shown(&read.path), read.targets))
-    }
+    let without: Vec<&Target> = group.targets.iter().filter(|target| target.label(label).is_none()).collect();
+    let counted = "counted together, as if they were in one of their own";
+    (!without.is_empty())
+        .then(|| format!("hosts of {name} without the label {label} are {counted}: {}", fold(without.iter().copied())))
 }
 
 /// Leaves the targets that match in each group, and the groups that have any; gives remarks.

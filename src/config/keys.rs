@@ -152,6 +152,24 @@ pub const KEYS: &[Key] = &[
     key("max_sessions", Number { min: 1 }, None, "sessions open at once; unset: one per target"),
     key("remote_binary", Path, None, "hoist's path on targets; unset: it is copied there"),
     prefixed("dsh_targets", Text, None, "target file of a group; required for each", Prefix::Group),
+    prefixed("targets_command", Text, None, "command that prints the targets of a group", Prefix::Group),
+    key("targets_timeout", Seconds, Some("60"), "time limit for targets_command"),
+    prefixed("inventory", Text, None, "Ansible inventory that lists targets, a file or a directory", Prefix::Group),
+    prefixed(
+        "inventory_hosts",
+        Text,
+        None,
+        "host pattern that names a group's targets in the inventory; unset: the group's name",
+        Prefix::Group,
+    ),
+    prefixed(
+        "inventory_shrink_limit",
+        Limit,
+        None,
+        "hosts that a list may lose between deployments without a question; unset: 20%, of target files any number",
+        Prefix::Group,
+    ),
+    key("inventory_labels", Names, Some("zone, rack"), "variables of the inventory that are kept as labels"),
     key("server_groups", Names, Some("default"), "groups in the order of the deployment"),
     prefixed("group_size", Sizes, Some("all"), "hosts in each subgroup, the last size repeats; or all", Prefix::Group),
     prefixed(
@@ -159,6 +177,13 @@ pub const KEYS: &[Key] = &[
         Limit,
         None,
         "number or percentage of hosts that may be out of service; unset: the size of a subgroup",
+        Prefix::Group,
+    ),
+    prefixed(
+        "max_unavailable_by",
+        Text,
+        None,
+        "label, such as zone, whose values have a max_unavailable each; unset: the group has one",
         Prefix::Group,
     ),
     key("rollback_pace", Choice(&["budget", "at_once"]), Some("budget"), "how many hosts go back at a time"),
@@ -262,6 +287,9 @@ pub const KEYS: &[Key] = &[
     key("use_syslog", Bool, Some("no"), "send the same records to syslog"),
     key("umask", Octal, Some("0002"), "file mode mask on the deploy host and on targets"),
 ];
+
+/// The keys, as groups have them, that say where targets are.
+pub const SOURCES: [&str; 3] = ["dsh_targets", "targets_command", "inventory_hosts"];
 
 /// `key` with the group's name ahead of it; the group `default` reads the bare key.
 pub fn of_group(group: &str, key: &str) -> String {

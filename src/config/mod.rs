@@ -18,18 +18,21 @@ mod hooks;
 pub(crate) mod ini;
 pub mod keys;
 mod layers;
+mod options;
 mod problems;
 mod remarks;
 pub mod scap_keys;
 mod settings;
 mod settings_reader;
 mod shared_paths;
+mod sources;
 mod subdir;
 mod undefined;
 pub(crate) mod values;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -47,10 +50,12 @@ pub use control_files::ControlFile;
 pub use explain::{Explained, UNSET};
 pub use gates::doubts as gate_doubts;
 pub use layers::Origin;
+pub use options::{Options, Patience};
 pub use settings::{FetchFrom, GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};
 
 use layers::{ConfigEntry, Layers};
 use problems::Problems;
+use sources::Sources;
 
 /// A remark for the operator, and how much it weighs.
 pub type Note = (Level, String);
@@ -63,29 +68,6 @@ const PROTECTED: [&str; 4] = ["required_signatures", "allowed_signers", "revoked
 
 /// How long Scap waits for a lock.
 const SCAPS_LOCK_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// What the command line says of the configuration.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Where to look for the repository: its working tree or any folder below.
-    pub start: PathBuf,
-    /// Takes the place of `/etc/hoist.cfg` or `/etc/scap.cfg`, and must exist.
-    pub global_file: Option<PathBuf>,
-    /// Go without a repository where there is none, without its configuration file, and without `git_repo`.
-    pub repo_optional: bool,
-    /// How long to wait for a lock, if the command line says so.
-    pub patience: Option<Patience>,
-    /// The flags of the command.
-    pub invocation: Invocation,
-}
-
-/// How long to wait for a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    pub time: Duration,
-    /// The flag or the key that says so.
-    pub says: &'static str,
-}
 
 /// A repository's configuration, read and validated.
 #[derive(Debug, Clone)]
@@ -110,6 +92,8 @@ pub struct Config {
     /// Hooks that are told nothing.
     forgone_hooks: Vec<String>,
     patience: Option<Patience>,
+    is_offline: bool,
+    sources: Arc<Sources>,
 }
 
 impl Config {
@@ -221,6 +205,8 @@ impl Config {
             layers,
             forgone_hooks: Vec::new(),
             patience: options.patience,
+            is_offline: options.offline,
+            sources: Arc::default(),
         };
         config.remark_into(problems);
         Ok(config)
@@ -265,14 +251,14 @@ impl Config {
     /// Whether a check may name this group: it is deployed to now, or has a target file and so may be another time.
     fn knows_group(&self, name: &str) -> bool {
         self.settings.server_groups.iter().any(|group| group == name)
-            || self.layers.get(&GroupSettings::targets_key(name)).is_some()
+            || GroupSettings::source_keys(name).any(|key| self.layers.get(&key).is_some())
     }
 
     /// Where a section that is not for this host has this group.
     fn group_elsewhere(&self, name: &str) -> Option<Origin> {
-        let key = GroupSettings::targets_key(name);
+        let keys: Vec<String> = GroupSettings::source_keys(name).collect();
         self.layers.any_section(|item| {
-            item.key == key || (item.key == "server_groups" && values::list(&item.value).contains(&name))
+            keys.contains(&item.key) || (item.key == "server_groups" && values::list(&item.value).contains(&name))
         })
     }
 

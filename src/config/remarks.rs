@@ -74,9 +74,9 @@ impl Config {
 
     /// A key of a group that `server_groups` does not name here. It may be named in another environment, or elsewhere.
     fn of_no_group(&self, name: &str, group: &str) -> (Level, String) {
-        let targets = keys::of_group(group, "dsh_targets");
+        let sources = keys::SOURCES.map(|key| keys::of_group(group, key));
         let elsewhere = |file: &ini::Item| {
-            file.key == targets
+            sources.contains(&file.key)
                 || (file.key == "server_groups"
                     && values::list(&file.value).iter().any(|it| it.to_lowercase() == group))
         };

@@ -104,9 +104,18 @@ settings! {
         /// The target file's name or path; `None`: the key is missing, which is an error as soon as the group is needed.
         // There is no falling back here: two groups of one file would be one group.
         dsh_targets: Option<String> = own_opt(values::text),
+        targets_command: Option<String> = own_opt(values::text),
+        /// The path of an Ansible inventory.
+        inventory: Option<String> = first_opt(values::text),
+        /// What the list may lose from one deployment to the next; `None`: as is usual for its kind.
+        inventory_shrink_limit: Option<FailureLimit> = first_opt(str::parse),
+        /// Ansible's pattern of the group's hosts; `None`: the group's name.
+        inventory_hosts: Option<String> = own_opt(values::text),
         group_size: Steps = first(str::parse),
         /// Hosts that may be out of service; `None`: as many as a subgroup has.
         max_unavailable: Option<Share> = first_opt(str::parse),
+        /// The label whose values have a `max_unavailable` each.
+        max_unavailable_by: Option<String> = first_opt(values::name),
         /// Zero: none.
         soak_time: Duration = first(values::seconds_or_off),
         group_soak_time: Duration = first(values::seconds_or_off),
@@ -122,9 +131,19 @@ settings! {
 }
 
 impl GroupSettings {
+    /// A key as group `name` has it.
+    pub fn own_key(name: &str, key: &str) -> String {
+        keys::of_group(name, key)
+    }
+
     /// The key that names the target file of group `name`.
     pub fn targets_key(name: &str) -> String {
         keys::of_group(name, "dsh_targets")
+    }
+
+    /// The keys any of which says where the targets of group `name` are.
+    pub fn source_keys(name: &str) -> impl Iterator<Item = String> {
+        keys::SOURCES.iter().map(move |key| keys::of_group(name, key))
     }
 }
 
@@ -142,6 +161,9 @@ settings! {
     pub struct Settings with (read: &mut SettingsReader, repo_optional: bool, home: Option<&Path>, ahead: Ahead) {
         /// Empty when it is unset, which only [`super::Options::repo_optional`] allows.
         git_repo: String = { read.repo(repo_optional)? },
+        targets_timeout: Duration = get(values::seconds),
+        /// Variables of inventories that are kept.
+        inventory_labels: Vec<String> = get(values::names),
         git_deploy_dir: PathBuf = get(values::absolute),
         git_rev: String = filled(values::argument),
         /// The only directory of the repository that is deployed; `None`: all of it.

@@ -195,6 +195,11 @@ pub fn name(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
+/// Names, separated by commas; none when empty.
+pub fn names(value: &str) -> Result<Vec<String>, String> {
+    list(value).into_iter().map(name).collect()
+}
+
 /// A user's name, as targets may carry one.
 pub fn user(value: &str) -> Result<String, String> {
     match check_user(value) {

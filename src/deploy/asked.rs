@@ -96,7 +96,7 @@ impl Requests {
         let (tag, describing) = Default::default();
         let (drains, invocation) = (Arc::new(asked.drains.clone()), plan.invocation.clone());
         let basis = Basis { request: Arc::new(request), drains, invocation };
-        Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead })
+        Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead, wanted: Arc::default() })
     }
 
     /// The requests for a rollback from the finished deployment `undone` to the deployment `restored`. The services of

@@ -1,35 +1,70 @@
 //! R13: how many hosts of a group may be out of service at a time, and when each host rolls back by itself if its lease
 //! expires.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::targets::{Group, Target, fold};
 
 use super::plan::{GroupId, Plan};
 
-/// How many hosts of a group may be out of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capacity {
-    most: usize,
-    /// Whether `max_unavailable` is set. If not, a subgroup may be out of service, and failures always leave room for
-    /// one host, so that only the failure limit halts the run.
-    is_set: bool,
+/// How many hosts of a group may be out of service, or of each part of it if `max_unavailable_by` is set.
+#[derive(Debug, Clone, Copy)]
+pub struct Capacity<'g> {
+    group: &'g Group,
+    /// How many hosts a subgroup has: that many may be out of service if `max_unavailable` is not set. Then failures always
+    /// leave room for one host, so that only the failure limit halts the run.
+    subgroup: usize,
 }
 
-impl Capacity {
+impl<'g> Capacity<'g> {
     /// The capacity of a group with subgroups of this size.
-    pub fn of(group: &Group, subgroup: usize) -> Capacity {
-        match group.max_unavailable {
-            Some(share) => Capacity { most: share.of(group.whole()), is_set: true },
-            None => Capacity { most: subgroup, is_set: false },
-        }
+    pub fn of(group: &'g Group, subgroup: usize) -> Capacity<'g> {
+        Capacity { group, subgroup }
     }
 
-    /// How many more hosts may go out of service if `out` already are.
-    pub fn room(self, out: usize) -> usize {
-        let room = self.most.saturating_sub(out);
-        if self.is_set { room } else { room.max(1) }
+    /// How many more hosts of a target's part of the group may go out of service if `out` already are.
+    pub fn room(self, target: &Target, out: &[&Target]) -> usize {
+        let Some(share) = self.group.max_unavailable else {
+            return self.subgroup.saturating_sub(out.len()).max(1);
+        };
+        let part = self.group.part_of(target);
+        let out = out.iter().filter(|target| self.group.part_of(target) == part).count();
+        share.of(self.group.whole_part(part)).saturating_sub(out)
     }
+
+    /// Which of the waiting hosts may go out of service now, how many of these at a time, and the others.
+    pub fn admit<'t, H: Copy>(self, waiting: &[H], target: impl Fn(H) -> &'t Target, out: &[&Target]) -> Admitted<H> {
+        let mut admitted = Admitted { now: Vec::new(), room: 0, later: Vec::new() };
+        if self.group.max_unavailable.is_none() || self.group.max_unavailable_by.is_none() {
+            // As one host comes back, the next one goes.
+            admitted.room = waiting.first().map_or(0, |first| self.room(target(*first), out));
+            admitted.now = waiting.to_vec();
+            return admitted;
+        }
+        let mut rooms: HashMap<&str, usize> = HashMap::new();
+        for host in waiting {
+            let its = target(*host);
+            let room = rooms.entry(self.group.part_of(its)).or_insert_with(|| self.room(its, out));
+            match room.checked_sub(1) {
+                Some(left) => {
+                    *room = left;
+                    admitted.now.push(*host);
+                }
+                None => admitted.later.push(*host),
+            }
+        }
+        admitted.room = admitted.now.len();
+        admitted
+    }
+}
+
+/// Hosts that wait for room, as [`Capacity::admit`] divides them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Admitted<H> {
+    pub now: Vec<H>,
+    pub room: usize,
+    pub later: Vec<H>,
 }
 
 /// The message for a group without room: `max_unavailable of web (2) is used up: web03, web07 are out of service`.
@@ -38,19 +73,15 @@ pub fn used_up(group: &Group, out: &[&Target]) -> String {
     format!(
         "max_unavailable of {} ({}) is used up: {} {verb} out of service",
         group.name,
-        resolved(group).unwrap_or_default(),
+        group.resolved_max_unavailable().unwrap_or_default(),
         fold(out.iter().copied())
     )
 }
 
-/// `max_unavailable` and the number of hosts that it stands for; `None`: it is not set.
-pub fn resolved(group: &Group) -> Option<String> {
-    group.max_unavailable.map(|share| share.resolved(group.whole()))
-}
-
 /// Contradictions between the limits of a group.
 pub fn contradictions(group: &Group) -> Option<String> {
-    let most = group.max_unavailable?.of(group.whole());
+    // In parts, failures may lie in one of them or in several.
+    let most = group.max_unavailable.filter(|_| group.max_unavailable_by.is_none())?.of(group.whole());
     let limit = group.limit.of(group.targets.len());
     (limit >= most).then(|| {
         format!(
@@ -58,7 +89,7 @@ pub fn contradictions(group: &Group) -> Option<String> {
              out of service, whatever failure_limit allows",
             group.name,
             group.limit.resolved(group.targets.len()),
-            resolved(group).unwrap_or_default()
+            group.resolved_max_unavailable().unwrap_or_default()
         )
     })
 }
@@ -74,9 +105,11 @@ pub fn lease_delay(plan: &Plan, group: GroupId, place: usize) -> Duration {
 }
 
 fn turn(group: &Group, place: usize) -> u32 {
-    let size = group.targets.len();
-    let turn = match group.max_unavailable.map(|share| share.of(group.whole())) {
-        Some(most) if most < size => 1 + (size - 1 - place) / most,
+    let part = group.targets.get(place).map_or("", |target| group.part_of(target));
+    let in_part = |targets: &[Target]| targets.iter().filter(|target| group.part_of(target) == part).count();
+    let (before, size) = (in_part(&group.targets[..place]), in_part(&group.targets));
+    let turn = match group.max_unavailable.map(|share| share.of(group.whole_part(part))) {
+        Some(most) if most < size => 1 + (size - 1 - before) / most,
         Some(_) => 0,
         None => {
             let subgroups = group.subgroups();
@@ -90,7 +123,7 @@ fn turn(group: &Group, place: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::targets::Steps;
+    use crate::targets::{Details, Steps};
 
     fn group(hosts: usize, steps: &str, most: Option<&str>) -> Group {
         Group {
@@ -102,19 +135,58 @@ mod tests {
         }
     }
 
+    fn room(group: &Group, subgroup: usize, out: usize) -> usize {
+        let out: Vec<&Target> = group.targets.iter().cycle().take(out).collect();
+        Capacity::of(group, subgroup).room(&group.targets[0], &out)
+    }
+
     #[test]
     fn what_is_set_holds_whatever_failed_and_a_subgroup_leaves_room_for_one_host_at_least() {
-        let set = Capacity::of(&group(10, "5", Some("20%")), 5);
-        assert_eq!([0, 1, 2, 3].map(|out| set.room(out)), [2, 1, 0, 0]);
-        let unset = Capacity::of(&group(10, "5", None), 5);
-        assert_eq!([0, 1, 4, 5, 9].map(|out| unset.room(out)), [5, 4, 1, 1, 1]);
+        let set = group(10, "5", Some("20%"));
+        assert_eq!([0, 1, 2, 3].map(|out| room(&set, 5, out)), [2, 1, 0, 0]);
+        let unset = group(10, "5", None);
+        assert_eq!([0, 1, 4, 5, 9].map(|out| room(&unset, 5, out)), [5, 4, 1, 1, 1]);
     }
 
     #[test]
     fn a_share_is_of_the_whole_group_also_where_only_some_of_its_hosts_are_deployed_to() {
         let some = Group { whole: 40, ..group(4, "all", Some("10%")) };
-        assert_eq!(Capacity::of(&some, 4).room(1), 3);
-        assert_eq!(resolved(&some).unwrap(), "10% of 40 = 4");
+        assert_eq!(room(&some, 4, 1), 3);
+        assert_eq!(some.resolved_max_unavailable().unwrap(), "10% of 40 = 4");
+    }
+
+    /// Hosts in zones: `aab` are two in zone a, and one in zone b; `-` has none.
+    fn zoned(zones: &str, most: &str) -> Group {
+        let mut group = group(zones.len(), "all", Some(most));
+        for (target, zone) in group.targets.iter_mut().zip(zones.chars()).filter(|(_, zone)| *zone != '-') {
+            let labels = [("zone".to_owned(), zone.to_string())].into();
+            target.details = Some(std::sync::Arc::new(Details { labels, ..Details::default() }));
+        }
+        group.max_unavailable_by = Some("zone".into());
+        group.count_parts();
+        group
+    }
+
+    #[test]
+    fn each_zone_has_a_budget_of_its_own_and_so_have_hosts_without_a_zone() {
+        let group = zoned("aaaabb--", "50%");
+        let target = |host: usize| &group.targets[host];
+        let admit = |out: &[usize]| {
+            let out: Vec<&Target> = out.iter().map(|host| target(*host)).collect();
+            let admitted = Capacity::of(&group, 8).admit(&[0, 1, 2, 3, 4, 5, 6, 7], target, &out);
+            assert_eq!(admitted.room, admitted.now.len());
+            admitted.now
+        };
+        assert_eq!(
+            (admit(&[]), admit(&[0, 1]), admit(&[4]), admit(&[0, 1, 4, 6])),
+            (vec![0, 1, 4, 6], vec![4, 6], vec![0, 1, 6], vec![])
+        );
+        assert_eq!(group.resolved_max_unavailable().unwrap(), "50% in each zone");
+        let turns: Vec<u32> = (0..8).map(|place| turn(&group, place)).collect();
+        assert_eq!(turns, [2, 2, 1, 1, 2, 1, 2, 1]);
+        // Shares are of what each zone has in the configuration.
+        let some = Group { targets: group.targets[..1].to_vec(), ..group.clone() };
+        assert_eq!(Capacity::of(&some, 1).room(&some.targets[0], &[]), 2);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Probes targets without deploying anything: the requests, and the calls on the fleet.
 
+use std::collections::HashMap;
+
 use crate::config::Config;
 use crate::fleet::remarks::Remark;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, RequestSource, Step, Task};
-use crate::wire::{Header, Holder, Service};
+use crate::targets::Target;
+use crate::wire::{Header, Holder, Revision, Service};
 
 use super::basis::header;
 use super::calls::CONTACT_TIMEOUT;
@@ -13,18 +16,24 @@ pub struct Look {
     header: Header,
     verify: bool,
     services: Option<Service>,
+    confirms: HashMap<Target, Revision>,
 }
 
 impl Look {
     /// With `verify` the probe also verifies the live trees.
     pub fn new(config: &Config, holder: Holder, verify: bool) -> Look {
-        Look { header: header(config, holder), verify, services: None }
+        Look { header: header(config, holder), verify, services: None, confirms: HashMap::new() }
     }
 
     /// The same, and the probe also reads what the configured services run.
     pub fn at_services(self, config: &Config) -> Look {
         let services = Some(config.settings.service()).filter(|service| !service.names.is_empty());
         Look { services, ..self }
+    }
+
+    /// The same, and targets that are found in sync with these are confirmed.
+    pub fn confirming(self, confirms: HashMap<Target, Revision>) -> Look {
+        Look { confirms, ..self }
     }
 }
 
@@ -39,6 +48,10 @@ impl RequestSource for Look {
 
     fn services(&self) -> Option<Service> {
         self.services.clone()
+    }
+
+    fn confirms(&self, target: &Target) -> Option<Revision> {
+        self.confirms.get(target).cloned()
     }
 }
 

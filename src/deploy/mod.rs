@@ -32,7 +32,7 @@ mod way_out;
 pub use asked::Asked;
 pub use basis::Basis;
 pub use calls::CONTACT_TIMEOUT;
-pub use capacity::{Capacity, contradictions, resolved, used_up};
+pub use capacity::{Capacity, contradictions, used_up};
 pub use chosen::{chosen, wanted_of_subdir};
 pub use control::{Digests, WorkingTree, changed};
 pub use holder::{holder, lock_places, long_message};

@@ -1,6 +1,7 @@
 //! The requests of a run to its targets, made once from the configuration and the repository. The fleet completes them
 //! for each step.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, bail};
@@ -8,6 +9,7 @@ use anyhow::{Result, bail};
 use crate::config::Config;
 use crate::fleet::RequestSource;
 use crate::repo::{Parts, Repo, Wanted};
+use crate::targets::Target;
 use crate::wire::{
     DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, Preflight, Revision, Source,
     StageRequest, SubmoduleSource,
@@ -32,6 +34,8 @@ pub struct Requests {
     pub(super) describing: Arc<OnceLock<DescribingTags>>,
     /// What the probe reads.
     pub(super) ahead: Arc<Ahead>,
+    /// What targets should run before the run, once it is known.
+    pub(super) wanted: Arc<OnceLock<HashMap<Target, Revision>>>,
 }
 
 impl Requests {
@@ -48,6 +52,11 @@ impl Requests {
     /// Sets the tags that describe the revision.
     pub fn set_describing(&self, tags: DescribingTags) {
         let _ = self.describing.set(tags);
+    }
+
+    /// Sets what targets should run before the run: those that do are confirmed, and may go back to it.
+    pub fn set_wanted(&self, wanted: HashMap<Target, Revision>) {
+        let _ = self.wanted.set(wanted);
     }
 
     /// Sets the tag that targets fetch.
@@ -86,6 +95,10 @@ impl RequestSource for Requests {
 
     fn drain(&self, group: &str) -> Option<Drain> {
         self.basis.drain(group)
+    }
+
+    fn confirms(&self, target: &Target) -> Option<Revision> {
+        self.wanted.get()?.get(target).cloned()
     }
 
     fn preflight(&self) -> Option<Preflight> {
@@ -151,9 +164,9 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     };
     let shallow = parts.shallow(repo)?;
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
-    let (tag, describing) = Default::default();
+    let (tag, describing, wanted) = Default::default();
     let basis = Basis::new(config, request, plan.invocation.clone());
-    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead })
+    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead, wanted })
 }
 
 /// How many old revisions targets keep. Scap's number includes the live one.

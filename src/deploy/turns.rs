@@ -5,7 +5,7 @@ use crate::report::Event;
 use crate::targets::Target;
 
 use super::capacity;
-use super::capacity::Capacity;
+use super::capacity::{Admitted, Capacity};
 use super::plan::GroupId;
 use super::relay::Left;
 use super::story::Deployment;
@@ -20,7 +20,7 @@ impl Deployment<'_> {
         call: &Call,
         group: GroupId,
         (label, hosts): (&str, Vec<HostId>),
-        capacity: Capacity,
+        capacity: Capacity<'_>,
         interruptible: bool,
         mut ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
     ) -> Vec<HostId> {
@@ -30,7 +30,7 @@ impl Deployment<'_> {
             self,
             call,
             (free, waiting),
-            |story| capacity.room(story.out_in(group).len()),
+            |story, waiting| capacity.admit(waiting, |host| &story.table.row(host).target, &story.out_in(group)),
             |story, call, hosts| story.run_call(call, label, hosts, interruptible, &mut ended),
         )
     }
@@ -42,13 +42,13 @@ impl Deployment<'_> {
         own.chain(&self.plan.group(group).out_elsewhere).collect()
     }
 
-    /// Whether hosts of a group are waiting, and there is no room for any of them.
+    /// Whether a host of a group is waiting, and there is no room for it, or for any other of its part of the group.
     pub(super) fn is_used_up(&self, group: GroupId) -> bool {
         let plan = self.plan;
         let waits = |row: &Row| row.state() == HostState::Ready && row.passed < plan.stages.len() && !row.is_out();
-        plan.restarts()
-            && Capacity::of(plan.group(group), 1).room(self.out_in(group).len()) == 0
-            && plan.hosts_of(group).any(|host| waits(self.table.row(host)))
+        let (capacity, out) = (Capacity::of(plan.group(group), 1), self.out_in(group));
+        let mut waiting = plan.hosts_of(group).map(|host| self.table.row(host)).filter(|row| waits(row));
+        plan.restarts() && waiting.any(|row| capacity.room(&row.target, &out) == 0)
     }
 
     /// Reports that there is no room left, and returns the message.
@@ -56,36 +56,40 @@ impl Deployment<'_> {
         let head = self.plan.group(group);
         let out = self.out_in(group);
         let (said, hosts) = (capacity::used_up(head, &out), out.into_iter().cloned().collect());
-        let most = capacity::resolved(head).unwrap_or_default();
+        let most = head.resolved_max_unavailable().unwrap_or_default();
         self.report.event(&Event::CapacityUsedUp { group: head.name.clone(), max_unavailable: most, hosts });
         said
     }
 }
 
 /// Makes a call on hosts: first on those that need no room, then on those that go out of service for it, as many at a
-/// time as there is `room` for. After a call was stopped, no further host begins. Returns the hosts for which there was
+/// time as `admit` has room for. After a call was stopped, no further host begins. Returns the hosts for which there was
 /// no room.
 pub fn in_turns<S>(
     story: &mut S,
     call: &Call,
     (free, mut waiting): (Vec<HostId>, Vec<HostId>),
-    room: impl Fn(&S) -> usize,
+    admit: impl Fn(&S, &[HostId]) -> Admitted<HostId>,
     mut make: impl FnMut(&mut S, &Call, Vec<HostId>) -> Left,
 ) -> Vec<HostId> {
     if make(story, call, free).stopped {
         return Vec::new();
     }
     while !waiting.is_empty() {
-        let room = room(story);
+        let Admitted { now, room, later } = admit(story, &waiting);
         if room == 0 {
             break;
         }
         let call = Call { batch: call.batch.min(room), room: Some(room), ..call.clone() };
-        let left = make(story, &call, waiting);
+        let left = make(story, &call, now);
         if left.stopped {
             return Vec::new();
         }
         waiting = left.hosts;
+        if !later.is_empty() {
+            waiting.extend(later);
+            waiting.sort_unstable();
+        }
     }
     waiting
 }

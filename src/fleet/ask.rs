@@ -28,6 +28,7 @@ impl Work<'_> {
             deployment,
             verify: self.shared.requests.verify(),
             services: self.shared.requests.services().map(Box::new),
+            confirm: self.shared.requests.confirms(self.target),
         })
     }
 

@@ -1,7 +1,8 @@
 //! The requests of a command.
 
 use crate::invocation::Invocation;
-use crate::wire::{Drain, Fetch, Header, Preflight, Service, StageRequest};
+use crate::targets::Target;
+use crate::wire::{Drain, Fetch, Header, Preflight, Revision, Service, StageRequest};
 
 /// The requests of a command, without the parts that differ by step and host.
 pub trait RequestSource: Send + Sync {
@@ -20,6 +21,11 @@ pub trait RequestSource: Send + Sync {
 
     /// The services for which a probe reads what they run.
     fn services(&self) -> Option<Service> {
+        None
+    }
+
+    /// The revision that a target is confirmed to serve if the probe finds it there; `None`: it is only looked at.
+    fn confirms(&self, _target: &Target) -> Option<Revision> {
         None
     }
 

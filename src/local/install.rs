@@ -11,6 +11,7 @@ use super::os::deadline::Deadline;
 use super::os::files;
 use super::os::process::Feed;
 use super::protocol;
+use super::state::confirmed;
 use super::state::layout::{Layout, Link};
 use super::state::record;
 use super::state::record::KeptRequest;
@@ -31,7 +32,7 @@ pub struct Wanted<'a> {
 
 /// Runs the stages up to finalize, each in a process of its own as a person would call them. Returns the exit status.
 pub fn install(wanted: &Wanted) -> u8 {
-    match prepare(wanted).and_then(|stages| run(wanted, &stages)) {
+    match prepare(wanted).and_then(|stages| run(wanted, &stages)).and_then(|()| confirm(wanted)) {
         Ok(()) => 0,
         Err(fault) => {
             complain_line(&format!("hoist: {}", fault.reason()));
@@ -83,6 +84,15 @@ fn run(wanted: &Wanted, stages: &[Stage]) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// The git server says what the fleet runs: a host that has it may serve. A request that this host has kept may be old.
+fn confirm(wanted: &Wanted) -> Result<(), Fault> {
+    let layout = Layout::new(wanted.deploy_dir, wanted.repo)?;
+    match layout.read(Link::Current).filter(|_| wanted.server.is_some()) {
+        Some(current) => confirmed::confirm(&layout, &super::someone("install"), &current),
+        None => Ok(()),
+    }
 }
 
 /// What the last request means once its run is over: a rollback's is about what it went back to, and a run that was

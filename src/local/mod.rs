@@ -4,6 +4,7 @@
 mod abort;
 mod drain;
 mod fault;
+mod guard;
 mod install;
 mod job;
 pub mod lock_holder;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use crate::wire::{FIRST_LINE, Header, Holder, Request, Stage, StageRequest, State, TargetEvent};
 
+pub use guard::{Guard, guard};
 pub use install::{Wanted, install};
 
 use fault::Fault;
@@ -109,7 +111,7 @@ pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request
             let attempt = state::record::next_attempt(&layout, &request.header.holder.run, stage);
             let deadline = Deadline::after(request.header.timeout);
             let job = Job { request, layout, out, deadline, after_lease: false, deployer: None };
-            stages::stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage)))
+            stages::stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage.name())))
         }
         Err(fault) => {
             crate::terminal::complain_line(&format!("hoist: {}", fault.reason()));
@@ -141,7 +143,7 @@ fn prepare_by_hand(
 }
 
 /// The person at this machine, as the holder of a lock. The run is one of its own, since no deployment may go on below it.
-fn someone(stage: Stage) -> Holder {
+fn someone(what: &str) -> Holder {
     let pid = std::process::id();
     let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|key| std::env::var(key).ok());
     Holder {
@@ -152,7 +154,7 @@ fn someone(stage: Stage) -> Holder {
         host: os::sys::host_name(),
         pid,
         since: crate::clock::rfc3339_utc(),
-        message: format!("{stage} by hand"),
+        message: format!("{what} by hand"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Facts, Header, Lacking, LockHolderLine, Probe, Revision, TargetEvent};
+use crate::wire::{Confirmation, Facts, Header, Lacking, LockHolderLine, Probe, Revision, TargetEvent};
 
 use super::abort;
 use super::fault::{Fault, plain};
@@ -22,7 +22,9 @@ use super::shared;
 use super::stages::tidy;
 use super::stages::tidy::Tidying;
 use super::state::claim;
+use super::state::confirmed;
 use super::state::fence;
+use super::state::fitness;
 use super::state::layout::{Layout, Link};
 use super::state::lease;
 use super::state::lock;
@@ -35,7 +37,10 @@ use super::state::scap_process;
 use super::tree::artifact;
 use super::tree::cache;
 use super::tree::external;
+use super::tree::git::Git;
 use super::tree::lfs;
+use super::tree::refs;
+use super::tree::refs::Refs;
 use super::tree::submodules;
 use super::tree::verify;
 
@@ -67,6 +72,10 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         Found::Nobody | Found::Stranger(_) => None,
     };
     let (free_bytes, free_inodes) = free_space(layout)?;
+    let confirmation = match (&probe.confirm, deployment) {
+        (Some(wanted), None) => confirmed::confirm_wanted(layout, &probe.header.holder, wanted),
+        _ => confirmed::confirmation(layout),
+    };
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: observed::state(layout),
@@ -93,6 +102,8 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
             None => Vec::new(),
         },
         origin: layout.read(Link::Current).and_then(|current| artifact::origin(&layout.rev(&current))).map(Box::new),
+        confirmation,
+        unfit: fitness::trouble(layout),
     })
 }
 
@@ -134,21 +145,19 @@ fn free_space(layout: &Layout) -> Result<(u64, Option<u64>), Fault> {
 }
 
 /// The commits in the cache, submodules' last: first those that Hoist keeps there, then those with a working tree, then whatever refs a
-/// cache of Scap's has, the newest of its tags first. Two git processes; none without a cache.
+/// cache of Scap's has, the newest of its tags first. Two git processes where there are such refs; else none.
 ///
 /// A cache in a bad way is no reason to fail: what is not told of is sent again.
 fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
     let Some(git) = cache::open(layout, deadline) else { return Ok(Vec::new()) };
-    let args = ["for-each-ref", "--sort=-refname", "--format=%(objectname) %(refname)"];
-    let answer = git.call(&args, Feed::Nothing)?;
-    if !answer.exit.is_ok() {
-        return Ok(Vec::new());
-    }
-    let refs: Vec<(&str, &str)> = answer.output.lines().filter_map(|line| line.split_once(' ')).collect();
-    let (inner, refs): (Vec<_>, Vec<_>) = refs.into_iter().partition(|(_, name)| name.starts_with(submodules::REFS));
+    let Some(refs) = refs_of(&git)? else { return Ok(Vec::new()) };
+    let refs = refs.iter().rev().map(|(name, object)| (object.as_str(), name.as_str()));
+    let (inner, refs): (Vec<_>, Vec<_>) = refs.partition(|(_, name)| name.starts_with(submodules::REFS));
     let (ours, others): (Vec<_>, Vec<_>) = refs.into_iter().partition(|(_, name)| name.starts_with("refs/hoist/"));
     let mut known = BTreeSet::new();
     let mut names = Vec::new();
+    // Others may be tags.
+    let are_commits = others.is_empty();
     let trees = layout.folders().into_iter().map(|revision| revision.to_string());
     let ours = ours.into_iter().map(|(name, _)| name.to_owned());
     let others = others.into_iter().filter(|(_, name)| !name.starts_with("refs/hoist-incoming/"));
@@ -159,7 +168,8 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
     }
     let inner: BTreeSet<&str> = inner.into_iter().map(|(commit, _)| commit).collect();
     names.extend(inner.into_iter().take(SUBMODULES).map(str::to_owned));
-    match git.present(&names) {
+    let present = if are_commits { git.commits_present(&names) } else { git.present(&names) };
+    match present {
         Ok(present) => {
             let mut seen = BTreeSet::new();
             let revisions = present.iter().filter_map(|name| name.parse().ok());
@@ -168,6 +178,16 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
         Err(Fault::TimedOut { seconds }) => Err(Fault::TimedOut { seconds }),
         Err(_) => Ok(Vec::new()),
     }
+}
+
+/// The refs of a repository; `None`: not even git can tell.
+fn refs_of(git: &Git) -> Result<Option<Refs>, Fault> {
+    if let Some(refs) = refs::read(git.dir()) {
+        return Ok(Some(refs));
+    }
+    let answer = git.call(&["for-each-ref", "--format=%(refname) %(objectname)"], Feed::Nothing)?;
+    let named = |line: &str| line.split_once(' ').map(|(name, object)| (name.to_owned(), object.to_owned()));
+    Ok(answer.exit.is_ok().then(|| answer.output.lines().filter_map(named).collect()))
 }
 
 /// Answers a probe, then keeps the lock for the deployer, once it asks for it, until its connection ends.
@@ -208,6 +228,10 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
                 match hold(layout, probe, line == LockHolderLine::Claim) {
                     Ok(lock) => {
                         held = Some(lock);
+                        if let Some(wanted) = &probe.confirm {
+                            // It is about the time before the run, which goes on without.
+                            let _: Confirmation = confirmed::confirm_wanted(layout, &probe.header.holder, wanted);
+                        }
                         lease::renew(layout, run);
                         lock_holder::take_over(layout, run);
                         out.event(&TargetEvent::Held);

@@ -27,6 +27,16 @@ pub fn layout() -> (tempfile::TempDir, Layout) {
     (dir, layout)
 }
 
+/// Runs git in a folder, away from the configuration of whoever runs the tests; what it printed.
+pub fn git(folder: &Path, args: &[&str]) -> String {
+    let mut command = std::process::Command::new("git");
+    command.arg("-C").arg(folder).args(["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]).args(args);
+    command.envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1"), ("LC_ALL", "C")]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// Somebody with a run of this name.
 pub fn who(run: &str) -> Holder {
     let (user, host) = ("ada".to_owned(), "deploy1".to_owned());

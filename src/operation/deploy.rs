@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::{Choice, Kind, Prepared};
+use crate::deploy::{Choice, HostChoice, Kind, Prepared};
 use crate::exit_code::ExitCode;
 use crate::fleet::ssh::Ssh;
 use crate::invocation::Invocation;
@@ -22,7 +22,7 @@ use super::plan::{PlanFile, refuse_changed};
 use super::recorded::{begin, refuse_unfinished};
 use super::signatures::SignedPlan;
 use super::turn::{Queueing, Turn, deployed_since, superseded, take_turn};
-use super::{Frontend, Refused, interlocks, limit, load, repository, signatures, ssh, state_folder};
+use super::{Frontend, Refused, interlocks, limit, load, repository, shrinkage, signatures, ssh, state_folder};
 
 /// What is to be deployed.
 #[derive(Debug)]
@@ -115,6 +115,10 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         return Ok(superseded(&prepared.plan, &by, front));
     }
     prepared.notes.extend(admission::check(&config, &repo, &prepared.plan, front)?);
+    // A plan and a pattern say which hosts are meant.
+    if matches!(choice.hosts, HostChoice::All) && choice.kind.changes_revision() && choice.break_glass.is_none() {
+        shrinkage::check(&config, front)?;
+    }
     if let (Some((file, _)), Some(signed)) = (&fixed, &signed) {
         refuse_changed(file, signed.path, &config, &prepared, front)?;
     }

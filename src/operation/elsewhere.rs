@@ -37,7 +37,8 @@ pub fn count_in(
         group.targets.retain(asks);
     }
     others.retain(|group| !group.targets.is_empty());
-    let asked = if others.is_empty() { Vec::new() } else { status::ask(config, others, false, front)? };
+    let asked =
+        if others.is_empty() { Vec::new() } else { status::ask(config, others, status::Asking::default(), front)? };
     for group in groups {
         let is_out = |view: &&View| view.reached() == Some(false) || view.drained().is_some();
         let others = asked.iter().chain(seen).filter(|view| view.group == group.name);

@@ -14,6 +14,7 @@ pub fn url_on_git_server(repo: &str, global_file: Option<PathBuf>) -> Result<Opt
         global_file,
         repo_optional: true,
         patience: None,
+        offline: true,
         invocation: Invocation { defines: vec!["fetch_from:server".into()], ..Invocation::default() },
     };
     let config = Config::load(&options)?;

@@ -41,7 +41,7 @@ pub fn kept(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) 
     let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
     let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
-    let views = status::ask(&config, groups, false, front)?;
+    let views = status::ask(&config, groups, status::Asking::default(), front)?;
     let mut found: Vec<(Revision, Vec<Target>)> = Vec::new();
     for (revision, target) in views.iter().flat_map(|view| view.kept().iter().map(move |it| (it, &view.target))) {
         match found.iter_mut().find(|(other, _)| other == revision) {

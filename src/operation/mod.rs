@@ -33,6 +33,7 @@ mod report;
 mod repository;
 mod resume;
 mod rollback;
+mod shrinkage;
 mod signatures;
 mod ssh;
 mod standing;

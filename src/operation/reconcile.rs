@@ -10,14 +10,17 @@ use crate::journal;
 use crate::repo::Repo;
 use crate::targets::{Target, fold};
 use crate::text::{counted, hosts};
-use crate::wire::Revision;
+use crate::wire::{Confirmation, Revision};
 
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
-use super::standing::Standing;
+use super::standing::{Standing, most};
+use super::status::Asking;
 use super::way_back::Described;
-use super::{Frontend, Refused, View, interlocks, limit, load, memory, repository, ssh, state_folder, status};
+use super::{
+    Frontend, Refused, View, interlocks, limit, load, memory, repository, shrinkage, ssh, state_folder, status,
+};
 
 /// What is reconciled, and how far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,21 +53,27 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
         front.answer(&format!("nothing was deployed from here yet: use `{deploy}`"));
         return Ok(ExitCode::Success);
     }
-    let views = status::ask(&config, groups, false, front)?;
+    if limit_hosts.is_none() && !dry_run {
+        shrinkage::check(&config, front)?;
+    }
+    let views = status::ask(&config, groups, Asking { confirm: !dry_run, ..Asking::default() }, front)?;
     let count = views.len();
     if let (None, Some(other)) = (limit_hosts, deployed_elsewhere(&views)) {
         let short = other.short();
         return Err(Refused::new(format!(
-            "all hosts run {short}, which is finalized and was not deployed from here, so somebody else has deployed \
+            "most hosts run {short}, which is finalized and was not deployed from here, so somebody else has deployed \
              since: `{}` makes it the wanted revision; with `-l`, reconcile brings hosts to the old one",
             config.invocation.command(&format!("deploy -r {short}"))
         )));
     }
-    let (in_sync, astray): (Vec<View>, Vec<View>) =
-        views.into_iter().partition(|view| view.standing == Standing::InSync);
+    let (in_sync, astray): (Vec<View>, Vec<View>) = views.into_iter().partition(is_as_wanted);
+    if let Some(confirmed) = confirmed_now(&in_sync) {
+        front.remark(&confirmed);
+    }
+    let unconfirmed = unconfirmed(&in_sync);
     if astray.is_empty() {
         front.answer(&format!("nothing to do: {} in sync", are(count)));
-        return Ok(ExitCode::Success);
+        return unconfirmed.map_or(Ok(ExitCode::Success), |why| Err(Refused::Because(ExitCode::Failed, why)));
     }
     let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
     let (wanted, _) = wanted(astray.iter().filter(|view| view.may_be_brought()));
@@ -82,22 +91,49 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
     if !wanted.is_empty() {
         front.insist(&question(&wanted))?;
     }
-    bring(&config, &repo, astray, in_sync, options, front)
+    let code = bring(&config, &repo, astray, in_sync, options, front)?;
+    match unconfirmed.filter(|_| code == ExitCode::Success) {
+        Some(why) => Err(Refused::Because(ExitCode::Failed, why)),
+        None => Ok(code),
+    }
 }
 
-/// The revision that is finalized on all of several hosts, though another one is wanted on each.
-fn deployed_elsewhere(views: &[View]) -> Option<&Revision> {
+/// Whether nothing is to be deployed to a target.
+fn is_as_wanted(view: &View) -> bool {
+    view.standing == Standing::InSync && view.unfit().is_none()
+}
+
+/// Which targets may serve again since they were asked just now: they were started since, or were never confirmed.
+fn confirmed_now(views: &[View]) -> Option<String> {
+    let is_new = |view: &&View| view.confirmation() == Some(&Confirmation::Given);
+    let targets: Vec<&Target> = views.iter().filter(is_new).map(|view| &view.target).collect();
+    (!targets.is_empty()).then(|| format!("confirmed {}: {}", hosts(targets.len()), fold(targets)))
+}
+
+/// Why targets that are in sync could not be confirmed.
+fn unconfirmed(views: &[View]) -> Option<String> {
+    let lines: Vec<String> = views
+        .iter()
+        .filter_map(|view| match view.confirmation()? {
+            Confirmation::Failed { reason } => Some(format!("{} could not be confirmed: {reason}", view.target)),
+            _ => None,
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The revision that is finalized on most of several hosts, though another one is wanted on each of these.
+fn deployed_elsewhere(views: &[View]) -> Option<Revision> {
     fn finalized(view: &View) -> Option<&Revision> {
         let state = view.known.state.as_ref()?;
         // One that is drained, or whose links lead astray, has drifted with the right revision.
         let other = view.standing == Standing::Drifted && state.current == state.done && state.done != view.wanted;
         state.done.as_ref().filter(|_| other)
     }
-    let mut read = views.iter().filter(|view| view.was_read());
-    let first = finalized(read.next()?)?;
-    let mut others = read.peekable();
-    others.peek()?;
-    others.all(|view| finalized(view) == Some(first)).then_some(first)
+    let read: Vec<&View> = views.iter().filter(|view| view.was_read()).collect();
+    let revision = most(read.iter().copied().filter_map(finalized))?;
+    let count = read.iter().filter(|view| finalized(view) == Some(&revision)).count();
+    (read.len() > 1 && count * 2 > read.len()).then_some(revision)
 }
 
 /// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that cannot be reached are
@@ -208,6 +244,7 @@ fn astray(view: &View) -> String {
     let state = view.known.state.as_ref();
     match state.and_then(|state| state.stray_links.first()) {
         _ if view.drained().is_some() => "drained".to_owned(),
+        None if view.unfit().is_some() => view.unfit().unwrap_or_default().to_owned(),
         Some(link) => format!("{link} does not point into it"),
         None if state.is_some_and(|state| state.done != state.current) => "not finalized".to_owned(),
         None => "a deployment was completed without it".to_owned(),

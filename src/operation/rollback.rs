@@ -20,8 +20,8 @@ use super::names::misplaced;
 use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
 use super::{
-    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, repository, resume, ssh,
-    state_folder, status,
+    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, repository, resume, shrinkage,
+    ssh, state_folder, status,
 };
 
 /// Where to go back to, and where.
@@ -69,6 +69,9 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
              previous revision",
             config.invocation.on_these_hosts("rollback")
         )));
+    }
+    if back.limit_hosts.is_none() {
+        shrinkage::check(&config, front)?;
     }
     let repo = repository(&config)?;
     let Look { way, views, history } = look(&config, &repo, back, front)?;
@@ -204,7 +207,7 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     };
     let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    let views = status::ask(config, groups, false, front)?;
+    let views = status::ask(config, groups, status::Asking::default(), front)?;
     let found = match (named, &back.to) {
         (Some(revision), _) => Ok((revision, Why::Named)),
         (None, Some(prefix)) => previous::kept_by(config, &views, prefix).map(|revision| (revision, Why::Named)),

@@ -1,6 +1,6 @@
 //! What every target runs, and what it should.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::config::{Config, Options};
 use crate::deploy;
@@ -13,7 +13,7 @@ use crate::locks;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::repo::ArtifactStore;
 use crate::targets::{Group, Target};
-use crate::wire::{Drained, Facts, Fault, Holder, Lacking, Origin, Revision, RunningService};
+use crate::wire::{Confirmation, Drained, Facts, Fault, Holder, Lacking, Origin, Revision, RunningService};
 
 use super::hosts::groups;
 use super::recorded::Observations;
@@ -101,6 +101,7 @@ impl View {
         self.standing == Standing::InSync
             && self.lacking().is_none_or(|lacking| lacking.count == 0)
             && self.drained().is_none()
+            && self.unfit().is_none()
             && self.running().iter().all(|service| service.differs_from(self.live()).is_none())
     }
 
@@ -139,6 +140,16 @@ impl View {
         self.facts()?.lacking.as_ref()
     }
 
+    /// Why the live revision should not be served though its links are in order; `None` where nobody looked.
+    pub fn unfit(&self) -> Option<&str> {
+        self.facts()?.unfit.as_deref()
+    }
+
+    /// Whether it was confirmed since it was started; `None`: it was not asked.
+    pub fn confirmation(&self) -> Option<&Confirmation> {
+        Some(&self.facts()?.confirmation)
+    }
+
     /// Whether something can be deployed to it.
     pub fn may_be_brought(&self) -> bool {
         self.reached() != Some(false)
@@ -169,6 +180,15 @@ pub enum Look {
     Verify,
 }
 
+/// What targets are asked besides what they run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asking {
+    /// They look whether the live revision has all its files.
+    pub verify: bool,
+    /// Those that are in sync are confirmed. The repository's lock is held.
+    pub confirm: bool,
+}
+
 /// The status of the targets that match `limit_hosts`. It takes no lock and changes nothing on any target.
 pub fn status(
     options: &Options,
@@ -180,7 +200,9 @@ pub fn status(
     let groups = groups(&config, limit_hosts, front)?;
     let views = match look {
         Look::Offline => remembered(&config, &groups, front)?,
-        Look::Ask | Look::Verify => ask(&config, groups, look == Look::Verify, front)?,
+        Look::Ask | Look::Verify => {
+            ask(&config, groups, Asking { verify: look == Look::Verify, ..Asking::default() }, front)?
+        }
     };
     let places = deploy::lock_places(&config);
     let own = DeployLock::holder(&places.own)?.named();
@@ -253,15 +275,21 @@ pub(super) fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend
 }
 
 /// Asks the fleet, and remembers what it says.
-pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Frontend) -> Result<Vec<View>, Refused> {
+pub fn ask(config: &Config, groups: Vec<Group>, asking: Asking, front: &dyn Frontend) -> Result<Vec<View>, Refused> {
     let hosts: Vec<(&Group, &Target)> = everyone(&groups).collect();
     let ssh = ssh::prepare(config, hosts.iter().map(|(_, target)| *target))?;
     let targets = hosts.iter().map(|(_, target)| (*target).clone()).collect();
-    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify).at_services(config);
     let observations = Observations::new(hosts.len());
     let (folder, repo) = (state_folder(config), &config.settings.git_repo);
     let load = || super::memory(config).unwrap_or_else(|_| FleetState::empty(repo));
     let before = load();
+    let (whole, _) = config.groups(None)?;
+    let confirms = match asking.confirm {
+        true => wanted_on(&before, &whole, hosts.iter().map(|(group, target)| (group.name.as_str(), *target))),
+        false => HashMap::new(),
+    };
+    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, asking.verify);
+    let requests = requests.at_services(config).confirming(confirms);
     let fleet = SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks));
     let mut fleet = observations.states(observations.contacts(fleet));
     let mut remarks = Vec::new();
@@ -296,7 +324,6 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
             memory
         }
     };
-    let (whole, _) = config.groups(None)?;
     let wanted = Wanted::new(&memory, &whole);
     let view = |((group, target), result): (&(&Group, &Target), Option<HostResult>)| {
         let known = memory.of(target).cloned().unwrap_or_default();
@@ -315,6 +342,16 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
         View { target, group, standing, wanted, known, inquiry: Some(inquiry) }
     };
     Ok(hosts.iter().zip(results).map(view).collect())
+}
+
+/// What each of these targets of a group should run, as far as that can be told.
+pub fn wanted_on<'a>(
+    memory: &FleetState,
+    whole: &[Group],
+    hosts: impl Iterator<Item = (&'a str, &'a Target)>,
+) -> HashMap<Target, Revision> {
+    let wanted = Wanted::new(memory, whole);
+    hosts.filter_map(|(group, target)| Some((target.clone(), wanted.of(group, target)?))).collect()
 }
 
 fn everyone(groups: &[Group]) -> impl Iterator<Item = (&Group, &Target)> {

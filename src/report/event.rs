@@ -29,7 +29,7 @@ impl From<&Group> for GroupHead {
             hosts: group.targets.len(),
             subgroups: group.subgroups().len(),
             limit: group.limit.resolved(group.targets.len()),
-            max_unavailable: group.max_unavailable.map(|share| share.resolved(group.whole())),
+            max_unavailable: group.resolved_max_unavailable(),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Story<'_, '_> {
         }
         let rows = &self.table.rows;
         if let Some((one, other)) = find_duplicate(rows.iter().map(|row| (row.target, row.facts.as_ref()))) {
-            return Err(End::DuplicateHost(one.clone(), other.clone()));
+            return Err(End::DuplicateHost(Box::new((one.clone(), other.clone()))));
         }
         if rows.iter().any(|row| matches!(row.outcome, Some(Err(Fault::Locked { .. })))) {
             return Err(End::Locked);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::deploy::health::{Earlier, Gates, Look, Moment};
-use crate::deploy::{Capacity, Interrupts, Left, Observer, Operator, in_turns, relay, resolved, used_up, watch};
+use crate::deploy::{Capacity, Interrupts, Left, Observer, Operator, in_turns, relay, used_up, watch};
 use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
 use crate::gates::HostsByRevision;
 use crate::report::{Event, Reporter};
@@ -92,7 +92,10 @@ impl<'a> Story<'a, '_> {
         let capacity = Capacity::of(group, members.count());
         // Hosts that are already out of service go first: they use no capacity.
         let (free, waiting) = hosts.into_iter().partition(|host| self.table.row(*host).is_out());
-        in_turns(self, &call, (free, waiting), |story| capacity.room(story.out_in(at).len()), make);
+        let admit = |story: &Self, waiting: &[HostId]| {
+            capacity.admit(waiting, |host| story.table.row(host).target, &story.out_in(at))
+        };
+        in_turns(self, &call, (free, waiting), admit, make);
     }
 
     /// Whether the run may continue in a group: within its failure limit (R7), and with capacity for its other hosts
@@ -133,19 +136,19 @@ impl<'a> Story<'a, '_> {
         own.chain(&self.run.groups[at].out_elsewhere).collect()
     }
 
-    /// Whether hosts of a group are waiting, and there is no capacity for any of them.
+    /// Whether a host of a group is waiting, and there is no capacity for it.
     pub(super) fn is_used_up(&self, at: usize, mut hosts: HostIds) -> bool {
         let waits = |row: &Row| row.waits() && !row.is_out();
-        self.run.room.is_taken
-            && Capacity::of(&self.run.groups[at], 1).room(self.out_in(at).len()) == 0
-            && hosts.any(|host| waits(self.table.row(host)))
+        let (capacity, out) = (Capacity::of(&self.run.groups[at], 1), self.out_in(at));
+        let has_no_room = |row: &Row| waits(row) && capacity.room(row.target, &out) == 0;
+        self.run.room.is_taken && hosts.any(|host| has_no_room(self.table.row(host)))
     }
 
     pub(super) fn report_used_up(&mut self, at: usize) -> String {
         let group = &self.run.groups[at];
         let out = self.out_in(at);
         let (said, hosts) = (used_up(group, &out), out.into_iter().cloned().collect());
-        let max_unavailable = resolved(group).unwrap_or_default();
+        let max_unavailable = group.resolved_max_unavailable().unwrap_or_default();
         self.report.event(&Event::CapacityUsedUp { group: group.name.clone(), max_unavailable, hosts });
         said
     }

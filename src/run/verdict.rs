@@ -26,7 +26,7 @@ pub enum End {
     LimitUntouched(usize),
     UsedUpUntouched(String),
     /// Two targets are one machine; nothing was touched.
-    DuplicateHost(Target, Target),
+    DuplicateHost(Box<(Target, Target)>),
     InterruptedUntouched,
 }
 
@@ -53,7 +53,9 @@ pub fn judge(end: &End, table: &Table, run: &CommandRun) -> (String, ExitCode) {
             return untouched(format!("{failed} cannot be worked on, more than {}", limit(*at)), ExitCode::Failed);
         }
         End::UsedUpUntouched(why) => return untouched(why.clone(), ExitCode::Failed),
-        End::DuplicateHost(one, other) => return untouched(duplicate_message((one, other)), ExitCode::Usage),
+        End::DuplicateHost(both) => {
+            return untouched(duplicate_message((&both.0, &both.1)), ExitCode::Usage);
+        }
         End::InterruptedUntouched => return untouched("interrupted".to_owned(), ExitCode::Interrupted),
     };
     let those = |which: fn(&Row) -> bool| -> Vec<&Target> {

@@ -1,10 +1,11 @@
 //! A group of targets and how it is cut into subgroups.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FailureLimit, Share, Steps, Target};
+use super::{FailureLimit, Share, Steps, Target, written};
 
 /// What happens to a host that failed within its group's limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,7 @@ pub enum FailedTargets {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub name: String,
+    #[serde(with = "written")]
     pub targets: Vec<Target>,
     /// The sizes of its subgroups.
     #[serde(default, alias = "size")]
@@ -32,11 +34,17 @@ pub struct Group {
     /// Hosts that may be out of service at a time, as a share of the whole group; `None`: as many as a subgroup has.
     #[serde(default)]
     pub max_unavailable: Option<Share>,
+    /// The label whose values have a `max_unavailable` each; `None`: the whole group has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_unavailable_by: Option<String>,
+    /// Hosts with each value of that label that the group has in the configuration; without a value: the empty one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub whole_by: BTreeMap<String, usize>,
     /// Hosts that the group has in the configuration, where the run leaves some of them alone; 0 in older journals.
     #[serde(default)]
     pub whole: usize,
     /// Hosts that the run leaves alone and that are known to be out of service.
-    #[serde(default)]
+    #[serde(default, with = "written")]
     pub out_elsewhere: Vec<Target>,
     /// How long the run soaks after each subgroup.
     #[serde(default)]
@@ -58,6 +66,43 @@ impl Group {
     /// Hosts that the group has in the configuration: what a share of it is of.
     pub fn whole(&self) -> usize {
         self.whole.max(self.targets.len())
+    }
+
+    /// The part of the group that a target is counted in: the value of its label, which is empty where it has none, or
+    /// where the group is counted as a whole.
+    pub fn part_of<'t>(&self, target: &'t Target) -> &'t str {
+        self.max_unavailable_by.as_ref().and_then(|label| target.label(label)).unwrap_or_default()
+    }
+
+    /// Hosts that a part of the group has in the configuration.
+    pub fn whole_part(&self, part: &str) -> usize {
+        match self.max_unavailable_by {
+            None => self.whole(),
+            Some(_) => {
+                let here = self.targets.iter().filter(|target| self.part_of(target) == part).count();
+                self.whole_by.get(part).copied().unwrap_or_default().max(here)
+            }
+        }
+    }
+
+    /// Counts the hosts of each part.
+    pub fn count_parts(&mut self) {
+        if self.max_unavailable_by.is_some() {
+            let mut counts = BTreeMap::new();
+            for target in &self.targets {
+                *counts.entry(self.part_of(target).to_owned()).or_default() += 1;
+            }
+            self.whole_by = counts;
+        }
+    }
+
+    /// `max_unavailable` and what it comes to: `10% of 25 = 2`, or `1 in each zone`; `None`: it is not set.
+    pub fn resolved_max_unavailable(&self) -> Option<String> {
+        let share = self.max_unavailable?;
+        Some(match &self.max_unavailable_by {
+            None => share.resolved(self.whole()),
+            Some(label) => format!("{share} in each {label}"),
+        })
     }
 }
 

@@ -1,22 +1,41 @@
 //! One target's name and address.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::text::serde_as_text;
 
+use super::Details;
 use super::names::{check_host, check_user};
 
 /// A target as its target file writes it: `[user@]host[:port]`, an IPv6 address in brackets when a port follows.
 ///
 /// Names are checked when they are read: letters, digits, `.`, `-`, `_` (and `:` in addresses), never beginning with a
 /// `-`. So a name is safe as a word, as a file name and as an argument wherever it goes later.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// The name or address to connect to, in lower case. Two entries with the same host, user and port are one target.
     pub host: String,
     pub user: Option<String>,
     pub port: Option<u16>,
+    /// What an inventory says of it. A target is the same whatever that is.
+    pub details: Option<Arc<Details>>,
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Target) -> bool {
+        (&self.host, &self.user, self.port) == (&other.host, &other.user, other.port)
+    }
+}
+
+impl Eq for Target {}
+
+impl Hash for Target {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.host, &self.user, self.port).hash(state);
+    }
 }
 
 impl FromStr for Target {
@@ -32,7 +51,7 @@ impl FromStr for Target {
         }
         let (host, port) = split_port(address)?;
         check_host(host).map_err(|why| format!("bad host name {text:?}: {why}"))?;
-        Ok(Target { host: host.to_ascii_lowercase(), user: user.map(str::to_owned), port })
+        Ok(Target { host: host.to_ascii_lowercase(), user: user.map(str::to_owned), port, details: None })
     }
 }
 
@@ -66,6 +85,26 @@ fn split_port(address: &str) -> Result<(&str, Option<u16>), String> {
 }
 
 impl Target {
+    /// The name or address to connect to.
+    pub fn address(&self) -> &str {
+        self.details.as_ref().and_then(|details| details.address.as_deref()).unwrap_or(&self.host)
+    }
+
+    /// The user to log in as, where the target or its inventory says it.
+    pub fn login_user(&self) -> Option<&str> {
+        self.user.as_deref().or_else(|| self.details.as_ref()?.user.as_deref())
+    }
+
+    /// The port to connect to, where the target or its inventory says it.
+    pub fn login_port(&self) -> Option<u16> {
+        self.port.or_else(|| self.details.as_ref()?.port)
+    }
+
+    /// The value of a label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.details.as_ref()?.labels.get(name).map(String::as_str)
+    }
+
     /// A list of jump hosts, `[user@]host[:port]` separated by commas, the first one to connect to in front; as OpenSSH's
     /// ProxyJump has them, whose `ssh://` and brackets are taken too.
     ///

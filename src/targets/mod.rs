@@ -1,5 +1,6 @@
 //! Which hosts: target files, groups, patterns, failure limits, and names folded for people.
 
+mod details;
 mod file;
 mod fold;
 mod group;
@@ -12,7 +13,9 @@ mod range;
 mod share;
 mod steps;
 mod term;
+mod written;
 
+pub use details::Details;
 pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets};
 pub use fold::fold;
 pub use group::{FailedTargets, Group};

@@ -5,6 +5,7 @@ use regex::{Regex, RegexBuilder};
 use super::Target;
 use super::names::{check_host_part, is_name_character};
 use super::range::{Names, Range, bracket};
+use crate::glob;
 
 #[derive(Debug, Clone)]
 pub(super) enum Term {
@@ -13,6 +14,8 @@ pub(super) enum Term {
     Regex(Regex),
     /// All hosts of any of these groups.
     Groups(Vec<String>),
+    /// Hosts whose label of this name has a value that the glob matches.
+    Label(String, String),
     /// The one target that is written so, with its user or its port, as messages name it.
     Target(Target),
 }
@@ -56,6 +59,13 @@ impl Term {
                 false => Err("a group's name follows the `@`, or several with `|` between them".into()),
             };
         }
+        if let Some((label, value)) = text.split_once('=') {
+            let is_label = !label.is_empty() && label.chars().all(is_name_character);
+            return match is_label && !value.is_empty() {
+                true => Ok(Term::Label(label.to_owned(), value.to_lowercase())),
+                false => Err("a label is written NAME=VALUE".into()),
+            };
+        }
         if let Ok(target) = text.parse::<Target>()
             && (target.user.is_some() || target.port.is_some())
         {
@@ -65,7 +75,7 @@ impl Term {
             "" => Err("nothing follows the `!` or `&`".into()),
             "all" => Ok(Term::Name(vec![Piece::Any])),
             text if has_operators(text) => expression(&as_scap_reads_it(text)?),
-            text => glob(&text.to_ascii_lowercase()),
+            text => name_or_glob(&text.to_ascii_lowercase()),
         }
     }
 
@@ -74,6 +84,9 @@ impl Term {
         let host = target.host.as_str();
         match self {
             Term::Target(this) => this == target,
+            Term::Label(name, value) => {
+                target.label(name).is_some_and(|has| glob::matches(value.as_bytes(), has.to_lowercase().as_bytes()))
+            }
             Term::Groups(groups) => groups.iter().any(|name| name.eq_ignore_ascii_case(group)),
             // The leftmost match begins with the name if any does.
             Term::Regex(regex) => regex.find(host).is_some_and(|found| found.start() == 0),
@@ -150,7 +163,7 @@ fn as_scap_reads_it(text: &str) -> Result<String, String> {
     Ok(regex + "$")
 }
 
-fn glob(text: &str) -> Result<Term, String> {
+fn name_or_glob(text: &str) -> Result<Term, String> {
     let mut pieces = Vec::new();
     let mut count = Names::new();
     let mut rest = text;

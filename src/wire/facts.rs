@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Drained, Holder, LargeFile, Lease, Level, Origin, Outcome, Revision, RunId, RunningService, Stage};
+use super::{
+    Confirmation, Drained, Holder, LargeFile, Lease, Level, Origin, Outcome, Revision, RunId, RunningService, Stage,
+};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ impl fmt::Display for ScapProcess {
     }
 }
 
-/// A target's answer to the probe. Taking it changes nothing on the target.
+/// A target's answer to the probe. Taking it changes nothing on the target, but for a confirmation that the probe asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// Hoist's version on the target.
@@ -90,6 +92,12 @@ pub struct Facts {
     /// How the live revision was made; `None` of a commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Box<Origin>>,
+    /// Whether the live revision was confirmed since the host was started.
+    #[serde(default, skip_serializing_if = "Confirmation::is_never")]
+    pub confirmation: Confirmation,
+    /// Why the live revision should not be served, whatever the links say: one fragment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfit: Option<String>,
 }
 
 /// Something on a target that a later stage of the run would fail at.

@@ -9,6 +9,7 @@ mod artifact;
 mod check;
 mod config_file;
 mod config_path;
+mod confirmation;
 mod content;
 mod drain;
 mod facts;
@@ -30,6 +31,7 @@ pub use artifact::ArtifactRules;
 pub use check::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Tries};
 pub use config_file::{Access, ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};
+pub use confirmation::Confirmation;
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };

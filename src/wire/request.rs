@@ -64,6 +64,10 @@ pub struct Probe {
     /// Look what these services run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Box<Service>>,
+    /// Confirm this target, if this is the revision that it is finalized on: at once, or for a deployment, when it holds
+    /// the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<Revision>,
 }
 
 /// What the first command of a session has to know of a deployment: it also keeps the lock, and removes what the run

@@ -51,6 +51,11 @@ impl Stage {
         matches!(self.role(), Role::Deployment { restarts: true } | Role::Occasion { restarts: true })
     }
 
+    /// Whether it may restart services on what was made live, before it is known to be healthy.
+    pub fn restarts_what_is_live(self) -> bool {
+        matches!(self, Stage::Promote | Stage::Rollback | Stage::Undrain)
+    }
+
     /// The stages that a deployment runs, in order.
     pub fn of_deployment() -> Vec<Stage> {
         Stage::ALL.into_iter().filter(|stage| matches!(stage.role(), Role::Deployment { .. })).collect()

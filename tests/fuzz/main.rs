@@ -141,6 +141,8 @@ readers_stand! {
     hooks_stand_any_bytes: "hooks";
     configuration_files_stand_any_bytes: "config_files";
     target_files_stand_any_bytes: "targets";
+    an_inventory_is_read_or_refused: "inventory";
+    a_printed_list_of_hosts_is_read_or_refused: "host_list";
     host_patterns_stand_any_bytes: "pattern";
     failure_limits_stand_any_bytes: "limit";
     requests_stand_any_bytes: "request";

@@ -87,6 +87,29 @@ pub const ALL: &[Reader] = &[
     },
     Reader { name: "targets", read: targets, words: &["web", "::1", "[::1]:22", "root@", ":0", ":65536"] },
     Reader {
+        name: "inventory",
+        read: inventory,
+        words: &[
+            "[web]",
+            "[web:vars]",
+            "[web:children]",
+            ":!",
+            "w[01:10]",
+            "ansible_host=",
+            "zone=",
+            "{{ ",
+            "\n  hosts:\n",
+            "all:\n",
+            "children:",
+            "!vault |",
+        ],
+    },
+    Reader {
+        name: "host_list",
+        read: host_list,
+        words: &["{\"name\":", "\"_meta\":", "\"hostvars\":", "\"children\":", "\"labels\":", "[\"", "web1\n"],
+    },
+    Reader {
         name: "pattern",
         read: pattern,
         words: &["[1:99999999]", "[01:10]", "web[", "~(a|b)*", "~(a*)*", "{1000}", ",!"],
@@ -269,6 +292,29 @@ fn targets(bytes: &[u8]) -> String {
         let problems: Vec<String> = file.problems.iter().map(shape).collect();
         format!("{} {} {problems:?}", about(file.targets.len()), about(fold(&file.targets).len()))
     })
+}
+
+/// The first line is a host pattern, the rest an inventory.
+fn inventory(bytes: &[u8]) -> String {
+    let top = folder();
+    let line = bytes.iter().position(|b| *b == b'\n').unwrap_or(bytes.len());
+    let (pattern, text) = (String::from_utf8_lossy(&bytes[..line]), &bytes[line..]);
+    std::fs::write(top.join("hoist/fuzzed"), text).unwrap();
+    std::fs::write(top.join("hoist/hoist.cfg"), "[global]\ngit_repo: app\ninventory: fuzzed\n").unwrap();
+    let defines = vec![format!("inventory_hosts:{pattern}")];
+    let invocation = hoist::invocation::Invocation { defines, ..Default::default() };
+    let (start, global_file) = (top.clone(), Some(top.join("global.cfg")));
+    let options = Options { start, global_file, invocation, ..Options::default() };
+    let read = Config::load(&options).and_then(|config| config.groups(None));
+    read.map_or_else(shape, |(groups, notes)| {
+        let targets: Vec<&Target> = groups.iter().flat_map(|group| &group.targets).collect();
+        assert!(targets.iter().all(|target| !target.address().starts_with('-')));
+        format!("{} {}", about(targets.len()), about(notes.len()))
+    })
+}
+
+fn host_list(bytes: &[u8]) -> String {
+    hoist::fuzzing::host_list(bytes).map_or_else(shape, |count| about(count).to_string())
 }
 
 fn pattern(bytes: &[u8]) -> String {

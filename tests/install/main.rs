@@ -91,17 +91,33 @@ fn make_install_needs_no_cargo_and_make_uninstall_removes_all_that_it_put_there(
         "share/zsh/site-functions/_hoist",
         "share/fish/vendor_completions.d/hoist.fish",
         "share/doc/hoist/examples/web-service/hoist/hoist.cfg",
+        "lib/systemd/system/hoist-reconcile@.timer",
     ] {
         assert!(installed.contains(Path::new(expected)), "{expected} is missing in {installed:#?}");
     }
     let pages = fs::read_dir(Path::new(SOURCE).join("man")).unwrap().count();
     assert_eq!(installed.iter().filter(|path| path.starts_with("share/man")).count(), pages + 1);
+    let unit = fs::read_to_string(local.join("lib/systemd/system/hoist-reconcile@.service")).unwrap();
+    assert!(unit.contains("ExecStart=/usr/local/bin/hoist reconcile --yes"), "{unit}");
     let version = Command::new(local.join("bin/hoist")).arg("version").output().unwrap();
     assert_ok(&version);
 
     assert_ok(&make(&checkout, destination.path(), "uninstall"));
     assert_eq!(files(&local), BTreeSet::from([PathBuf::from("share/man/man1/other.1")]));
     assert!(!local.join("share/doc/hoist").exists());
+}
+
+#[test]
+fn systemd_finds_no_fault_in_the_units() {
+    let (checkout, place) = (built(), tempfile::tempdir().unwrap());
+    let prefix = format!("PREFIX={}", place.path().display());
+    assert_ok(&Command::new("make").args(["install", &prefix]).current_dir(checkout.path()).output().unwrap());
+    for kind in ["service", "timer"] {
+        let unit = place.path().join(format!("lib/systemd/system/hoist-reconcile@srv-app.{kind}"));
+        let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(unit).output().unwrap();
+        assert_ok(&output);
+        assert_eq!(text(&output.stderr) + &text(&output.stdout), "", "{kind}");
+    }
 }
 
 #[test]

@@ -246,16 +246,6 @@ impl Target {
         call(&asked(&request, Stage::Fetch, 0), pack)
     }
 
-    /// Fetches with a pack, and with a search path of its own.
-    pub fn fetch_with(&self, request: &StageRequest, pack: &[u8], path: &str) -> Reply {
-        let pack_bytes = Some(pack.len() as u64);
-        let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
-        let request = asked(&StageRequest { fetch, ..request.clone() }, Stage::Fetch, 0);
-        let mut child = spawn_with(&request, &[("PATH", path)]);
-        let _ = child.stdin.take().unwrap().write_all(pack);
-        reply(child)
-    }
-
     pub fn facts(&self, request: &StageRequest) -> Facts {
         facts(probe(request))
     }
@@ -276,7 +266,7 @@ pub fn probe(request: &StageRequest) -> Probe {
         large_files: Vec::new(),
         preflight: None,
     };
-    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None }
+    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None, confirm: None }
 }
 
 /// The first probe of a whole deployment, which looks ahead.
@@ -422,7 +412,11 @@ pub struct LockHolder {
 
 impl LockHolder {
     pub fn start(request: &StageRequest) -> LockHolder {
-        let mut child = spawn(&Request::Probe(probe(request)));
+        LockHolder::start_with(probe(request))
+    }
+
+    pub fn start_with(probe: Probe) -> LockHolder {
+        let mut child = spawn(&Request::Probe(probe));
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut lock_holder = LockHolder { child, input, output };

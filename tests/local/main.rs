@@ -5,9 +5,11 @@ mod again;
 mod cache;
 mod checks;
 mod config;
+mod cost;
 mod drain;
 #[path = "../common/git.rs"]
 mod git;
+mod guard;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;

@@ -13,15 +13,19 @@ pub fn r13_capacity(told: &Told) {
     let mut promoted: HashSet<Host> = HashSet::new();
     let mut asked_back = false;
     let (mut step, mut out_before) = (Step::Probe, 0);
-    let out_in = |group: usize, out: &BTreeSet<Host>, drained: &BTreeSet<Host>| {
-        out.union(drained).filter(|host| group_of(plan, **host) == group).count()
+    let targets: Vec<&Target> = plan.targets().map(|(_, target)| target).collect();
+    // With max_unavailable_by, each part of a group is counted by itself.
+    let part_of = |host: Host| plan.groups[group_of(plan, host)].part_of(targets[host]);
+    let out_in = |group: usize, part: &str, out: &BTreeSet<Host>, drained: &BTreeSet<Host>| {
+        let is_in = |host: &&Host| group_of(plan, **host) == group && part_of(**host) == part;
+        out.union(drained).filter(is_in).count()
     };
     for entry in &told.trace {
         match entry {
             Trace::Called { call, tasks } => {
                 step = call.step;
                 let first = tasks.first().map_or(0, |task| group_of(plan, task.host.index()));
-                out_before = out_in(first, &out, &drained);
+                out_before = out_in(first, "", &out, &drained);
             }
             Trace::Started(host) => {
                 let restarts = match step {
@@ -37,10 +41,11 @@ pub fn r13_capacity(told: &Told) {
                     continue;
                 }
                 let (group, subgroup) = subgroup_of(plan, *host);
-                let now = out_in(group, &out, &drained);
+                let part = part_of(*host);
+                let now = out_in(group, part, &out, &drained);
                 let group = plan.group_ids().nth(group).unwrap();
                 let most = match plan.group(group).max_unavailable {
-                    Some(share) => share.of(plan.group(group).targets.len()),
+                    Some(share) => share.of(plan.group(group).whole_part(part)),
                     None => plan.subgroups_of(group)[subgroup].1.clone().count().max(out_before + 1),
                 };
                 assert!(now <= most, "{now} hosts of {group:?} are out, of {most} that may be: {out:?}, {drained:?}");

@@ -19,7 +19,7 @@ use hoist::deploy::{Answer, GatePlan, Kind, Operator, Plan, Question, Verdict, d
 use hoist::exit_code::ExitCode;
 use hoist::fleet::{HostId, Step};
 use hoist::report::{Event, RowState};
-use hoist::targets::{FailedTargets, FailureLimit, Group};
+use hoist::targets::{Details, FailedTargets, FailureLimit, Group, Target};
 use hoist::wire::{Fault, Outcome, Revision, Stage};
 use proptest::prelude::*;
 use scripted::{Act, Calm, Events, Host, Looked, Script, Scripted, ScriptedGates, Trace, plan_of, revision};

@@ -75,6 +75,16 @@ fn answers() -> impl Strategy<Value = Vec<Answer>> {
     prop::collection::vec(answer, 0..4)
 }
 
+/// Puts the hosts of a group into zones, each of which has a budget.
+fn count_by_zone(group: &mut Group) {
+    for (at, target) in group.targets.iter_mut().enumerate() {
+        let labels = [("zone".to_owned(), ["a", "b", "c"][at % 3].to_owned())].into();
+        target.details = Some(std::sync::Arc::new(Details { labels, ..Details::default() }));
+    }
+    group.max_unavailable_by = Some("zone".into());
+    group.count_parts();
+}
+
 prop_compose! {
     pub fn run()(
         groups in prop::collection::vec((1usize..9, prop::option::of(1usize..5), limit()), 1..4),
@@ -85,6 +95,7 @@ prop_compose! {
         batch in 1usize..7,
         retry_failed in prop_oneof![3 => Just(0usize), 1 => 1usize..3],
         leave in any::<bool>(),
+        by_zone in prop::bool::weighted(0.3),
         with_finalize in prop::bool::weighted(0.9),
     )(
         scripts in prop::collection::vec(script(), groups.iter().map(|(hosts, _, _)| hosts).sum::<usize>()),
@@ -96,6 +107,9 @@ prop_compose! {
                     group.steps = steps.parse().unwrap();
                 }
                 group.max_unavailable = capacity.map(|share| share.parse().unwrap());
+                if by_zone && capacity.is_some() {
+                    count_by_zone(group);
+                }
                 if soaks {
                     (group.soak_time, group.group_soak_time) = (Duration::from_secs(3), Duration::from_secs(2));
                 }

@@ -439,6 +439,8 @@ impl Scripted {
                 findings: Vec::new(),
                 running: Vec::new(),
                 origin: None,
+                confirmation: Default::default(),
+                unfit: None,
             });
         } else if answered && !matches!(act, Act::Kill | Act::Locked) {
             result.state = Some(self.world.borrow().states[host].clone());

@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use crate::cli::flags::global_file;
+use crate::cli::values::{duration, flag};
 use crate::local;
-use crate::local::Wanted;
+use crate::local::{Guard, Wanted};
 
 use super::{ExitCode, Refused, operation};
 
@@ -34,13 +35,63 @@ pub struct Args {
     #[argh(option, short = 'g', arg_name = "group")]
     pub group: Option<String>,
 
+    /// guard: wait as long as this until the host may serve
+    #[argh(option, arg_name = "duration")]
+    pub wait: Option<String>,
+
+    /// guard: confirm what is live, on your own responsibility
+    #[argh(switch)]
+    pub confirm: bool,
+
+    /// guard: a confirmation does not count for longer than this
+    #[argh(option, arg_name = "duration")]
+    pub max_age: Option<String>,
+
+    /// guard: keep this file while the host may serve, and remove it otherwise
+    #[argh(option, arg_name = "file")]
+    pub health_file: Option<String>,
+
     /// do the work even if it seems to be done already
     #[argh(switch, short = 'f')]
     pub force: bool,
 
-    /// fetch, config_deploy, promote, restart_service, finalize, rollback, undrain or config_diff
+    /// fetch, config_deploy, promote, restart_service, finalize, rollback, undrain or config_diff;
+    /// or guard: whether this host may serve
     #[argh(positional)]
     pub stage: Option<String>,
+}
+
+/// The word in the place of a stage that asks whether this host may serve.
+const GUARD: &str = "guard";
+
+impl Args {
+    /// Fails for flags that do not belong together.
+    fn check_guard(&self, is_guard: bool) -> Result<(), Refused> {
+        let own = [
+            (self.wait.is_some(), "--wait"),
+            (self.max_age.is_some(), "--max-age"),
+            (self.health_file.is_some(), "--health-file"),
+            (self.confirm, "--confirm"),
+        ];
+        let given = |(is_given, flag): &(bool, &'static str)| is_given.then_some(*flag);
+        match own.iter().find_map(given).filter(|_| !is_guard) {
+            Some(flag) => return Err(Refused::Usage(format!("{flag} is for guard only"))),
+            None if !is_guard => return Ok(()),
+            None => {}
+        }
+        if self.force || self.request.is_some() {
+            return Err(Refused::Usage("guard takes neither --force nor --request".into()));
+        }
+        if self.wait.is_some() && self.health_file.is_some() {
+            return Err(Refused::not_both("--wait", "--health-file"));
+        }
+        match &self.health_file {
+            Some(file) if !Path::new(file).is_absolute() => {
+                Err(Refused::Usage(format!("--health-file {file}: give its absolute path")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Runs the command.
@@ -49,7 +100,20 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     if args.stage.is_some() && (args.server.is_some() || args.group.is_some()) {
         return Err(Refused::Usage("--server and --group cannot be combined with a stage".into()));
     }
+    let is_guard = args.stage.as_deref() == Some(GUARD);
+    args.check_guard(is_guard)?;
     let ok = match (&args.repo, &args.stage) {
+        (Some(repo), Some(_)) if is_guard => {
+            let asked = Guard {
+                repo,
+                deploy_dir,
+                wait: flag("--wait", &args.wait, duration)?,
+                max_age: flag("--max-age", &args.max_age, duration)?,
+                health_file: args.health_file.as_deref().map(Path::new),
+                confirm: args.confirm,
+            };
+            local::guard(&asked) == 0
+        }
         (Some(repo), Some(stage)) => {
             let stage = stage.parse().map_err(|why: String| Refused::Usage(why))?;
             local::by_hand(repo, deploy_dir, stage, args.force, args.request.as_ref().map(Into::into)) == 0

@@ -38,8 +38,8 @@ pub fn text(planned: &Planned) -> Page {
         page.line("");
         page.line(format!("group {}: {}", group.name, counted(size, "host")));
         page.line(format!("  failure limit  {}", group.limit.resolved(size)));
-        if let Some(most) = group.max_unavailable {
-            page.line(format!("  out of service at most {}", most.resolved(group.whole())));
+        if let Some(most) = group.resolved_max_unavailable() {
+            page.line(format!("  out of service at most {most}"));
         }
         for (time, after) in [(group.soak_time, "each subgroup"), (group.group_soak_time, "the group")] {
             if !time.is_zero() {

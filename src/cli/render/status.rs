@@ -13,7 +13,7 @@ use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns, cut_line};
 use crate::text;
-use crate::wire::{Drained, Holder, Lacking, Origin, Revision, RunId, RunningService, StartedBy};
+use crate::wire::{Confirmation, Drained, Holder, Lacking, Origin, Revision, RunId, RunningService, StartedBy};
 
 const HEAD: [&str; 10] =
     ["group", "hosts", "standing", "current", "running", "done", "in progress", "wanted", "last contact", "names"];
@@ -148,6 +148,10 @@ fn note(view: &View) -> String {
     {
         notes.push(drained);
     }
+    notes.extend(view.unfit().map(str::to_owned));
+    if view.standing == Standing::InSync && view.confirmation() == Some(&Confirmation::Lapsed) {
+        notes.push("not confirmed since it was started".to_owned());
+    }
     notes.extend(view.running().iter().filter_map(|service| service.differs_from(view.live())));
     notes.extend(view.facts().and_then(|it| it.locked.as_ref()).map(|by| format!("locked by {by}")));
     notes.join("; ")
@@ -226,6 +230,10 @@ struct HostAnswer<'a> {
     drained: Option<&'a Drained>,
     /// What its services run; empty where nobody looked, or their manager does not tell.
     running: &'a [RunningService],
+    /// Why the live revision should not be served. `None`: nothing is against it, or it was not asked.
+    unfit: Option<&'a str>,
+    /// Whether it was confirmed since it was started. `None`: it was not asked.
+    confirmed: Option<bool>,
 }
 
 impl Answer<'_> {
@@ -267,6 +275,8 @@ impl HostAnswer<'_> {
             lacking: view.lacking(),
             drained: view.drained(),
             running: view.running(),
+            unfit: view.unfit(),
+            confirmed: view.confirmation().map(Confirmation::stands),
         }
     }
 }

@@ -234,7 +234,9 @@ fn start_script(sha256: &str) -> String {
     let machine = machine();
     [
         preamble(sha256),
-        format!(r#"m=$(uname -sm); [ "$m" = "Linux {machine}" ] || fail machine "$m""#),
+        // Only kernels before 6.1 have to be asked by a process.
+        r#"m=; { read -r m < /proc/sys/kernel/arch; } 2>/dev/null"#.into(),
+        format!(r#"[ "$m" = {machine} ] || {{ m=$(uname -sm); [ "$m" = "Linux {machine}" ] || fail machine "$m"; }}"#),
         r#"go() { { echo > "$d/used"; } 2>/dev/null; say at "$f"; exec "$f" deploy-local; }"#.into(),
         // One `stat` of everything that matters: seven words each, the first for a folder that certainly belongs to this
         // user.

@@ -150,13 +150,13 @@ impl Routes {
 
     fn make(&self, options: &SshOptions, request: RouteRequest) -> anyhow::Result<Route> {
         let RouteRequest { host: called, is_target, .. } = request;
-        let named_user = called.user.clone().or_else(|| options.user.clone().filter(|_| is_target));
-        let named_port = called.port.or_else(|| (is_target && options.set.port).then_some(options.port));
+        let named_user = called.login_user().map(str::to_owned).or_else(|| options.user.clone().filter(|_| is_target));
+        let named_port = called.login_port().or_else(|| (is_target && options.set.port).then_some(options.port));
         let answer = match &self.reader {
-            Some(reader) => reader.ask(&called.host, named_user.as_deref(), named_port)?,
+            Some(reader) => reader.ask(called.address(), named_user.as_deref(), named_port)?,
             None => HostConfig::default(),
         };
-        let host = answer.get("hostname").unwrap_or(&called.host).to_owned();
+        let host = answer.get("hostname").unwrap_or(called.address()).to_owned();
         let default_port = if is_target { options.port } else { 22 };
         let port = named_port.or_else(|| answer.get("port")?.parse().ok()).unwrap_or(default_port);
         let user = match named_user.or_else(|| answer.get("user").map(str::to_owned)) {
@@ -171,7 +171,7 @@ impl Routes {
         let (operator, home) = (options::operator().unwrap_or_default(), options::ssh_home());
         let tokens = Tokens {
             host: &host,
-            name: &called.host,
+            name: called.address(),
             port,
             user: &user,
             known_as: &known_as.0,

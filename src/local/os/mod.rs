@@ -1,6 +1,7 @@
 //! The operating system: processes, files, lines of output, time limits, system calls.
 
 pub mod accounts;
+pub mod boot;
 pub mod deadline;
 pub mod files;
 pub mod lines;

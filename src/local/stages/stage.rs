@@ -13,6 +13,7 @@ use crate::local::fault::{Fault, plain};
 use crate::local::job::Job;
 use crate::local::os::process;
 use crate::local::os::sys;
+use crate::local::state::confirmed;
 use crate::local::state::drained;
 use crate::local::state::fence;
 use crate::local::state::layout::Link;
@@ -117,6 +118,12 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input, by));
     drop(renewing);
     let result = result.and(end_lease(job, stage, by));
+    // What a person does by hand confirms nothing: `guard --confirm` is their word.
+    if matches!(by, By::Deployer | By::Watcher)
+        && let Err(fault) = confirmed::after_stage(&job.layout, &job.request, stage, &result)
+    {
+        job.out.warn(fault.reason());
+    }
     if let Err(fault) = &result {
         drained::note_reason(&job.layout, &format!("{stage}: {}", fault.reason()));
     }

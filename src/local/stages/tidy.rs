@@ -22,6 +22,7 @@ use crate::local::tree::cache;
 use crate::local::tree::git::Git;
 use crate::local::tree::index_stamp::Index;
 use crate::local::tree::lfs;
+use crate::local::tree::refs;
 use crate::local::tree::submodules;
 
 /// Seconds that git may tidy its objects for.
@@ -130,14 +131,19 @@ fn tidy_cache(tidying: &Tidying) -> Result<(), Fault> {
     let kept = referenced(&git)?;
     let lacking: Vec<String> = trees.iter().filter(|name| !kept.contains(&cache::reference(name))).cloned().collect();
     let mut changes = String::new();
-    for name in git.present(&lacking)? {
-        changes.push_str(&format!("update {} {name}\n", cache::reference(&name)));
+    let present = git.commits_present(&lacking)?;
+    for revision in tidying.layout.folders().iter().filter(|it| present.iter().any(|name| name == it.as_str())) {
+        cache::keep(&git, revision)?;
     }
     for reference in &kept {
         // `refs/hoist/REVISION`, `refs/hoist-submodules/REVISION/COMMIT`
         let of = reference.split('/').nth(2).unwrap_or_default();
-        if !trees.iter().any(|name| name == of) {
-            changes.push_str(&format!("delete {reference}\n"));
+        if trees.iter().any(|name| name == of) {
+            continue;
+        }
+        match refs::remove(git.dir(), reference) {
+            Some(removed) => removed?,
+            None => changes.push_str(&format!("delete {reference}\n")),
         }
     }
     // Most targets of most deployments have nothing to tidy: they are spared the processes.
@@ -153,6 +159,10 @@ fn tidy_cache(tidying: &Tidying) -> Result<(), Fault> {
 }
 
 fn referenced(git: &Git) -> Result<Vec<String>, Fault> {
+    if let Some(refs) = refs::read(git.dir()) {
+        let ours = |name: &String| name.starts_with("refs/hoist/") || name.starts_with(submodules::REFS);
+        return Ok(refs.into_keys().filter(ours).collect());
+    }
     let args = ["for-each-ref", "--format=%(refname)", "refs/hoist/", submodules::REFS];
     let answer = git.call(&args, Feed::Nothing)?;
     git.expect(&answer, "for-each-ref")?;

@@ -23,6 +23,11 @@ pub fn unmark(layout: &Layout) -> Result<(), Fault> {
     files::remove(&marker(layout)).map(drop)
 }
 
+/// The revision that is noted as going live.
+pub fn marked(layout: &Layout) -> Option<Revision> {
+    std::fs::read_to_string(marker(layout)).ok()?.trim().parse().ok()
+}
+
 /// Whether what is live never came to its end.
 pub fn is_marked(layout: &Layout) -> bool {
     marker(layout).exists()

@@ -2,8 +2,10 @@
 
 pub mod claim;
 pub mod config_files;
+pub mod confirmed;
 pub mod drained;
 pub mod fence;
+pub mod fitness;
 pub mod going_live;
 pub mod hoist_dir;
 pub mod layout;

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::procfs;
 use crate::wire::ScapProcess;
 
 use super::layout::Layout;
@@ -17,7 +18,7 @@ pub fn at_work(layout: &Layout) -> Option<ScapProcess> {
     let mut pids =
         fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.find_map(|pid| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let line = procfs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words: Vec<String> = line.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into()).collect();
         let begin = deploys(&words, layout.repo()).filter(|_| is_here(pid, layout))?;
         let command: String = words[begin..].join(" ").trim().chars().filter(|c| !c.is_control()).take(SHOWN).collect();

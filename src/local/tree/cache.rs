@@ -10,10 +10,11 @@ use crate::url::{mask_in, without_password};
 use crate::wire::{Revision, Source};
 
 use super::git::Git;
+use super::refs;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
-use crate::local::os::process::Feed;
+use crate::local::os::process::{Exit, Feed};
 use crate::local::os::sys;
 use crate::local::state::layout::Layout;
 
@@ -76,7 +77,7 @@ pub fn bring(
 ) -> Result<(), Fault> {
     if let Some(dir) = git_dir(&layout.cache()).filter(|_| !anew) {
         sweep_after_git(&dir);
-        let result = fill(&Git::bare(&dir, deadline), &dir, revision, supply);
+        let result = fill(&Git::bare(&dir, deadline), &dir, revision, supply, false);
         if result.is_err() {
             sweep_after_git(&dir);
         }
@@ -98,7 +99,7 @@ fn build(place: &Path, deadline: Deadline, revision: &Revision, supply: Supply<'
     let git = Git::bare(&dir, deadline);
     git.init(revision.as_str().len() == 64)?;
     // What is missing in a new cache was not sent: another cache would not repair that.
-    fill(&git, &dir, revision, supply).map_err(|fault| match fault {
+    fill(&git, &dir, revision, supply, true).map_err(|fault| match fault {
         Fault::CacheBroken { reason } => Fault::failed(reason),
         other => other,
     })
@@ -200,15 +201,17 @@ fn remove_locks(folder: &Path) {
     }
 }
 
-fn fill(git: &Git, dir: &Path, revision: &Revision, supply: Supply<'_>) -> Result<(), Fault> {
-    match supply {
-        Supply::Pack { bytes, input, shallow } => {
-            add_shallow(git, dir, shallow)?;
-            receive(git, bytes, input)?;
-        }
-        Supply::Server(source) => return fetch(git, revision, source),
+fn fill(git: &Git, dir: &Path, revision: &Revision, supply: Supply<'_>, is_empty: bool) -> Result<(), Fault> {
+    let Supply::Pack { bytes, input, shallow } = supply else {
+        let Supply::Server(source) = supply else { return Ok(()) };
+        return fetch(git, revision, source);
+    };
+    add_shallow(git, dir, shallow)?;
+    let is_connected =
+        receive(git, bytes, input, is_empty)? && git.commits_present(&[revision.to_string()])?.len() == 1;
+    if !is_connected {
+        expect_everything(git, revision)?;
     }
-    expect_everything(git, revision)?;
     keep(git, revision)
 }
 
@@ -220,7 +223,15 @@ fn expect_everything(git: &Git, revision: &Revision) -> Result<(), Fault> {
 
 /// Makes the cache keep a revision's objects.
 pub fn keep(git: &Git, revision: &Revision) -> Result<(), Fault> {
-    let answer = git.call(&["update-ref", &reference(revision.as_str()), revision.as_str()], Feed::Nothing)?;
+    keep_by(git, &reference(revision.as_str()), revision)
+}
+
+/// Makes a ref name a commit, all of whose objects are there.
+pub fn keep_by(git: &Git, reference: &str, commit: &Revision) -> Result<(), Fault> {
+    if let Some(done) = refs::point(git.dir(), reference, commit.as_str()) {
+        return done;
+    }
+    let answer = git.call(&["update-ref", reference, commit.as_str()], Feed::Nothing)?;
     git.expect_whole(&answer, "update-ref")
 }
 
@@ -228,7 +239,7 @@ pub fn keep(git: &Git, revision: &Revision) -> Result<(), Fault> {
 /// comes before the pack, so that a kill between the two leaves no commit whose missing parents look like damage.
 fn add_shallow(git: &Git, dir: &Path, commits: &[Revision]) -> Result<(), Fault> {
     let names: Vec<String> = commits.iter().map(Revision::to_string).collect();
-    let present = git.present(&names)?;
+    let present = git.commits_present(&names)?;
     let path = dir.join("shallow");
     let mut text = fs::read_to_string(&path).unwrap_or_default();
     let before = text.len();
@@ -255,15 +266,23 @@ impl Read for Counted {
     }
 }
 
-fn receive(git: &Git, bytes: u64, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+/// Adds a pack's objects. With `connected`, git looks at the same time whether all that they lead to is in the pack, which
+/// is for a repository that has nothing else; returns whether that is so.
+fn receive(git: &Git, bytes: u64, input: Box<dyn Read + Send>, connected: bool) -> Result<bool, Fault> {
     let seen = Arc::new(AtomicU64::new(0));
     let counted = Counted { input: input.take(bytes), seen: seen.clone() };
-    let answer = git.call(&["index-pack", "--stdin", "--fix-thin"], Feed::From(Box::new(counted)))?;
+    let mut args = vec!["index-pack", "--stdin", "--fix-thin"];
+    args.extend(connected.then_some("--check-self-contained-and-connected"));
+    let answer = git.call(&args, Feed::From(Box::new(counted)))?;
+    // Git's own answer for a pack whose objects are whole, but lead to others.
+    if connected && answer.exit == Exit::Status(1) {
+        return Ok(false);
+    }
     let got = seen.load(Ordering::Relaxed);
     if !answer.exit.is_ok() && got < bytes && answer.errors.to_lowercase().contains("early eof") {
         return Err(Fault::failed(format!("the pack ended after {got} of {bytes} bytes; the connection was lost")));
     }
-    git.expect_whole(&answer, "index-pack")
+    git.expect_whole(&answer, "index-pack").map(|()| connected)
 }
 
 fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::wire::{DescribingTag, DescribingTags};
 
 use super::git::Git;
+use super::objects;
 use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
 use crate::local::os::files;
@@ -49,7 +50,7 @@ fn put(job: &Job, tree: &Path, tags: &DescribingTags) -> Result<(), Fault> {
     if fs::read_to_string(&packed).is_ok_and(|now| now == text) {
         return Ok(());
     }
-    let pack = bytes(&tags.pack).ok_or_else(|| Fault::failed("their pack cannot be read"))?;
+    let pack = objects::bytes(&tags.pack).ok_or_else(|| Fault::failed("their pack cannot be read"))?;
     if !pack.is_empty() {
         let answer = git.call(&["unpack-objects", "-q"], Feed::text(pack))?;
         git.expect(&answer, "unpack-objects")?;
@@ -80,12 +81,6 @@ fn remote(job: &Job, tree: &Path) -> Result<(), Fault> {
         text.trim_end()
     );
     files::write(&path, text.as_bytes(), 0o666)
-}
-
-/// Bytes of their hexadecimal digits.
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes().chunks(2);
-    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Whether a working tree is a clone that Scap made: Hoist's trees have no branches of a remote.

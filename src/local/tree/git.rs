@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::objects;
 use crate::local::fault::{Fault, Tried, plain};
 use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
@@ -146,6 +147,11 @@ impl Git {
         }
     }
 
+    /// The repository's git directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Makes an empty repository, as `git init` does: three files and two folders are not worth a process.
     pub fn init(&self, sha256: bool) -> Result<(), Fault> {
         let (version, format) = if sha256 { (1, "[extensions]\n\tobjectformat = sha256\n") } else { (0, "") };
@@ -249,6 +255,14 @@ impl Git {
             Fault::Failed { reason, .. } if answer.tells_of_broken_objects() => Fault::CacheBroken { reason },
             other => other,
         })
+    }
+
+    /// Those of `commits`, none of which is a tag, that are there, in the order given.
+    pub fn commits_present(&self, commits: &[String]) -> Result<Vec<String>, Fault> {
+        match objects::present(&self.dir, commits) {
+            Some(present) => Ok(present),
+            None => self.present(commits),
+        }
     }
 
     /// Those of `commits` that are there, in the order given; a tag stands for its commit.

@@ -123,13 +123,8 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use crate::local::tests::git;
     use std::time::Duration;
-
-    fn git(tree: &Path, args: &[&str]) {
-        let status = Command::new("git").arg("-C").arg(tree).args(args).status().unwrap();
-        assert!(status.success(), "{args:?}");
-    }
 
     /// A tree of two files with a sealed index, which is younger than both.
     fn sealed() -> tempfile::TempDir {

@@ -13,6 +13,8 @@ pub(crate) mod index;
 pub mod index_stamp;
 pub mod lfs;
 pub mod modified;
+pub mod objects;
+pub mod refs;
 pub mod share;
 pub mod submodules;
 pub mod verify;

@@ -193,8 +193,7 @@ impl Walk<'_> {
         let answer = cache.call(&args, Feed::Nothing)?;
         cache.expect_whole(&answer, "rev-list")?;
         let reference = format!("{REFS}{}/{commit}", self.revision);
-        let answer = cache.call(&["update-ref", &reference, commit.as_str()], Feed::Nothing)?;
-        cache.expect_whole(&answer, "update-ref")
+        cache::keep_by(cache, &reference, commit)
     }
 
     /// The folder of a submodule. No link on the way there may lead out of the tree.

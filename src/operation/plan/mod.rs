@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::config::{Config, Note, Options};
 use crate::deploy;
-use crate::deploy::{Choice, Plan, Prepared};
+use crate::deploy::{Choice, HostChoice, Plan, Prepared};
 use crate::invocation::Invocation;
 use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
@@ -18,8 +18,8 @@ use crate::text::quoted;
 use crate::wire::Level;
 
 use super::deploy::undone;
-use super::status::{self, View};
-use super::{Frontend, Refused, admission, distance, load, repository, signatures};
+use super::status::{self, Asking, View};
+use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures};
 
 pub use file::PlanFile;
 pub use outlook::{Change, Estimate, Outlook};
@@ -55,12 +55,15 @@ pub fn plan(
     let undone = undone(&config, &choice)?;
     let prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
     let views = match ask {
-        true => status::ask(&config, prepared.plan.groups.clone(), false, front)?,
+        true => status::ask(&config, prepared.plan.groups.clone(), Asking::default(), front)?,
         false => status::remembered(&config, &prepared.plan.groups, front)?,
     };
     let mut notes = [config.notes.clone(), prepared.notes.clone()].concat();
     notes.extend(older(&repo, &prepared, &views, ask));
     notes.extend(admission::preview(&config, &repo, &prepared.plan));
+    if matches!(choice.hosts, HostChoice::All) {
+        notes.extend(shrinkage::preview(&config));
+    }
     if let Err(Refused::Because(_, why)) = signatures::check_revision(&config, &repo, &prepared.plan) {
         notes.push((Level::Warning, format!("a deployment would be refused: {why}")));
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::clock;
 use crate::config::Config;
 use crate::deploy::Prepared;
-use crate::operation::status::{self, View};
+use crate::operation::status::{self, Asking, View};
 use crate::operation::{Frontend, Refused};
 use crate::targets::{Target, fold};
 use crate::text::counted;
@@ -28,7 +28,7 @@ pub fn refuse_changed(
     front: &dyn Frontend,
 ) -> Result<(), Refused> {
     let views = match file.asked {
-        true => status::ask(config, prepared.plan.groups.clone(), false, front)?,
+        true => status::ask(config, prepared.plan.groups.clone(), Asking::default(), front)?,
         false => status::remembered(config, &prepared.plan.groups, front)?,
     };
     let changes = changes(file, config, prepared, &views)?;

@@ -34,7 +34,10 @@ pub struct PlannedGroup {
     /// As it is written; `None`: as many as a subgroup has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_unavailable: Option<Share>,
-    /// In hosts.
+    /// The label whose values have one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_unavailable_by: Option<String>,
+    /// In hosts, of the whole group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resolved_max_unavailable: Option<usize>,
     /// In seconds.
@@ -93,7 +96,11 @@ impl PlannedGroup {
             failure_limit: group.limit,
             resolved_limit: group.limit.of(group.targets.len()),
             max_unavailable: group.max_unavailable,
-            resolved_max_unavailable: group.max_unavailable.map(|most| most.of(group.whole())),
+            max_unavailable_by: group.max_unavailable_by.clone(),
+            resolved_max_unavailable: group
+                .max_unavailable
+                .filter(|_| group.max_unavailable_by.is_none())
+                .map(|most| most.of(group.whole())),
             soak_time: group.soak_time.as_secs(),
             group_soak_time: group.group_soak_time.as_secs(),
             retry_failed: group.retry_failed,

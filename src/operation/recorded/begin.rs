@@ -1,5 +1,7 @@
 //! A run that begins, as every operation that deploys begins it.
 
+use std::collections::HashMap;
+
 use crate::config::{Config, Options};
 use crate::deploy::{Kind, Prepared};
 use crate::exit_code::ExitCode;
@@ -9,9 +11,11 @@ use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
 use crate::operation::announce::Announcer;
 use crate::operation::repository::drop_artifacts;
-use crate::operation::{Frontend, Refused, announce, ssh, state_folder};
+use crate::operation::status::wanted_on;
+use crate::operation::{Frontend, Refused, announce, memory, ssh, state_folder};
 use crate::repo::Repo;
-use crate::wire::Level;
+use crate::targets::Target;
+use crate::wire::{Level, Revision};
 
 use super::run::RecordedRun;
 
@@ -96,8 +100,20 @@ pub fn begin(
             Some(Replay::new(Journal::create(&state_folder(config), opened)?, Vec::new(), AtTheEnd::GoOn))
         }
     };
+    if prepared.plan.kind != Kind::DryRun {
+        prepared.requests.set_wanted(wanted_before(config, prepared)?);
+    }
     let fleet = ssh::fleet(ssh, repo, prepared, None);
     let mut run = RecordedRun::begin(config, repo, prepared, announcer, front)?;
     run.pass_on(remarks);
     Ok(run.comparing().carry_out(fleet, replay))
+}
+
+/// What the targets of a run should run before it, as far as that is remembered.
+fn wanted_before(config: &Config, prepared: &Prepared) -> Result<HashMap<Target, Revision>, Refused> {
+    // A memory that cannot be read is told of when the run is over.
+    let Ok(memory) = memory(config) else { return Ok(HashMap::new()) };
+    let (whole, _) = config.groups(None)?;
+    let plan = &prepared.plan;
+    Ok(wanted_on(&memory, &whole, plan.targets().map(|(group, target)| (plan.group(group).name.as_str(), target))))
 }

@@ -151,8 +151,13 @@ impl<'a> RecordedRun<'a> {
     fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
-        let warning = match FleetState::update(&folder, &plan.repo, |memory| memory.after(plan, verdict, observations))
-        {
+        let change = |memory: &mut FleetState| {
+            memory.after(plan, verdict, observations);
+            if verdict.finalized.is_some() && plan.kind.changes_revision() {
+                memory.note_lists(self.config.environment.as_deref(), plan);
+            }
+        };
+        let warning = match FleetState::update(&folder, &plan.repo, change) {
             Ok(memory) => memory.warning,
             Err(error) => {
                 let (status, reconcile) = (plan.invocation.command("status"), plan.invocation.command("reconcile"));

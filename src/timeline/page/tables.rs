@@ -167,7 +167,7 @@ pub fn write_plan(page: &mut Markup, timeline: &Timeline) {
     let groups = plan.groups.iter().map(|group| {
         let size = group.targets.len();
         let sizes: Vec<String> = group.subgroups().iter().map(|(_, range)| range.len().to_string()).collect();
-        let unavailable = group.max_unavailable.map(|share| share.resolved(group.whole().max(size)));
+        let unavailable = group.resolved_max_unavailable();
         vec![
             Cell::text(&*group.name),
             Cell::text(size.to_string()),

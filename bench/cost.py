@@ -1,0 +1,169 @@
+"""What each stage costs one target: processes, CPU, reads, writes, syncs; without sshd and the farm's own wrapper."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from statistics import median
+
+from deploys import Deployment
+from meter import Failed
+
+HERE = Path(__file__).resolve().parent
+METER = HERE / "on_target.py"
+# The farm's wrapper ends with this: the command of the session, as the host runs it.
+COMMAND = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
+SERVICE = "bench-service"
+READS = {"read", "pread64", "readv", "preadv", "getdents64"}
+WRITES = {"write", "pwrite64", "writev", "pwritev", "copy_file_range", "sendfile"}
+SYNCS = {"fsync", "fdatasync", "syncfs", "sync", "sync_file_range"}
+LOOKS = {"stat", "lstat", "newfstatat", "statx", "readlink", "readlinkat", "access", "faccessat", "faccessat2"}
+OPENS = {"open", "openat", "creat"}
+KINDS = {"reads": READS, "writes": WRITES, "syncs": SYNCS, "looks": LOOKS, "opens": OPENS}
+TRACED = ["execve", "clone", "clone3", "fork", "vfork", *sorted(set().union(*KINDS.values()))]
+CASES = ["first", "second", "rollback"]
+ORDER = ["probe", "fetch", "config_deploy", "promote", "finalize", "rollback"]
+
+
+class Costs:
+    """Deployments to one host of a farm whose commands are measured."""
+
+    def __init__(self, tools, farm, folder, files):
+        self.farm, self.rounds = farm, 0
+        self.site = Deployment(tools, farm, 1, folder, files)
+        self.raw = farm.folder / "metered"
+        self.host = farm.folder / "hosts" / farm.addresses(1)[0]
+
+    def measure(self, output, traced):
+        """A first deployment, a second of one changed file, and a third that fails and goes back: `{case: {stage: cost}}`.
+
+        traced: calls are counted; else CPU time is measured, which counting would add to.
+        """
+        self.farm.fresh(1)
+        srv = self.host / "srv"
+        service = srv / SERVICE
+        service.write_text("#!/bin/sh\nif [ -e /srv/broken ]; then rm /srv/broken; exit 1; fi\n")
+        service.chmod(0o755)
+        options = {"service_name": "app", "service_command": f"/srv/{SERVICE} {{action}} {{service}}"}
+        options |= {"verify_service": "off", "lock_after_rollback": "no"}
+        options = [word for key, value in options.items() for word in ("-D", f"{key}:{value}")]
+        # A revision that was rolled back is not deployed again, nor one that contains it, without being asked for.
+        self.site.git("reset", "-q", "--hard", self.site.second)
+        self.rounds += 1
+        bad = self.site.change(f"three {self.rounds}")
+        cases = {}
+        with Metered(self.farm.folder / "wrapper", self.raw, traced):
+            for case, revision in zip(CASES, (self.site.first, self.site.second, bad)):
+                shutil.rmtree(self.raw, ignore_errors=True)
+                self.raw.mkdir()
+                if case == "rollback":
+                    # The service's restart fails once.
+                    (srv / "broken").touch()
+                report = self.site.run_hoist(revision, output, options=options)
+                if report["status"] != (1 if case == "rollback" else 0):
+                    raise Failed(f"{case}: the deployment ended with status {report['status']}: see {output}")
+                cases[case] = self.read()
+        return cases
+
+    def read(self):
+        """What the meters wrote of one deployment, by stage."""
+        stages = {}
+        for path in sorted(self.raw.glob("*.input"), key=lambda path: path.stat().st_mtime):
+            cost = json.loads(path.with_suffix(".json").read_text())
+            trace = path.with_suffix(".trace")
+            if trace.exists():
+                cost |= counted(trace.read_text(errors="replace").splitlines())
+            stages[stage_of(path)] = cost
+        return stages
+
+
+class Metered:
+    """While it lasts, each command of the farm's hosts runs under a meter."""
+
+    def __init__(self, wrapper, raw, traced):
+        self.wrapper, self.raw, self.mode = wrapper, raw, ",".join(TRACED) if traced else "cpu"
+        self.plain = wrapper.with_name("plain-wrapper")
+
+    def __enter__(self):
+        shutil.copy2(self.wrapper, self.plain)
+        text = self.plain.read_text()
+        meter = f'tee {self.raw}/$$.input | exec python3 {METER} {self.raw}/$$ {self.mode}'
+        metered = self.wrapper.with_name("metered-wrapper")
+        metered.write_text(text.replace(COMMAND, meter))
+        metered.chmod(0o755)
+        if meter not in metered.read_text():
+            raise Failed(f"{self.wrapper} does not end as is known")
+        os.replace(metered, self.wrapper)
+
+    def __exit__(self, *_):
+        os.replace(self.plain, self.wrapper)
+
+
+def stage_of(path):
+    """The stage that a command was for, from what it read. The request stands behind a line for shells."""
+    with open(path, "rb") as file:
+        lines = [file.readline(), file.readline()]
+    request = next((json.loads(line) for line in lines if line.startswith(b"{")), {})
+    return request["stage"] if request.get("action") == "run" else "probe"
+
+
+def counted(lines):
+    """Of strace's lines: how many processes ran which program, and how many calls of each kind."""
+    counts = dict.fromkeys(["processes", "hoist", "git", "service", *KINDS], 0)
+    kind_of = {name: kind for kind, names in KINDS.items() for name in names}
+    programs, begun = {}, {}
+    for line in lines:
+        pid, _, call = line.partition(" ")
+        call = call.lstrip()
+        if call.startswith("<... execve resumed"):
+            call = begun.pop(pid, "") + call
+        name = call.partition("(")[0]
+        if name == "execve" and "<unfinished" in call and "resumed" not in call:
+            begun[pid] = call
+        elif name == "execve" and call.endswith(" = 0"):
+            programs[pid] = call.split('"')[1]
+        elif name in ("clone", "clone3", "fork", "vfork"):
+            # Resumed calls are not looked at, so each counts once.
+            counts["processes"] += "CLONE_THREAD" not in call
+        elif name in kind_of:
+            counts[kind_of[name]] += 1
+    # The first one was not forked here.
+    counts["processes"] += 1
+    for program in programs.values():
+        base = program.rpartition("/")[2]
+        kind = "hoist" if program.endswith("/self/exe") else "service" if base == SERVICE else base
+        if kind in ("hoist", "git", "service"):
+            counts[kind] += 1
+    return counts
+
+
+COLUMNS = ["processes", "git", "service", "looks", "opens", "reads", "writes", "syncs"]
+
+
+def table(costs):
+    """Rows for a table: what each stage of each deployment costs, with the medians of the CPU times."""
+    rows = []
+    for files in sorted({it["files"] for it in costs}):
+        of_size = [it for it in costs if it["files"] == files]
+        counts = next(it["cases"] for it in of_size if it["counted"])
+        timed = [it["cases"] for it in of_size if not it["counted"]]
+        for case in CASES:
+            total = 0
+            for stage in sorted(counts[case], key=ORDER.index):
+                cpu = median(it[case][stage]["cpu"] for it in timed) * 1000
+                total += cpu
+                calls = [counts[case][stage][column] for column in COLUMNS]
+                rows.append([f"{files} files, {case}: {stage}", f"{cpu:.1f}", *calls])
+            sums = [sum(stage[column] for stage in counts[case].values()) for column in COLUMNS]
+            rows.append([f"**{files} files, {case}**", f"**{total:.1f}**", *sums])
+    return rows
+
+
+def totals(costs):
+    """CPU milliseconds of each deployment: `{(files, case): ms}`."""
+    found = {}
+    for files in {it["files"] for it in costs}:
+        timed = [it["cases"] for it in costs if it["files"] == files and not it["counted"]]
+        for case in CASES:
+            found[files, case] = median(sum(stage["cpu"] for stage in it[case].values()) for it in timed) * 1000
+    return found

@@ -1,0 +1,60 @@
+//! Reads the files of an inventory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::problem::Problem;
+use crate::text;
+
+/// The longest file that is read.
+const LONGEST: u64 = 64_000_000;
+
+/// Reads files, and remembers which.
+pub struct Reader<'a> {
+    /// What messages call a path.
+    pub shown: &'a dyn Fn(&Path) -> String,
+    /// Refuses a file before it is read.
+    pub check: &'a dyn Fn(&Path) -> Result<(), Problem>,
+    pub files: Vec<PathBuf>,
+}
+
+impl Reader<'_> {
+    /// A file's content, and what messages call it.
+    pub fn bytes(&mut self, path: &Path) -> Result<(Vec<u8>, String), Problem> {
+        let shown = (self.shown)(path);
+        (self.check)(path)?;
+        let meta = fs::metadata(path).map_err(|error| Problem::cannot_read(&shown, &error))?;
+        if !meta.is_file() {
+            return Err(Problem::of_file(&shown, format!("{shown} is not a regular file")));
+        }
+        if meta.len() > LONGEST {
+            let most = text::bytes(LONGEST);
+            return Err(Problem::of_file(&shown, format!("{shown} is larger than {most}: an inventory is not")));
+        }
+        self.files.push(path.to_owned());
+        let bytes = fs::read(path).map_err(|error| Problem::cannot_read(&shown, &error))?;
+        Ok((bytes, shown))
+    }
+
+    /// What is in a folder, sorted.
+    pub fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+        let wrong = |error: std::io::Error| Problem::cannot_read(&(self.shown)(folder), &error);
+        let entries: Result<Vec<PathBuf>, _> =
+            fs::read_dir(folder).map_err(wrong)?.map(|entry| entry.map(|entry| entry.path())).collect();
+        let mut entries = entries.map_err(wrong)?;
+        entries.sort();
+        Ok(entries)
+    }
+}
+
+/// YAML without the tags that only Ansible knows: what is encrypted is found out where it is used.
+pub fn without_tags(bytes: &[u8]) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
+    let lines = text.split_inclusive('\n').map(|line| {
+        let tag = ["!vault-encrypted", "!vault", "!unsafe"]
+            .into_iter()
+            .find(|tag| [": ", "- "].iter().any(|before| line.contains(&format!("{before}{tag} "))));
+        tag.map_or_else(|| line.to_owned(), |tag| line.replacen(&format!("{tag} "), "", 1))
+    });
+    lines.collect::<String>().into_bytes()
+}

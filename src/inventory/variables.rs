@@ -1,0 +1,168 @@
+//! From the variables of a host to its target: where to connect, as whom, and the labels.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::jinja;
+use crate::problem::Problem;
+use crate::targets::{Details, Target};
+use crate::wire::{ConfigFile, Level};
+
+use super::hosts::port;
+use super::pattern::select;
+use super::values::text;
+use super::{Inventory, Vars};
+
+/// How often a value that a template gives may be a template again.
+const MOST_ROUNDS: usize = 10;
+/// Variables of Ansible that say how to connect and that are not read, and what is to be done instead.
+const UNREAD: [(&str, &str); 7] = [
+    ("ansible_ssh_common_args", "set proxy_jump, or write it in OpenSSH's configuration"),
+    ("ansible_ssh_extra_args", "write it in OpenSSH's configuration"),
+    ("ansible_ssh_private_key_file", "set identity_file"),
+    ("ansible_private_key_file", "set identity_file"),
+    ("ansible_password", "log in with a key"),
+    ("ansible_ssh_pass", "log in with a key"),
+    ("ansible_become", "log in as the user that deploys"),
+];
+/// What `ansible_connection` is called for connections by SSH.
+const SSH: [&str; 7] = [
+    "ssh",
+    "smart",
+    "paramiko",
+    "paramiko_ssh",
+    "ansible.builtin.ssh",
+    "ansible.builtin.paramiko_ssh",
+    "ansible.netcommon.libssh",
+];
+const VAULT: &str = "$ANSIBLE_VAULT";
+
+impl Inventory {
+    /// The hosts that a pattern names, with those of their variables that are `labels`, and remarks.
+    ///
+    /// # Errors
+    /// A bad pattern (`named` is what messages call it), or a host that cannot be deployed to.
+    pub fn targets(
+        &self,
+        pattern: &str,
+        named: &str,
+        labels: &[String],
+    ) -> Result<(Vec<Target>, Vec<Problem>), Problem> {
+        let (hosts, unmatched) =
+            select(self, pattern).map_err(|why| Problem::new(format!("{named}: bad pattern {pattern:?}: {why}")))?;
+        let mut remarks: Vec<Problem> = self.remarks.clone();
+        for term in unmatched {
+            let why = format!("{named}: {term:?} in {pattern:?} matches no group and no host");
+            remarks.push(Problem::new(why).remark(Level::Warning));
+        }
+        let mut unread: BTreeSet<(&str, &str)> = BTreeSet::new();
+        let mut targets = Vec::new();
+        for host in hosts {
+            let vars = self.vars_of(host);
+            unread.extend(UNREAD.iter().filter(|(name, _)| vars.contains_key(*name)));
+            targets.push(self.target(host, &vars, labels).map_err(|why| self.hosts[host].place.problem(why))?);
+        }
+        let said = |(name, instead)| {
+            Problem::new(format!("{named}: {name} of the inventory is not used: {instead}")).remark(Level::Warning)
+        };
+        remarks.extend(unread.into_iter().map(said));
+        Ok((targets, remarks))
+    }
+
+    fn target(&self, host: &str, vars: &Vars, labels: &[String]) -> Result<Target, String> {
+        // A host's name is never split: what looks like a port is a part of it.
+        let mut target: Target = host.parse()?;
+        if target.user.is_some() || target.port.is_some() {
+            return Err(format!("bad host name {host:?}: it must have no user and no port"));
+        }
+        let get = |names: &[&str]| -> Result<Option<String>, String> {
+            let Some((name, value)) = names.iter().find_map(|name| Some((*name, vars.get(*name)?))) else {
+                return Ok(None);
+            };
+            let value = self.rendered(host, vars, name, value).map_err(|why| format!("{name} of {host}: {why}"))?;
+            Ok(value.filter(|value| !value.is_empty()))
+        };
+        if let Some(connection) = get(&["ansible_connection"])?.filter(|it| !SSH.contains(&it.as_str())) {
+            return Err(format!(
+                "ansible_connection of {host} is {connection:?}, and hoist connects by SSH only: leave the host out of \
+                 the pattern (!{host})"
+            ));
+        }
+        let mut details = Details {
+            address: get(&["ansible_ssh_host", "ansible_host"])?,
+            user: get(&["ansible_ssh_user", "ansible_user"])?,
+            port: get(&["ansible_ssh_port", "ansible_port"])?
+                .map(|text| port(&text).map_err(|why| format!("ansible_port of {host}: {why}")))
+                .transpose()?,
+            groups: self.groups_of(host).into_iter().map(str::to_owned).collect(),
+            ..Details::default()
+        };
+        for label in labels {
+            if let Some(value) = get(&[label])? {
+                details.labels.insert(label.clone(), value);
+            }
+        }
+        details.address.take_if(|address| address.eq_ignore_ascii_case(host));
+        details.check().map_err(|why| format!("host {host}: {why}"))?;
+        target.details = Some(Arc::new(details));
+        Ok(target)
+    }
+
+    /// The variables of a host, by Ansible's precedence: groups from `all` downwards, then the host's own; files beside the
+    /// inventory over the inventory itself.
+    fn vars_of(&self, host: &str) -> Vars {
+        let groups = self.groups_of(host);
+        let in_inventory = |group: &str| self.groups.get(group).map(|group| &group.vars);
+        let mut vars = Vars::new();
+        let all = ["all"].into_iter();
+        let layers = all.clone().chain(groups.iter().copied()).filter_map(in_inventory);
+        let files = all.chain(groups.iter().copied()).filter_map(|group| self.group_files.get(group));
+        let own = [Some(&self.hosts[host].vars), self.host_files.get(host)].into_iter().flatten();
+        layers.chain(files).chain(own).for_each(|layer| vars.extend(layer.clone()));
+        vars
+    }
+
+    /// A variable as text, with the templates in it rendered.
+    fn rendered(
+        &self,
+        host: &str,
+        vars: &Vars,
+        name: &str,
+        value: &serde_json::Value,
+    ) -> Result<Option<String>, String> {
+        let Some(mut value) = text(value) else {
+            return if value.is_null() { Ok(None) } else { Err("it is a list or a mapping, not text".into()) };
+        };
+        let is_template = |text: &str| text.contains("{{") || text.contains("{%");
+        let mut rounds = 0;
+        while is_template(&value) {
+            rounds += 1;
+            if rounds > MOST_ROUNDS {
+                return Err("its template refers to itself".into());
+            }
+            value = self.render(host, vars, name, value)?;
+        }
+        if value.starts_with(VAULT) {
+            return Err("it is encrypted with ansible-vault, which hoist does not read: write it in the clear".into());
+        }
+        Ok(Some(value))
+    }
+
+    fn render(&self, host: &str, vars: &Vars, name: &str, template: String) -> Result<String, String> {
+        let mut vars = vars.clone();
+        let groups: Vec<&str> = self.groups_of(host);
+        let short = host.split('.').next().unwrap_or(host);
+        vars.insert("inventory_hostname".into(), host.into());
+        vars.insert("inventory_hostname_short".into(), short.into());
+        vars.insert("group_names".into(), groups.into());
+        let file = ConfigFile { path: name.to_owned(), template: name.to_owned(), ..ConfigFile::default() };
+        let templates: IndexMap<String, String> = [(name.to_owned(), template)].into();
+        let (text, undefined) = jinja::render(&templates, &file, &vars)?;
+        match undefined.is_empty() {
+            true => Ok(text),
+            false => Err("its template prints a variable that is not defined".into()),
+        }
+    }
+}

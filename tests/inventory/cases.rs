@@ -1,0 +1,170 @@
+//! Inventories that Ansible and Hoist read.
+
+/// An inventory, and patterns to choose from it.
+pub struct Case {
+    pub files: &'static [(&'static str, &'static str)],
+    /// The inventory among the files: one of them, or their folder.
+    pub path: &'static str,
+    pub patterns: &'static [&'static str],
+}
+
+const fn ini(files: &'static [(&'static str, &'static str)], patterns: &'static [&'static str]) -> Case {
+    Case { files, path: "hosts", patterns }
+}
+
+const PLAIN: &str = "\
+lone.example.org
+; a comment
+[web]
+web[01:04].example.org ansible_user=deploy zone=a   # the old ones
+Web5.example.org:2222 zone=b rack=7
+
+[db]
+db-[a:c] ansible_host=10.0.0.1
+[db:vars]
+rack = \"r 1\"
+ansible_port=2022
+
+[site:children]
+web
+db
+[site:vars]
+ansible_user=site
+zone=z
+";
+
+pub const ALL: &[Case] = &[
+    ini(
+        &[("hosts", PLAIN)],
+        &[
+            "all",
+            "web",
+            "db",
+            "site",
+            "ungrouped",
+            "site:!db",
+            "site:&web",
+            "web[0]",
+            "web[-1]",
+            "web[1:2]",
+            "web[2:]",
+            "web[0:0]",
+            "w*",
+            "*.example.org",
+            "~web0[12]",
+            "~.*-[ab]$",
+            "db-a,lone.example.org",
+            "all:!web:!db-b",
+            "!db",
+            "&site",
+            "web0?.example.org",
+            "web,db,!db-c",
+            "[dw]eb*",
+            "web:db:&site:!web02.example.org",
+        ],
+    ),
+    // A section may come before those that it names, and more than once.
+    ini(
+        &[(
+            "hosts",
+            "[top:children]\nmiddle\n[top:vars]\nzone=top\n[middle:children]\nlow\n[low]\na\n[middle:vars]\nzone=mid\n[low]\nb zone=own\n[other]\nb\n",
+        )],
+        &["top", "middle", "low", "all", "other"],
+    ),
+    // Groups of the same depth count in the order of their names, or of their priority.
+    ini(
+        &[(
+            "hosts",
+            "[beta]\nx\n[alpha]\nx\n[alpha:vars]\nzone=alpha\nrack=1\n[beta:vars]\nzone=beta\nrack=2\n[gamma]\nx\n[gamma:vars]\nrack=3\nansible_group_priority=0\n",
+        )],
+        &["x", "all"],
+    ),
+    // Values, quotes and comments.
+    ini(
+        &[(
+            "hosts",
+            "a zone='x y' rack=\"1\"\nb zone=0x rack=01\nc zone=x#y\nd zone=\"a \\\" b\"\ne ansible_ssh_host=h1 ansible_host=h2 ansible_ssh_user=u1 ansible_user=u2 ansible_ssh_port=1 ansible_port=2\nf zone=a=b\n[g]\ng1\n[g:vars]\nzone='in quotes'\nrack=with # sign\n",
+        )],
+        &["all"],
+    ),
+    // Ranges.
+    ini(&[("hosts", "w[1:9:4]-[x:z].a\nn[08:11]\nm[:2]\n[A:C]x\n10.0.0.[5:6]\nq[9:11]\n")], &["all", "n*", "10.0.0.*"]),
+    // Addresses.
+    ini(&[("hosts", "[::1]:2222\n2001:db8::7 ansible_port=23\n10.1.1.1:24\n")], &["all"]),
+    // A host in no group, and one that is in two.
+    ini(&[("hosts", "a\nb\n[g]\na\n[all]\nc\n[all:vars]\nzone=everywhere\n")], &["all", "ungrouped", "g"]),
+    // What Ansible refuses.
+    ini(&[("hosts", "[web:host]\na\n")], &["all"]),
+    ini(&[("hosts", "[web:children]\nnothing\n")], &["all"]),
+    ini(&[("hosts", "[web:vars]\na=b\n")], &["all"]),
+    ini(&[("hosts", "[we b]\na\n")], &["all"]),
+    ini(&[("hosts", "[web]\na zone\n")], &["all"]),
+    ini(&[("hosts", "[web]\na zone='x\n")], &["all"]),
+    ini(&[("hosts", "[web]\nw[01:100]\n")], &["all"]),
+    ini(&[("hosts", "[web]\nw[1:\n")], &["all"]),
+    ini(&[("hosts", "[web]\na:\n")], &["all"]),
+    ini(&[("hosts", "[a:children]\nb\n[b:children]\na\n")], &["all"]),
+    ini(&[("hosts", "[web]\na\n[web:vars]\nzone\n")], &["all"]),
+    // YAML.
+    Case {
+        files: &[(
+            "hosts.yml",
+            "all:\n  hosts:\n    lone:\n  vars:\n    ansible_user: root\n  children:\n    web:\n      hosts:\n        web[1:3]:\n          zone: a\n        web4:2222:\n          rack: 12\n          zone: true-ish\n      vars:\n        ansible_user: deploy\n    db:\n      hosts: db1\n      children:\n        replica:\n          hosts:\n            db2: {ansible_host: 10.0.0.2, zone: b}\n    empty:\n",
+        )],
+        path: "hosts.yml",
+        patterns: &["all", "web", "db", "replica", "all:!db", "ungrouped", "web:&all", "empty"],
+    },
+    Case {
+        files: &[("hosts.json", "{\"web\": {\"hosts\": {\"a\": {\"zone\": 1}, \"b\": null}}}")],
+        path: "hosts.json",
+        patterns: &["all", "web"],
+    },
+    // Without an ending, the content decides.
+    ini(&[("hosts", "---\nweb:\n  hosts:\n    a:\n      zone: y\n")], &["web"]),
+    Case { files: &[("hosts.yml", "- a\n- b\n")], path: "hosts.yml", patterns: &["all"] },
+    Case { files: &[("hosts.yml", "web:\n  hosts:\n    - a\n")], path: "hosts.yml", patterns: &["all"] },
+    Case { files: &[("hosts.yml", "web:\n  hosts:\n    a: {b: [\n")], path: "hosts.yml", patterns: &["all"] },
+    Case { files: &[("hosts.yml", "web:\n  children:\n    web:\n")], path: "hosts.yml", patterns: &["all"] },
+    // Variables beside the inventory, and templates.
+    Case {
+        files: &[
+            (
+                "hosts.ini",
+                "[web]\na zone=host\nb\nc\n[db]\nd\n[site:children]\nweb\ndb\n[web:vars]\nrack=inventory\nzone=web\n",
+            ),
+            (
+                "group_vars/all.yml",
+                "domain: example.org\nansible_host: \"{{ inventory_hostname }}.{{ domain }}\"\nrack: all\n",
+            ),
+            ("group_vars/site/main.yml", "ansible_user: site\nansible_port: 2200\n"),
+            ("group_vars/site/port.yaml", "ansible_port: 2201\n"),
+            ("group_vars/site/notes.txt", "not: [read\n"),
+            ("group_vars/web", "zone: file\n"),
+            (
+                "host_vars/b.yml",
+                "zone: \"{{ group_names | first }}\"\nansible_user: \"{{ 'x' ~ inventory_hostname_short }}\"\n",
+            ),
+            ("host_vars/c.json", "{\"rack\": 9, \"ansible_host\": \"10.0.0.3\"}"),
+        ],
+        path: "hosts.ini",
+        patterns: &["all", "web", "site:!web"],
+    },
+    // A folder of inventories.
+    Case {
+        files: &[
+            ("inv/01-web.ini", "[web]\na zone=first\nb\n"),
+            (
+                "inv/02-more.yml",
+                "web:\n  hosts:\n    a: {zone: second}\n    c:\nall:\n  children:\n    site:\n      children:\n        web:\n",
+            ),
+            ("inv/03-group", "[site:vars]\nrack=s\n[site:children]\nweb\n"),
+            ("inv/skipped.cfg", "[web]\nnever1\n"),
+            ("inv/old~", "[web]\nnever2\n"),
+            ("inv/.hidden", "[web]\nnever3\n"),
+            ("inv/sub/more", "[db]\nd\n"),
+            ("inv/group_vars/web.yml", "ansible_port: 99\n"),
+        ],
+        path: "inv",
+        patterns: &["all", "web", "site", "db"],
+    },
+];

@@ -1,0 +1,106 @@
+//! Commands that print the targets of a group.
+
+use crate::common::Project;
+use crate::{hosts, names, project};
+
+/// A repository whose command prints this text.
+fn printing(text: &str) -> Project {
+    let project = project("targets_command: cat hosts.out; echo ran >>ran.log\nssh_config: none\n");
+    project.write("hosts.out", text);
+    project
+}
+
+#[test]
+fn a_command_prints_lines_or_json_and_runs_once() {
+    for (text, expected) in [
+        ("web1\nroot@web2:2222\n", "web1 web2"),
+        ("[\"web1\", {\"name\": \"web2\", \"address\": \"10.0.0.2\", \"labels\": {\"zone\": \"a\"}}]", "web1 web2"),
+        (
+            "{\"web\": {\"hosts\": [\"web1\"]}, \"db\": [\"db1\"], \"_meta\": {\"hostvars\": {\"db1\": {\"zone\": \"z\"}}}}",
+            "web1 db1",
+        ),
+    ] {
+        let project = printing(text);
+        let ran = project.run(&["hosts", "--format", "json"]).ends(0);
+        assert_eq!(names(&hosts(&ran)), expected, "{text}");
+        assert_eq!(std::fs::read_to_string(project.path("ran.log")).unwrap(), "ran\n", "it ran once");
+        project.run(&["check-config"]).ends(0).says("targets_command is not run");
+        let shown = project.run(&["complete", "hosts", "-l", ""]).ends(0);
+        assert!(!shown.out.contains("web1"), "{}", shown.out);
+        assert_eq!(std::fs::read_to_string(project.path("ran.log")).unwrap(), "ran\n", "neither runs it");
+    }
+    let project =
+        printing("{\"web\": [\"web1\"], \"db\": [\"db1\"], \"_meta\": {\"hostvars\": {\"db1\": {\"zone\": \"z\"}}}}");
+    let ran = project.run(&["hosts", "-D", "inventory_hosts:db", "-l", "zone=z"]).ends(0);
+    assert_eq!(ran.out, "default (1 host)\n  db1  zone=z  in db\n");
+    project.run(&["hosts", "-l", "zone=q"]).ends(2).says("zone=q matches none of the 2 targets");
+}
+
+#[test]
+fn a_command_that_fails_hangs_or_prints_nonsense_is_told_before_anything_is_touched() {
+    for (command, why) in [
+        ("echo web1; echo no token >&2; exit 3", "failed with exit status 3: no token"),
+        ("true", "it printed nothing"),
+        ("echo '[]'", "it printed no host"),
+        ("sleep 60", "did not end within 1 s (targets_timeout)"),
+        ("yes web1", "printed more than 16 MB"),
+        ("kill -9 $$", "was killed"),
+        ("/nonexistent/program", "exit status 127"),
+        ("printf 'web1\\n-oProxyCommand=x\\n'", "`:2: bad host name"),
+        ("printf 'web1\\033[2J\\n'", "is not allowed in a name"),
+        ("echo '{\"web\": [\"a\"]}'", "_meta.hostvars is missing"),
+        ("echo '[{\"name\": \"a\", \"port\": 99999}]'", "entry 1:"),
+        ("head -c 4096 /dev/zero", "bad"),
+    ] {
+        let timeout = if command.starts_with("sleep") { 1 } else { 60 };
+        let project = project(&format!("targets_command: {command}\ntargets_timeout: {timeout}\n"));
+        let ran = project.run(&["deploy", "--yes", "-m", "x"]).ends(2).says(why);
+        assert!(
+            ran.err.contains("targets_command in [global]: the targets of group default: "),
+            "{command}: {}",
+            ran.err
+        );
+        assert!(!ran.err.contains('\u{1b}') && !ran.err.contains('\0'), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_group_has_one_list_of_targets() {
+    let project = project("dsh_targets: all\ntargets_command: echo web1\n");
+    project.write("hoist/all", "web9\n");
+    project.run(&["hosts"]).ends(2).says("group default has dsh_targets too");
+    project.run(&["hosts", "-D", "dsh_targets:"]).ends(0).says("web1");
+    project.run(&["hosts", "-D", "targets_command:", "-D", "inventory_hosts:web"]).ends(2).says("has dsh_targets too");
+    project.run(&["hosts", "-D", "dsh_targets:", "-D", "inventory_hosts:web"]).ends(2).says("no groups to choose from");
+    project.run(&["hosts", "-D", "dsh_targets:", "-D", "targets_command:"]).ends(2).says("no targets");
+}
+
+#[test]
+fn an_inventory_that_cannot_be_used_is_told_with_its_place() {
+    let project = project("inventory: inv.ini\nserver_groups: web\n");
+    project.run(&["hosts"]).ends(2).says("no inventory \"inv.ini\"").says("looked for hoist/inv.ini, inv.ini");
+    for (text, why) in [
+        ("[web]\na\n[web:hosts2]\n", "hoist/inv.ini:3: unknown kind of section"),
+        ("[wep]\na\n", "neither a group nor a host \"web\": did you mean \"wep\"?"),
+        ("[web]\na ansible_connection=local\n", "hoist/inv.ini:2: ansible_connection of a is \"local\""),
+        ("[web]\na ansible_host='{{ nothing }}'\n", "hoist/inv.ini:2: ansible_host of a"),
+        ("[web]\na ansible_host='{{ ansible_host }}'\n", "refers to itself"),
+        ("[web]\na ansible_host='$ANSIBLE_VAULT;1.1'\n", "encrypted with ansible-vault"),
+        ("[web]\na ansible_host=-oProxyCommand=x\n", "bad address"),
+        ("[web]\na ansible_port=ssh\n", "ansible_port of a: bad port"),
+        ("[web]\na ansible_user='a b'\n", "bad user name"),
+        ("[web]\na;b\n", "bad host name"),
+    ] {
+        project.write("hoist/inv.ini", text);
+        project.run(&["hosts"]).ends(2).says(why);
+        project.run(&["check-config"]).ends(2).says(why);
+    }
+    project.write("hoist/inv.ini", "[web]\na ansible_ssh_common_args='-J b'\n");
+    project.write("hoist/group_vars/web.yml", "$ANSIBLE_VAULT;1.1;AES256\n6162\n");
+    let ran = project.run(&["hosts"]).ends(0).says("set proxy_jump");
+    assert!(ran.err.contains("hoist/group_vars/web.yml is encrypted with ansible-vault and not read"), "{}", ran.err);
+    project.run(&["hosts", "-D", "inventory:../x"]).ends(2).says("must not contain `..`");
+    std::fs::remove_file(project.path("hoist/group_vars/web.yml")).unwrap();
+    project.write("hoist/group_vars/web.yml", "secret: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\nzone: a\n");
+    project.run(&["hosts"]).ends(0).says("zone=a");
+}
