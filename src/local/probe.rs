@@ -101,9 +101,9 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
             Some(service) => running::services(service, layout, deadline.at()),
             None => Vec::new(),
         },
+        origin: layout.read(Link::Current).and_then(|current| artifact::origin(&layout.rev(&current))).map(Box::new),
         confirmation,
         unfit: fitness::trouble(layout),
-        origin: layout.read(Link::Current).and_then(|current| artifact::origin(&layout.rev(&current))).map(Box::new),
     })
 }
 

@@ -89,15 +89,15 @@ pub struct Facts {
     /// What the services run; empty unless the probe was to look, and for services whose manager does not tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunningService>,
+    /// How the live revision was made; `None` of a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
     /// Whether the live revision was confirmed since the host was started.
     #[serde(default, skip_serializing_if = "Confirmation::is_never")]
     pub confirmation: Confirmation,
     /// Why the live revision should not be served, whatever the links say: one fragment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfit: Option<String>,
-    /// How the live revision was made; `None` of a commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Box<Origin>>,
 }
 
 /// Something on a target that a later stage of the run would fail at.

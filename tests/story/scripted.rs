@@ -438,9 +438,9 @@ impl Scripted {
                 before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
                 findings: Vec::new(),
                 running: Vec::new(),
+                origin: None,
                 confirmation: Default::default(),
                 unfit: None,
-                origin: None,
             });
         } else if answered && !matches!(act, Act::Kill | Act::Locked) {
             result.state = Some(self.world.borrow().states[host].clone());
