@@ -93,9 +93,10 @@ impl Requests {
         }
         let shallow = parts.shallow(repo)?;
         let ahead = Arc::new(Ahead::of(plan, repo, &request));
-        let (tag, describing) = Default::default();
+        let (tag, describing, secrets) = Default::default();
         let (drains, invocation) = (Arc::new(asked.drains.clone()), plan.invocation.clone());
         let basis = Basis { request: Arc::new(request), drains, invocation };
+        let wanted = Arc::default();
         Ok(Requests {
             basis,
             shallow,
@@ -104,8 +105,9 @@ impl Requests {
             artifact: None,
             tag,
             describing,
+            secrets,
             ahead,
-            wanted: Arc::default(),
+            wanted,
         })
     }
 
