@@ -45,10 +45,11 @@ bench: deps ## measure beside pdsh, Ansible and others: ROUNDS, HOSTS, PEERS, PA
 build: deps ## build for development
 	$(CARGO) build --locked
 
-static: build-deps ## build the binary to ship, dist/hoist
+static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains
 	$(CARGO) build --locked --release
 	@mkdir -p dist
 	@cp -f $(TARGET_DIR)/$(TRIPLE)/release/hoist dist/hoist
+	@CARGO=$(CARGO) tools/third_party.py > dist/THIRD-PARTY.new && mv dist/THIRD-PARTY.new dist/THIRD-PARTY
 	@file dist/hoist 2>/dev/null || true
 
 # Installing builds nothing: root needs no Rust toolchain, and leaves no files of its own in the checkout.

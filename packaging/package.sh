@@ -26,6 +26,10 @@ trap 'rm -rf "$work"' EXIT
 
 # Installs below $work/root, with /usr as the prefix.
 stage() {
+	if [ ! -s dist/THIRD-PARTY ]; then
+		echo "package.sh: there is no dist/THIRD-PARTY: run \`make static\` first" >&2
+		exit 1
+	fi
 	make -s install DESTDIR="$work/root" PREFIX=/usr >/dev/null
 	find "$work/root/usr/share/man" -type f -exec gzip -9n {} +
 }
@@ -54,6 +58,7 @@ deb() {
 	mv "$root/usr/share/zsh/site-functions/_hoist" "$root/usr/share/zsh/vendor-completions/_hoist"
 	rmdir "$root/usr/share/zsh/site-functions"
 	gzip -9nc NEWS.md >"$doc/NEWS.gz"
+	gzip -9nc dist/THIRD-PARTY >"$doc/THIRD-PARTY.gz"
 	cp packaging/lintian-overrides "$root/usr/share/lintian/overrides/hoist"
 	{
 		cat packaging/copyright
@@ -86,6 +91,7 @@ rpm() {
 	stage
 	doc=$work/root/usr/share/doc/hoist
 	gzip -9nc NEWS.md >"$doc/NEWS.md.gz"
+	gzip -9nc dist/THIRD-PARTY >"$doc/THIRD-PARTY.gz"
 	cp LICENSE-MIT LICENSE-APACHE "$doc"
 	settle "$work/root"
 	{
@@ -118,7 +124,7 @@ tarball() {
 	stage
 	mkdir "$work/$name"
 	cp -a "$work/root/usr/." "$work/$name"
-	cp README.md NEWS.md LICENSE-MIT LICENSE-APACHE "$work/$name"
+	cp README.md NEWS.md LICENSE-MIT LICENSE-APACHE dist/THIRD-PARTY "$work/$name"
 	settle "$work/$name"
 	tar -C "$work" --sort=name --format=gnu --owner=0 --group=0 --numeric-owner -cf - "$name" |
 		gzip "-${GZIP_LEVEL:-9}n" >"dist/$name.tar.gz"

@@ -95,6 +95,11 @@ pub fn host_list(bytes: &[u8]) -> Result<usize, String> {
     }
 }
 
+/// Reads the answer of a name server; gives how many hosts are in it.
+pub fn dns_answer(bytes: &[u8]) -> Result<usize, String> {
+    crate::inventory::answered(bytes)
+}
+
 /// Reads an archive of any format; what is in it, or why it is refused.
 pub fn archive(bytes: &[u8]) -> Result<String, String> {
     let rules = crate::wire::ArtifactRules { strip_components: 0, max_bytes: 64 << 20, outside_links: false };

@@ -80,6 +80,33 @@ fn every_dependency_comes_from_a_registry_that_deny_toml_allows() {
 }
 
 #[test]
+fn every_crate_that_is_linked_is_in_the_list_of_the_packages_with_the_text_of_its_licence() {
+    let output = |command: &mut Command| {
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list = output(Command::new("python3").arg("tools/third_party.py"));
+    let (parts, texts) = list.split_once("\n------").unwrap();
+    let tree = ["tree", "--locked", "--offline", "-e", "normal", "--prefix", "none", "--format", "{p}"];
+    let tree = output(Command::new(env!("CARGO")).args(tree));
+    let linked: BTreeSet<&str> =
+        tree.lines().filter_map(|line| line.split_once(" (").map_or(Some(line), |_| None)).collect();
+    assert!(linked.len() > 50, "{tree}");
+    for package in linked {
+        let named = package.replacen(" v", " ", 1);
+        let line =
+            parts.lines().find(|line| line.starts_with(&named)).unwrap_or_else(|| panic!("{named} is not listed"));
+        assert!(line.contains("; text "), "{line}");
+    }
+    for (library, words) in [("OpenSSL", "Apache License"), ("libssh2", "Sara Golemon"), ("zlib", "Jean-loup Gailly")] {
+        assert!(parts.contains(&format!(", with {library}: ")) && texts.contains(words), "{library}");
+    }
+    // Each text once.
+    assert_eq!(texts.matches("Sara Golemon").count(), 1);
+}
+
+#[test]
 fn a_licence_that_is_not_allowed_is_found() {
     let allowed = list_in_deny_toml("allow");
     let found = |licence: &str| objection(Some(licence), &allowed);

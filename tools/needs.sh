@@ -23,6 +23,8 @@ need() { # COMMAND PACKAGE
 need cc gcc
 echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 need make make
+# It lists the licences of the crates.
+need python3 python3
 perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 >/dev/null 2>&1 || missing="$missing perl"
 
 if [ "$what" != build ]; then
@@ -56,7 +58,6 @@ if [ "$what" != build ]; then
 	# Their completions are tried in the shells themselves.
 	need zsh zsh
 	need fish fish
-	need python3 python3
 	python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
 	# Python's own tests: tests/python takes the INI files of test_configparser from them.
 	python3 -c "import test.test_configparser" >/dev/null 2>&1 || missing="$missing libpython3-testsuite"

@@ -32,6 +32,8 @@ pub enum Kind {
     SecondsOrOff,
     /// A file mode mask.
     Octal,
+    /// Bytes a second, or 0 for "no limit".
+    Rate,
     /// A number of hosts, or a percentage of the group.
     Limit,
     /// Several such, or the word all.
@@ -60,6 +62,7 @@ impl fmt::Display for Kind {
             Kind::Port => f.write_str("port"),
             Kind::Seconds | Kind::SecondsOrOff => f.write_str("duration"),
             Kind::Octal => f.write_str("octal number"),
+            Kind::Rate => f.write_str("bytes a second"),
             Kind::Limit => f.write_str("number or percentage"),
             Kind::Sizes => f.write_str("numbers or percentages"),
             Kind::Names => f.write_str("names"),
@@ -107,8 +110,8 @@ const fn prefixed(
 }
 
 use Kind::{
-    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, RelativePath, RelativePaths,
-    Seconds, SecondsOrOff, Sizes, Text,
+    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Rate, RelativePath,
+    RelativePaths, Seconds, SecondsOrOff, Sizes, Text,
 };
 
 /// The table, in the order in which `hoist config` shows it.
@@ -150,10 +153,18 @@ pub const KEYS: &[Key] = &[
     key("reconnect_timeout", Seconds, Some("60"), "time limit for reconnecting to a target"),
     key("keepalive", Seconds, Some("15"), "time between keepalive messages on an idle connection"),
     key("max_sessions", Number { min: 1 }, None, "sessions open at once; unset: one per target"),
+    key("transfer_limit", Rate, Some("0"), "how fast files are sent, to all targets together; 0: no limit"),
     key("remote_binary", Path, None, "hoist's path on targets; unset: it is copied there"),
     prefixed("dsh_targets", Text, None, "target file of a group; required for each", Prefix::Group),
     prefixed("targets_command", Text, None, "command that prints the targets of a group", Prefix::Group),
-    key("targets_timeout", Seconds, Some("60"), "time limit for targets_command"),
+    prefixed(
+        "targets_dns",
+        Text,
+        None,
+        "DNS name whose SRV records or addresses are the targets of a group",
+        Prefix::Group,
+    ),
+    key("targets_timeout", Seconds, Some("60"), "time limit for targets_command and targets_dns"),
     prefixed("inventory", Text, None, "Ansible inventory that lists targets, a file or a directory", Prefix::Group),
     prefixed(
         "inventory_hosts",
@@ -289,7 +300,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The keys, as groups have them, that say where targets are.
-pub const SOURCES: [&str; 3] = ["dsh_targets", "targets_command", "inventory_hosts"];
+pub const SOURCES: [&str; 4] = ["dsh_targets", "targets_command", "targets_dns", "inventory_hosts"];
 
 /// `key` with the group's name ahead of it; the group `default` reads the bare key.
 pub fn of_group(group: &str, key: &str) -> String {

@@ -12,7 +12,7 @@ use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService
 use super::layers::Layers;
 use super::problems::Problems;
 use super::settings_reader::{GroupReader, SettingsReader};
-use super::{addresses, algorithms, keys, shared_paths, subdir, values};
+use super::{addresses, algorithms, keys, rate, shared_paths, subdir, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,8 @@ settings! {
         // There is no falling back here: two groups of one file would be one group.
         dsh_targets: Option<String> = own_opt(values::text),
         targets_command: Option<String> = own_opt(values::text),
+        /// A name that is looked up.
+        targets_dns: Option<String> = own_opt(addresses::host),
         /// The path of an Ansible inventory.
         inventory: Option<String> = first_opt(values::text),
         /// What the list may lose from one deployment to the next; `None`: as is usual for its kind.
@@ -207,6 +209,8 @@ settings! {
         keepalive: Duration = get(values::seconds),
         /// `None`: one a target.
         max_sessions: Option<usize> = { read.max_sessions()? },
+        /// Bytes a second; 0: without a limit.
+        transfer_limit: u64 = get(rate::bytes_a_second),
         remote_binary: Option<PathBuf> = opt(values::absolute),
         server_groups: Vec<String> = { ahead.server_groups },
         /// The groups' settings, in the order of `server_groups`.

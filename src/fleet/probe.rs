@@ -107,9 +107,9 @@ fn probe(
             Driven::Ended(end) => end,
         };
         match (stop, ended) {
-            (Some(Marker::Missing), _) if !uploaded => {
+            (Some(Marker::Missing { unpacks }), _) if !uploaded => {
                 uploaded = true;
-                bootstrap.upload(link, deadline).map_err(|error| match error {
+                bootstrap.upload(link, unpacks, deadline).map_err(|error| match error {
                     UploadError::Lost(why) => Failure::Lost(why),
                     UploadError::Failed(why) => Failure::failed(why),
                 })?;

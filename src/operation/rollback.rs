@@ -70,9 +70,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
             config.invocation.on_these_hosts("rollback")
         )));
     }
-    if back.limit_hosts.is_none() {
-        shrinkage::check(&config, front)?;
-    }
+    shrinkage::keep(&mut config, front)?;
     let repo = repository(&config)?;
     let Look { way, views, history } = look(&config, &repo, back, front)?;
     if way.is_done() {
@@ -141,6 +139,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         }
         look_for_unfinished(&config)?;
     }
+    shrinkage::keep(&mut config, front)?;
     Ok(Preview::Way(Box::new(look(&config, &repository(&config)?, back, front)?.way)))
 }
 

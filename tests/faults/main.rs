@@ -15,6 +15,7 @@ mod journal;
 mod processes;
 mod proxy;
 mod reach;
+mod round_trips;
 mod running;
 #[allow(dead_code, reason = "torture uses the rest")]
 mod scene;

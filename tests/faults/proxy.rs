@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a connection breaks. New connections are none the worse for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,41 @@ struct Connection {
     broken: Arc<Mutex<Option<Break>>>,
 }
 
+/// Holds everything back for a while, and counts how often the client sends something that it can only send because of
+/// an answer: a flight begins with the client's first bytes after bytes of the server, a round trip after the flight
+/// before at the earliest.
+pub struct Delay {
+    one_way: Duration,
+    state: Mutex<Flights>,
+}
+
+struct Flights {
+    count: usize,
+    began: Instant,
+    answered: bool,
+}
+
+impl Delay {
+    pub fn of(one_way: Duration) -> Arc<Delay> {
+        Arc::new(Delay { one_way, state: Mutex::new(Flights { count: 0, began: Instant::now(), answered: true }) })
+    }
+
+    pub fn flights(&self) -> usize {
+        self.state.lock().unwrap().count
+    }
+
+    fn pass(&self, is_client: bool) {
+        let mut flights = self.state.lock().unwrap();
+        if !is_client {
+            flights.answered = true;
+        } else if flights.answered && flights.began.elapsed() >= 2 * self.one_way {
+            *flights = Flights { count: flights.count + 1, began: Instant::now(), answered: false };
+        }
+        drop(flights);
+        std::thread::sleep(self.one_way);
+    }
+}
+
 /// Passes connections on to a host.
 pub struct Proxy {
     pub port: u16,
@@ -33,6 +68,11 @@ pub struct Proxy {
 impl Proxy {
     /// A way to `host`, an address and a port, by another port of `address`.
     pub fn to(address: &str, port: u16) -> Proxy {
+        Proxy::with(address, port, None)
+    }
+
+    /// The same, with a delay.
+    pub fn with(address: &str, port: u16, delay: Option<Arc<Delay>>) -> Proxy {
         let listener = TcpListener::bind((address, 0)).unwrap();
         let host = (address.to_owned(), port);
         let proxy =
@@ -46,8 +86,10 @@ impl Proxy {
                 }
                 let Ok(server) = TcpStream::connect((host.0.as_str(), host.1)) else { continue };
                 let broken: Arc<Mutex<Option<Break>>> = Arc::default();
-                pump(client.try_clone().unwrap(), server.try_clone().unwrap(), broken.clone());
-                pump(server.try_clone().unwrap(), client.try_clone().unwrap(), broken.clone());
+                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                pump(from, to, broken.clone(), delay.clone().map(|delay| (delay, true)));
+                let (from, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                pump(from, to, broken.clone(), delay.clone().map(|delay| (delay, false)));
                 connections.lock().unwrap().push(Connection { client, server, broken });
             }
         });
@@ -81,7 +123,8 @@ impl Proxy {
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, broken: Arc<Mutex<Option<Break>>>) {
+/// `delay` says with it whether these are the client's bytes.
+fn pump(mut from: TcpStream, mut to: TcpStream, broken: Arc<Mutex<Option<Break>>>, delay: Option<(Arc<Delay>, bool)>) {
     std::thread::spawn(move || {
         let mut buffer = [0; 16 << 10];
         loop {
@@ -97,6 +140,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, broken: Arc<Mutex<Option<Break>>
                     std::thread::park();
                 },
                 (None, Ok(length)) if length > 0 => {
+                    if let Some((delay, is_client)) = &delay {
+                        delay.pass(*is_client);
+                    }
                     if to.write_all(&buffer[..length]).is_err() {
                         return;
                     }

@@ -47,6 +47,9 @@ fn runs_and_goes(root: &Path, completions: &[&str], remove: impl Fn()) {
     let version = Command::new("chroot").arg(root).args(["/usr/bin/hoist", "version"]).output().unwrap();
     assert_ok(&version);
     assert!(text(&version.stdout).starts_with("hoist "));
+    let licences = root.join("usr/share/doc/hoist/THIRD-PARTY.gz");
+    let listed = Command::new("zgrep").args(["-c", "^libssh2-sys .*, with libssh2"]).arg(licences).output().unwrap();
+    assert_eq!(text(&listed.stdout), "1\n");
     let pages = ["share/man/man1/hoist.1.gz", "share/man/man5/hoist.cfg.5.gz", "share/man/man7/hoist-ci.7.gz"];
     let documents = ["share/doc/hoist/examples/ci/Jenkinsfile", "share/doc/hoist/examples/minimal/hoist/hoist.cfg"];
     for path in completions.iter().chain(&pages).chain(&documents) {
@@ -66,7 +69,7 @@ fn contents(checkout: &TempDir) -> BTreeMap<PathBuf, Vec<u8>> {
 fn packages_are_the_same_for_the_same_commit_and_without_faults_and_install_run_and_are_removed() {
     let checkout = packed("022", "UTC");
     let (one, other) = (contents(&checkout), contents(&packed("077", "Asia/Tokyo")));
-    assert_eq!(one.len(), 5);
+    assert_eq!(one.len(), 6);
     for (path, bytes) in &one {
         assert!(bytes == &other[path], "{} differs", path.display());
     }
@@ -100,10 +103,10 @@ fn packages_are_the_same_for_the_same_commit_and_without_faults_and_install_run_
     // The checksums are of everything else there, and the archive has what the packages have.
     run(&checkout, "sh", &["-c", "cd dist && sha256sum --check --strict SHA256SUMS"]);
     let sums = fs::read_to_string(checkout.path().join("dist/SHA256SUMS")).unwrap();
-    assert_eq!(sums.lines().count(), 4, "{sums}");
+    assert_eq!(sums.lines().count(), 5, "{sums}");
     let archive = package(&checkout, ".tar.gz");
     let listing = run(&checkout, "tar", &["-tzf", archive.to_str().unwrap()]);
-    for wanted in ["/bin/hoist\n", "/LICENSE-MIT\n", "/share/man/man1/hoist-deploy.1.gz\n"] {
+    for wanted in ["/bin/hoist\n", "/LICENSE-MIT\n", "/THIRD-PARTY\n", "/share/man/man1/hoist-deploy.1.gz\n"] {
         assert!(listing.contains(wanted), "{listing}");
     }
 }

@@ -13,6 +13,7 @@ mod guard;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;
+mod kernel;
 mod kill;
 mod large_files;
 mod lease;

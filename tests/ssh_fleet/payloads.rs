@@ -95,3 +95,25 @@ fn hoist_is_copied_to_a_target_once_and_run_from_there() {
     assert!(!scene.farm.path("home/evil").exists());
     assert_eq!(fs::read_to_string(&program).unwrap(), STAND_IN);
 }
+
+#[test]
+fn files_are_sent_to_all_hosts_together_no_faster_than_the_limit_says() {
+    const RATE: u64 = 300_000;
+    let mut random = vec![0; 150_000];
+    fs::File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut scene = Scene::with(3, &[], |options| {
+        let Program::Installed(path) = &options.program else { panic!("{options:?}") };
+        let padded = PathBuf::from(format!("{path}.padded"));
+        fs::write(&padded, format!("{STAND_IN}\nexit\n# {hex}\n")).unwrap();
+        options.program = Program::Copied(padded);
+        options.transfer_limit = Some(RATE);
+    });
+    let began = Instant::now();
+    for result in scene.run(Step::Probe).values() {
+        assert_eq!(result.outcome, Ok(()));
+    }
+    // However well it is compressed, what is random has to travel, three times.
+    let least = Duration::from_millis(3 * random.len() as u64 * 1000 / RATE);
+    assert!(began.elapsed() >= least, "{:?} instead of {least:?}", began.elapsed());
+}

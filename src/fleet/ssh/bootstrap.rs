@@ -12,18 +12,11 @@
 //! The scripts contain no single quotes, newlines and exclamation marks, so that `exec /bin/sh -c '…'` has the same
 //! meaning in sh, csh and fish. The user's login shell may be any of them.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use anyhow::Context as _;
-use sha2::{Digest as _, Sha256};
-
+use super::own_build::OwnBuild;
 use super::transport::ends::{AfterLine, ExecEnd, OpenError, OutputChunk};
 use super::{Input, Link, Program, SshOptions};
-use crate::fleet::Pack;
 
 /// Builds that a target has not run for this many days are removed.
 const KEPT_DAYS: u32 = 30;
@@ -33,8 +26,8 @@ const KEPT_DAYS: u32 = 30;
 pub enum Marker {
     /// It executes the program at this path.
     At(String),
-    /// This build is missing.
-    Missing,
+    /// This build is missing. `unpacks`: the target has gzip.
+    Missing { unpacks: bool },
     /// The build cannot run there; with a fragment for the operator.
     Unfit(String),
 }
@@ -46,7 +39,7 @@ impl Marker {
         let (word, value) = rest.split_once(' ').unwrap_or((rest, ""));
         Some(match word {
             "at" => Marker::At(value.to_owned()),
-            "missing" => Marker::Missing,
+            "missing" => Marker::Missing { unpacks: value == "gzip" },
             "machine" => Marker::Unfit(format!(
                 "target is {value}, this hoist is {}: set remote_binary to a build for it",
                 machine()
@@ -66,13 +59,6 @@ pub enum Bootstrap {
     Installed(String),
     /// This build is copied there if it is missing.
     Copied(OwnBuild),
-}
-
-/// The build to copy. It is opened at once, but hashed only when needed, since not every command copies it.
-pub struct OwnBuild {
-    path: PathBuf,
-    content: Arc<Pack>,
-    sha256: OnceLock<Result<String, String>>,
 }
 
 /// Why Hoist was not copied to a target.
@@ -110,16 +96,20 @@ impl Bootstrap {
         }
     }
 
-    /// Copies this build to the target. Several copies may race: each is renamed into place when it is complete.
+    /// Copies this build to the target, compressed if it `unpacks`. Several copies may race: each is renamed into place
+    /// when it is complete.
     ///
     /// # Errors
     /// With a fragment for the operator.
-    pub fn upload(&self, link: &mut Link, deadline: Instant) -> Result<(), UploadError> {
+    pub fn upload(&self, link: &mut Link, unpacks: bool, deadline: Instant) -> Result<(), UploadError> {
         let Bootstrap::Copied(build) = self else { return Ok(()) };
-        let input = Input { head: Vec::new(), payload: build.content.clone().into(), keep_open: false };
+        let compressed = if unpacks { build.compressed() } else { None };
+        let unpack = if compressed.is_some() { "gzip -dc" } else { "cat" };
+        let payload = compressed.unwrap_or_else(|| build.content()).into();
+        let input = Input { head: Vec::new(), payload, keep_open: false };
         let (mut stored, mut complaint, mut noise) = (false, String::new(), String::new());
         let sha256 = build.sha256().map_err(UploadError::Failed)?;
-        let end = link.exec(&script(&upload_script(sha256)), input, deadline, &mut |said| {
+        let end = link.exec(&script(&upload_script(sha256, unpack)), input, deadline, &mut |said| {
             let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
             let line = String::from_utf8_lossy(line);
             match line.strip_prefix("hoist-bootstrap: ") {
@@ -147,37 +137,6 @@ impl Bootstrap {
                 )))
             }
         }
-    }
-}
-
-impl OwnBuild {
-    fn open(path: &Path) -> anyhow::Result<OwnBuild> {
-        let context = || format!("cannot read {}, which is copied to targets: set remote_binary", path.display());
-        // The file stays open, so that the copy is what was hashed, even if another build is installed meanwhile.
-        let file = File::open(path).with_context(context)?;
-        let bytes = file.metadata().with_context(context)?.len();
-        Ok(OwnBuild { path: path.to_owned(), content: Arc::new(Pack { file, bytes }), sha256: OnceLock::new() })
-    }
-
-    fn sha256(&self) -> Result<&str, String> {
-        let hashed = self.sha256.get_or_init(|| {
-            self.hash().map_err(|error| {
-                format!("cannot read {}, which is copied to targets: {error}; set remote_binary", self.path.display())
-            })
-        });
-        hashed.as_deref().map_err(Clone::clone)
-    }
-
-    fn hash(&self) -> std::io::Result<String> {
-        let Pack { file, bytes } = &*self.content;
-        let (mut hash, mut buffer, mut at) = (Sha256::new(), vec![0; 256 * 1024], 0);
-        while at < *bytes {
-            let piece = buffer.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
-            file.read_exact_at(&mut buffer[..piece], at)?;
-            hash.update(&buffer[..piece]);
-            at += piece as u64;
-        }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -220,6 +179,7 @@ fn preamble(sha256: &str) -> String {
         // The output of a start-up file of the login shell may not end with a newline.
         r#"say() { echo; echo "hoist-bootstrap: $*"; }"#,
         r#"fail() { say "$@"; exit 0; }"#,
+        r#"missing() { command -v gzip >/dev/null 2>&1 && fail missing gzip; fail missing; }"#,
         r#"own() { k=$1; set -- $(ls -ldn "$2" 2>/dev/null); case "$1" in "$k"????-??-*) [ "$3" = "$(id -u)" ];; *) false;; esac; }"#,
         r#"[ -n "$HOME" ] || fail error the user has no HOME"#,
         r#"c=$HOME/.cache; b=$c/hoist"#,
@@ -245,11 +205,11 @@ fn start_script(sha256: &str) -> String {
         r#"i="${31} ${32} ${33} ${34}""#.into(),
         r#"case "$#:$8${15}${22}${29}:$9 ${16} ${23} ${30}:$i" in 35:d????-??-?d????-??-?d????-??-?-????-??-?:"$2 $2 $2 $2:$n") go;; esac"#.into(),
         // Something differs from the record, or there is none: check each thing separately.
-        r#"[ -e "$f" ] || fail missing"#.into(),
+        r#"[ -e "$f" ] || missing"#.into(),
         // Only ~/.cache may be a symbolic link: the link itself is in the user's home.
         r#"own d "$c/." || fail unsafe "$c"; own d "$b" || fail unsafe "$b"; own d "$d" || fail unsafe "$d""#.into(),
-        r#"own - "$f" || fail missing"#.into(),
-        format!(r#"[ "$(sum < "$f")" = {sha256} ] || fail missing"#),
+        r#"own - "$f" || missing"#.into(),
+        format!(r#"[ "$(sum < "$f")" = {sha256} ] || missing"#),
         // Record the state from before the hash: after a change in between, the record does not match.
         r#"{ echo "$i" > "$d/ok.$$" && mv -f "$d/ok.$$" "$d/ok"; } 2>/dev/null"#.into(),
         "go".into(),
@@ -257,7 +217,8 @@ fn start_script(sha256: &str) -> String {
     .join("; ")
 }
 
-fn upload_script(sha256: &str) -> String {
+/// `unpack` is the command that turns what is sent into the build.
+fn upload_script(sha256: &str, unpack: &str) -> String {
     [
         preamble(sha256),
         // Print the error message of a command as one line.
@@ -270,9 +231,11 @@ fn upload_script(sha256: &str) -> String {
         ),
         r#"find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
         r#"t=$(mktemp "$d/.new.XXXXXX" 2>&1) || fail error cannot write to "$d": $t"#.into(),
-        r#"e=$({ cat > "$t"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#.into(),
+        format!(r#"e=$({{ {unpack} > "$t"; }} 2>&1) || {{ rm -f "$t"; fail error cannot write to "$d": $e; }}"#),
         format!(r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it was damaged on the way; }}"#),
         r#"e=$({ chmod 700 "$t" && mv -f "$t" "$f"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#.into(),
+        // It was just hashed, so its first run does not have to read it once more.
+        r#"set -- $(stat -c "%s %i %z" "$f"); { echo "$1 $2 $3 $4" > "$d/ok.$$" && mv -f "$d/ok.$$" "$d/ok"; } 2>/dev/null"#.into(),
         "say stored".into(),
     ]
     .join("; ")
@@ -281,8 +244,10 @@ fn upload_script(sha256: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::io::{Read, Seek};
     use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
 
     /// A home, and a "build" that tells that it ran and what it was asked.
@@ -310,8 +275,8 @@ mod tests {
         let request = dir.path().join("request");
         std::fs::write(&request, "the request\n").unwrap();
         let start = script(&start_script(own.sha256().unwrap()));
-        assert_eq!(run(&start, &home, &request), "\nhoist-bootstrap: missing\n");
-        let upload = script(&upload_script(own.sha256().unwrap()));
+        assert_eq!(run(&start, &home, &request), "\nhoist-bootstrap: missing gzip\n");
+        let upload = script(&upload_script(own.sha256().unwrap(), "cat"));
         assert_eq!(run(&upload, &home, &dir.path().join("program")), "\nhoist-bootstrap: stored\n");
         let path = home.join(".cache/hoist").join(own.sha256().unwrap()).join("hoist");
         let said = run(&start, &home, &request);
@@ -324,12 +289,40 @@ mod tests {
     }
 
     #[test]
+    fn a_build_is_sent_compressed_where_the_target_can_unpack_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, own) = build(dir.path());
+        let packed = own.compressed().unwrap();
+        let (mut file, mut bytes) = (packed.file.try_clone().unwrap(), Vec::new());
+        file.rewind().unwrap();
+        assert_eq!(file.read_to_end(&mut bytes).unwrap() as u64, packed.bytes);
+        assert!(std::sync::Arc::ptr_eq(&packed, &own.compressed().unwrap()), "it is made once for all targets");
+        let sent = dir.path().join("sent");
+        std::fs::write(&sent, &bytes).unwrap();
+        let upload = script(&upload_script(own.sha256().unwrap(), "gzip -dc"));
+        // Half of it, and what is no such thing.
+        for (text, why) in
+            [(&bytes[..bytes.len() / 2], "unexpected end of file"), (&b"no gzip"[..], "not in gzip format")]
+        {
+            std::fs::write(dir.path().join("torn"), text).unwrap();
+            let said = run(&upload, &home, &dir.path().join("torn"));
+            assert!(said.contains("error cannot write to ") && said.contains(why), "{said}");
+        }
+        assert_eq!(run(&upload, &home, &sent), "\nhoist-bootstrap: stored\n");
+        let start = script(&start_script(own.sha256().unwrap()));
+        assert!(run(&start, &home, Path::new("/dev/null")).ends_with("ran deploy-local\n"));
+        let marker = |line| Marker::parse(line);
+        assert_eq!(marker("hoist-bootstrap: missing gzip"), Some(Marker::Missing { unpacks: true }));
+        assert_eq!(marker("hoist-bootstrap: missing"), Some(Marker::Missing { unpacks: false }));
+    }
+
+    #[test]
     fn a_build_that_others_could_change_or_that_is_damaged_is_not_run() {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let null = Path::new("/dev/null");
         let (start, upload) =
-            (script(&start_script(own.sha256().unwrap())), script(&upload_script(own.sha256().unwrap())));
+            (script(&start_script(own.sha256().unwrap())), script(&upload_script(own.sha256().unwrap(), "cat")));
         run(&upload, &home, &dir.path().join("program"));
         let folder = home.join(".cache/hoist").join(own.sha256().unwrap());
         let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
@@ -341,10 +334,10 @@ mod tests {
             mode(loose, 0o700);
         }
         mode(&folder.join("hoist"), 0o722);
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing gzip\n");
         mode(&folder.join("hoist"), 0o700);
         std::fs::write(folder.join("hoist"), "#!/bin/sh\necho another\n").unwrap();
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing gzip\n");
         assert_eq!(run(&upload, &home, null), "\nhoist-bootstrap: error it was damaged on the way\n");
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| ["hoist", "ok", "used"].map(Into::into).contains(name)), "{left:?}");
@@ -357,7 +350,7 @@ mod tests {
         std::fs::create_dir(&home).unwrap();
         std::fs::write(&program, vec![b'#'; 1 << 20]).unwrap();
         let own = OwnBuild::open(&program).unwrap();
-        let upload = script(&upload_script(own.sha256().unwrap()));
+        let upload = script(&upload_script(own.sha256().unwrap(), "cat"));
         // Files of 64 KiB at the most.
         let said = run(&format!("trap \"\" XFSZ; ulimit -f 128; {upload}"), &home, &program);
         assert!(
@@ -382,10 +375,16 @@ mod tests {
         let counting = format!("#!/bin/sh\necho x >> {}\nexec /usr/bin/sha256sum\n", log.display());
         std::fs::write(bin.join("sha256sum"), counting).unwrap();
         std::fs::set_permissions(bin.join("sha256sum"), PermissionsExt::from_mode(0o755)).unwrap();
-        run(&script(&upload_script(own.sha256().unwrap())), &home, &dir.path().join("program"));
+        run(&script(&upload_script(own.sha256().unwrap(), "cat")), &home, &dir.path().join("program"));
         let path = format!("PATH={}:$PATH; export PATH; ", bin.display());
         let start = format!("{path}{}", script(&start_script(own.sha256().unwrap())));
         let hashed = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
+        for _ in 0..3 {
+            assert!(run(&start, &home, null).contains("ran deploy-local"));
+        }
+        assert_eq!(hashed(), 0, "the upload has hashed it");
+        let ok = home.join(".cache/hoist").join(own.sha256().unwrap()).join("ok");
+        std::fs::remove_file(&ok).unwrap();
         for _ in 0..3 {
             assert!(run(&start, &home, null).contains("ran deploy-local"));
         }
@@ -396,7 +395,7 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap().replace("ran", "RAN");
         std::fs::write(&file, text).unwrap();
         File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing gzip\n");
         assert_eq!(hashed(), 2);
     }
 
@@ -414,7 +413,8 @@ mod tests {
             assert!(Command::new("touch").args(["-d", "40 days ago"]).arg(folder).status().unwrap().success());
         }
         assert!(
-            run(&script(&upload_script(own.sha256().unwrap())), &home, &dir.path().join("program")).contains("stored")
+            run(&script(&upload_script(own.sha256().unwrap(), "cat")), &home, &dir.path().join("program"))
+                .contains("stored")
         );
         let there = [&old, &young, &strange, &used].map(|folder| folder.exists());
         assert_eq!(there, [false, true, true, true]);
@@ -440,7 +440,7 @@ mod tests {
     fn this_build_is_hashed_when_a_target_is_to_have_it_and_not_before() {
         let bootstrap = Bootstrap::prepare(&SshOptions::default()).unwrap();
         let Bootstrap::Copied(own) = &bootstrap else { panic!("there is no remote_binary") };
-        assert!(own.sha256.get().is_none());
+        assert!(!own.is_hashed());
         bootstrap.first_command().unwrap();
         assert_eq!(own.sha256().unwrap().len(), 64);
     }

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod known_hosts;
 mod openssh;
 mod options;
+mod own_build;
 mod remarks;
 mod route;
 mod routes;
@@ -24,6 +25,7 @@ pub use transport::exec::Running;
 pub use transport::input::Input;
 pub use transport::link::Link;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -33,6 +35,7 @@ use crate::fleet::remarks::Remarks;
 use crate::targets::Target;
 use keys::wanted::Wanted;
 use routes::Routes;
+use transport::transfer_limit::TransferLimit;
 
 /// How many threads read the configuration of hosts. Each host takes a process (`ssh -G`).
 const ASKERS: usize = 8;
@@ -42,6 +45,7 @@ pub struct Ssh {
     pub options: SshOptions,
     routes: Routes,
     pub bootstrap: Bootstrap,
+    transfer_limit: Option<Arc<TransferLimit>>,
 }
 
 impl Ssh {
@@ -60,7 +64,8 @@ impl Ssh {
                 options::operator().context("your user name is unknown: set ssh_user")?;
             }
         }
-        Ok(Ssh { options, routes, bootstrap })
+        let transfer_limit = options.transfer_limit.map(|rate| Arc::new(TransferLimit::new(rate)));
+        Ok(Ssh { options, routes, bootstrap, transfer_limit })
     }
 
     /// Determines the route to each target, before the first connection.
@@ -93,7 +98,9 @@ impl Ssh {
     /// Opens a session with `target` and logs in. It ends within a few times `connect_timeout`, whatever the peer does.
     pub fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
         let refused = |error| ConnectError::new(ConnectErrorKind::Configuration, format!("{error:#}"));
-        connect::link(&*self.routes.to(&self.options, target).map_err(refused)?)
+        let mut link = connect::link(&*self.routes.to(&self.options, target).map_err(refused)?)?;
+        link.transfer_limit = self.transfer_limit.clone();
+        Ok(link)
     }
 
     /// Remarks for the operator.

@@ -36,6 +36,8 @@ pub struct SshOptions {
     pub timeouts: Timeouts,
     /// Maximum number of open sessions; `None`: one per target, as far as the system allows.
     pub max_sessions: Option<usize>,
+    /// Bytes a second that files are sent with, to all targets together; `None`: no limit.
+    pub transfer_limit: Option<u64>,
     /// The file that records which key each account accepted; `None`: no file.
     pub key_memory: Option<PathBuf>,
     pub program: Program,
@@ -110,6 +112,7 @@ impl Default for SshOptions {
             set: Set::default(),
             timeouts: Timeouts::default(),
             max_sessions: None,
+            transfer_limit: None,
             key_memory: None,
             program: Program::default(),
         }

@@ -277,16 +277,20 @@ pub fn boot_id() -> String {
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
-/// One process, whatever becomes of its id.
-pub struct Process(OwnedFd);
+/// One process, whatever becomes of its id. Kernels before 5.3 have no handles of processes: there, the id has to do.
+pub enum Process {
+    Handle(OwnedFd),
+    Id(Pid),
+}
 
 impl Process {
     /// The process that has this id now; `None` when there is none.
     pub fn open(id: u32) -> io::Result<Option<Process>> {
         let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { return Ok(None) };
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(process) => Ok(Some(Process(process))),
+            Ok(process) => Ok(Some(Process::Handle(process))),
             Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(rustix::io::Errno::NOSYS) => Ok(is_alive(id).then_some(Process::Id(pid))),
             Err(error) => Err(error.into()),
         }
     }
@@ -302,7 +306,11 @@ impl Process {
     }
 
     fn send(&self, signal: Signal) -> io::Result<()> {
-        match rustix::process::pidfd_send_signal(&self.0, signal) {
+        let sent = match self {
+            Process::Handle(handle) => rustix::process::pidfd_send_signal(handle, signal),
+            Process::Id(pid) => rustix::process::kill_process(*pid, signal),
+        };
+        match sent {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -310,7 +318,11 @@ impl Process {
 
     /// Whether it has not ended yet.
     pub fn is_there(&self) -> bool {
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let handle = match self {
+            Process::Handle(handle) => handle,
+            Process::Id(pid) => return is_alive(pid.as_raw_nonzero().get().cast_unsigned()),
+        };
+        let mut fds = [PollFd::new(handle, PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(0) | Err(_))
     }

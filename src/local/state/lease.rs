@@ -162,7 +162,6 @@ pub fn facts(layout: &Layout) -> Option<Lease> {
 fn is_watched(kept: &LeaseFile) -> bool {
     match Process::open(kept.watcher) {
         Ok(watcher) => watcher.is_some_and(|watcher| watcher.is_there()),
-        // A kernel that has no handles of processes.
         Err(_) => sys::is_alive(kept.watcher),
     }
 }

@@ -82,7 +82,7 @@ impl Link {
         }
         Ok(Running {
             channel,
-            feed: Feed::new(input),
+            feed: Feed::new(input, self.transfer_limit.clone()),
             input_ended: false,
             out: Lines::new(LONGEST_OUT_LINE),
             err: Lines::new(LONGEST_ERR_LINE),
@@ -294,6 +294,7 @@ impl Running {
                 if still.is_none() && self.has_ended() {
                     still = Some(Instant::now());
                 }
+                let until = self.feed.more_at().map_or(until, |at| until.min(at));
                 link.pause(&mut liveness, true, false, until)?;
             }
         }
@@ -388,6 +389,9 @@ impl Running {
                 }
                 return Ok(WriteProgress::Nothing);
             };
+            if piece.is_empty() {
+                return Ok(WriteProgress::Nothing);
+            }
             match self.channel.write(piece) {
                 Ok(0) => return Ok(WriteProgress::Nothing),
                 Ok(bytes) => self.feed.sent(bytes),

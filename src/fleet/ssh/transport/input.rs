@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::transfer_limit::TransferLimit;
 use crate::fleet::{Pack, Payload};
 
 /// The size of a piece: so much of a file is in memory at a time.
@@ -75,13 +77,22 @@ pub(in crate::fleet::ssh) struct Feed {
     /// How many bytes of the first source have been read.
     read: u64,
     keep_open: bool,
+    /// How fast files are sent; what people and Hoist itself wait for, requests and signs of life, has no limit.
+    limit: Option<Arc<TransferLimit>>,
+    /// Whether the piece is of a file.
+    is_file: bool,
+    /// How many bytes of a file the limit has given, but were not sent. A send that was put off is repeated as it was.
+    given: usize,
+    /// When the limit gives more.
+    more_at: Option<Instant>,
 }
 
 impl Feed {
-    pub fn new(input: Input) -> Feed {
+    pub fn new(input: Input, limit: Option<Arc<TransferLimit>>) -> Feed {
         let files = input.payload.large_files.into_iter().map(|(path, bytes)| Source::Closed(path, bytes));
         let sources = files.chain(input.payload.pack.map(Source::Pack)).collect();
-        Feed { piece: input.head, sent: 0, sources, read: 0, keep_open: input.keep_open }
+        let (keep_open, piece) = (input.keep_open, input.head);
+        Feed { piece, sent: 0, sources, read: 0, keep_open, limit, is_file: false, given: 0, more_at: None }
     }
 
     /// Appends to an input that is kept open, after its payload has been sent.
@@ -89,6 +100,12 @@ impl Feed {
         self.piece.drain(..self.sent);
         self.sent = 0;
         self.piece.extend_from_slice(bytes);
+        self.is_file = false;
+    }
+
+    /// When there will be more to send, if it is the limit that says to wait.
+    pub fn more_at(&self) -> Option<Instant> {
+        self.more_at
     }
 
     /// Nothing comes after what is there.
@@ -101,7 +118,8 @@ impl Feed {
         !self.keep_open
     }
 
-    /// What is to be sent now: the same bytes until [`Feed::sent`] says how many of them went.
+    /// What is to be sent now: the same bytes until [`Feed::sent`] says how many of them went; none as long as the limit
+    /// says to wait.
     ///
     /// Where a file cannot be read the input ends early, which the target takes for the failure that it is; `complain`
     /// is told why.
@@ -123,12 +141,22 @@ impl Feed {
                 return None;
             }
             self.read += self.piece.len() as u64;
+            self.is_file = true;
         }
-        Some(&self.piece[self.sent..])
+        let left = &self.piece[self.sent..];
+        let Some(limit) = self.limit.as_ref().filter(|_| self.is_file) else { return Some(left) };
+        if self.given == 0 {
+            (self.given, self.more_at) = match limit.take(Instant::now(), left.len()) {
+                Ok(given) => (given, None),
+                Err(later) => (0, Some(later)),
+            };
+        }
+        Some(&left[..self.given.min(left.len())])
     }
 
     pub fn sent(&mut self, bytes: usize) {
         self.sent = (self.sent + bytes).min(self.piece.len());
+        self.given = self.given.saturating_sub(bytes);
     }
 }
 
@@ -162,12 +190,12 @@ mod tests {
         };
         let mut payload = pack(b"pack", 4);
         payload.large_files = vec![large("a", &vec![b'a'; PIECE as usize + 1]), large("empty", b""), large("b", b"bb")];
-        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload: payload.clone(), keep_open: false });
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload: payload.clone(), keep_open: false }, None);
         let (all, complaints) = drain(&mut feed, 100_000);
         assert!(all.starts_with(b"ha") && all.ends_with(b"abbpack") && complaints.is_empty());
         assert_eq!(all.len() as u64, 1 + PIECE + 1 + 2 + 4);
         std::fs::remove_file(folder.path().join("b")).unwrap();
-        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload, keep_open: false });
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload, keep_open: false }, None);
         let (all, complaints) = drain(&mut feed, 100_000);
         assert!(all.ends_with(b"a") && complaints[0].contains("/b on the deploy host"), "{complaints:?}");
     }
@@ -177,7 +205,8 @@ mod tests {
         let content: Vec<u8> = (0..PIECE * 2 + 5).map(|n| n as u8).collect();
         let shared = pack(&content, content.len() as u64);
         for _ in 0..2 {
-            let mut feed = Feed::new(Input { head: b"head\n".to_vec(), payload: shared.clone(), keep_open: false });
+            let mut feed =
+                Feed::new(Input { head: b"head\n".to_vec(), payload: shared.clone(), keep_open: false }, None);
             let (all, complaints) = drain(&mut feed, 100_000);
             assert!(all[..5] == *b"head\n" && all[5..] == content && complaints.is_empty());
         }
@@ -185,14 +214,40 @@ mod tests {
 
     #[test]
     fn a_pack_that_is_shorter_than_it_should_be_ends_the_input_with_a_complaint() {
-        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload: pack(b"abc", 9), keep_open: false });
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload: pack(b"abc", 9), keep_open: false }, None);
         let (all, complaints) = drain(&mut feed, 100);
         assert_eq!((all, complaints.len()), (b"h".to_vec(), 1));
     }
 
     #[test]
+    fn files_are_sent_no_faster_than_the_limit_says_and_the_head_at_once() {
+        let content = vec![b'x'; 30_000];
+        let (limit, began) = (Arc::new(TransferLimit::new(100_000)), Instant::now());
+        let input = Input { head: vec![b'h'; 500_000], payload: pack(&content, 30_000), keep_open: false };
+        let mut feed = Feed::new(input, Some(limit));
+        assert_eq!(feed.piece(&mut |_| {}).map(<[u8]>::len), Some(500_000));
+        feed.sent(500_000);
+        let mut sent = 0;
+        while let Some(piece) = feed.piece(&mut |_| {}) {
+            let length = piece.len();
+            if length == 0 {
+                let more_at = feed.more_at().expect("it says when to ask again");
+                std::thread::sleep(more_at.saturating_duration_since(Instant::now()));
+                continue;
+            }
+            // The peer takes it in two parts; what was put off is offered again.
+            feed.sent(length / 2);
+            assert_eq!(feed.piece(&mut |_| {}).map(<[u8]>::len), Some(length - length / 2));
+            feed.sent(length - length / 2);
+            sent += length;
+        }
+        assert_eq!(sent, content.len());
+        assert!(began.elapsed() >= std::time::Duration::from_millis(295), "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn an_open_input_takes_more_later() {
-        let mut feed = Feed::new(Input { head: b"one".to_vec(), payload: Payload::default(), keep_open: true });
+        let mut feed = Feed::new(Input { head: b"one".to_vec(), payload: Payload::default(), keep_open: true }, None);
         assert_eq!(drain(&mut feed, 2).0, b"one");
         feed.add(b"two");
         assert_eq!(drain(&mut feed, 2).0, b"two");

@@ -1,5 +1,6 @@
 //! An open session, and waiting for it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ssh2::Session;
@@ -7,6 +8,7 @@ use ssh2::Session;
 use super::socket::Socket;
 use super::tcp;
 use super::tcp::{Keepalive, Liveness};
+use super::transfer_limit::TransferLimit;
 
 /// A session that is logged in. Dropping it closes the connection at once: the socket is shut down first, because the
 /// library would otherwise wait for the other side.
@@ -19,6 +21,8 @@ pub struct Link {
     stream: Socket,
     keepalive: Keepalive,
     broken: Option<String>,
+    /// What files are sent by.
+    pub(in crate::fleet::ssh) transfer_limit: Option<Arc<TransferLimit>>,
 }
 
 impl Link {
@@ -27,7 +31,7 @@ impl Link {
         stream.set_nonblocking()?;
         session.set_blocking(false);
         session.set_keepalive(true, u32::try_from(keepalive.every.as_secs()).unwrap_or(u32::MAX));
-        Ok(Link { session, stream, keepalive, broken: None })
+        Ok(Link { session, stream, keepalive, broken: None, transfer_limit: None })
     }
 
     /// Why the session is unusable, if it is.

@@ -16,3 +16,4 @@ pub mod open_files;
 pub mod server_text;
 pub mod socket;
 pub mod tcp;
+pub mod transfer_limit;
