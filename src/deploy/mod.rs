@@ -21,6 +21,7 @@ mod relay;
 mod requests;
 mod revision;
 mod rollback;
+mod secrets;
 mod story;
 mod table;
 mod turns;

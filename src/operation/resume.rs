@@ -117,6 +117,9 @@ pub fn end(
         // The first builds kept no more than the plan.
         None => deploy::requests(&config, &repo, &plan, holder, parts)?,
     };
+    if at_the_end == AtTheEnd::GoOn {
+        requests.read_secrets(&config, &plan)?;
+    }
     let control_files =
         WorkingTree::look_or_note(&config, &repo, plan.commit().unwrap_or(&plan.revision), &mut notes).digests;
     let changed = deploy::changed(&opened.control_files, &control_files);

@@ -64,6 +64,12 @@ pub struct StageRequest {
     pub templates: IndexMap<String, String>,
     /// The template variables. They may be secret.
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// Files cannot be rendered without the variables of `vars_command`, which are not stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_secrets: bool,
+    /// What prints more variables on the target; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_vars_command: Option<Box<CommandLine>>,
     /// The revision was deployed here before and is gone back to: promote links the configuration files that its tree
     /// holds already, whatever is configured now, and the checks that it was deployed with judge it.
     #[serde(default)]
@@ -106,6 +112,8 @@ impl StageRequest {
             config_files: None,
             templates: IndexMap::new(),
             vars: serde_json::Map::new(),
+            needs_secrets: false,
+            remote_vars_command: None,
             kept: false,
             link_files: false,
             scap: None,

@@ -68,6 +68,7 @@ pub fn begin(
     options: &Options,
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
+    prepared.requests.read_secrets(config, &prepared.plan)?;
     let mut remarks = Vec::new();
     let announcer = Announcer::start(config, &prepared.plan, front)?;
     let replay = match prepared.plan.kind {
