@@ -26,6 +26,7 @@ pub mod scap_keys;
 mod settings;
 mod settings_reader;
 mod shared_paths;
+mod size;
 mod sources;
 mod subdir;
 mod undefined;

@@ -12,7 +12,7 @@ use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService
 use super::layers::Layers;
 use super::problems::Problems;
 use super::settings_reader::{GroupReader, SettingsReader};
-use super::{addresses, algorithms, keys, rate, shared_paths, subdir, values};
+use super::{addresses, algorithms, keys, rate, shared_paths, size, subdir, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,7 @@ settings! {
         /// New working trees may share files with standing ones.
         link_files: bool = get(values::boolean),
         /// In bytes.
-        artifact_max_size: u64 = get(values::size),
+        artifact_max_size: u64 = get(size::size),
         artifact_strip_components: usize = get(|value| values::number(value, 0)),
         artifact_outside_links: bool = get(values::boolean),
         /// `shared_dirs` and `shared_files`.

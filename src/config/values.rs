@@ -49,17 +49,6 @@ fn digits(value: &str) -> Option<&str> {
     (!value.is_empty() && value.bytes().all(|b| b.is_ascii_digit())).then_some(value)
 }
 
-/// A number of bytes, at least one; K, M, G and T stand for powers of 1024.
-pub fn size(value: &str) -> Result<u64, String> {
-    let units = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
-    let unit = units.iter().find_map(|(unit, shift)| Some((value.strip_suffix(unit)?, *shift)));
-    let (number, shift) = unit.unwrap_or((value, 0));
-    digits(number)
-        .and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1 << shift))
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| format!("{value:?} is not a size: write 500M or 4G"))
-}
-
 /// What a duration looks like.
 const DURATIONS: &str = "write 90, 90s, 5m or 1h30m";
 
