@@ -4,7 +4,7 @@
 //! One file, `state/fleet.json` in the control folder, replaced as a whole. It is worth little more than the journals it
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,7 +20,7 @@ use crate::deploy::{Plan, Verdict};
 use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::targets::Target;
+use crate::targets::{Target, written};
 use crate::wire::{Revision, RunId, State};
 
 /// How long others are waited for who change the file: they are done in a moment.
@@ -65,7 +65,7 @@ pub struct FleetState {
     repositories: BTreeMap<String, BTreeMap<String, Known>>,
     /// The hosts that each group had at its last deployment: by `git_repo`, by environment (empty: none), by group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    lists: BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeSet<String>>>>,
+    lists: BTreeMap<String, BTreeMap<String, BTreeMap<String, List>>>,
     /// The repository that is asked about.
     #[serde(skip)]
     repo: String,
@@ -73,6 +73,10 @@ pub struct FleetState {
     #[serde(skip)]
     pub warning: Option<String>,
 }
+
+/// The hosts of a group, with how they are reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct List(#[serde(with = "written")] Vec<Target>);
 
 /// What is remembered of one target.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +228,11 @@ impl FleetState {
         own.or_else(|| self.hosts.get(&target))
     }
 
+    /// What is remembered of all targets, also those of other repositories.
+    pub fn everything(&self) -> impl Iterator<Item = &Known> {
+        self.hosts.values().chain(self.repositories.values().flat_map(BTreeMap::values))
+    }
+
     /// What is remembered of a target, to be changed.
     pub fn entry(&mut self, target: &Target) -> &mut Known {
         let known = self.of(target).cloned().unwrap_or_default();
@@ -231,8 +240,8 @@ impl FleetState {
     }
 
     /// The hosts that a group had at the last deployment that went through to all of them.
-    pub fn list_of(&self, environment: Option<&str>, group: &str) -> Option<&BTreeSet<String>> {
-        self.lists.get(&self.repo)?.get(environment.unwrap_or_default())?.get(group)
+    pub fn list_of(&self, environment: Option<&str>, group: &str) -> Option<&[Target]> {
+        Some(&self.lists.get(&self.repo)?.get(environment.unwrap_or_default())?.get(group)?.0)
     }
 
     /// Takes over which hosts the groups have that a run went to as a whole.
@@ -240,7 +249,7 @@ impl FleetState {
         let lists = self.lists.entry(self.repo.clone()).or_default();
         let lists = lists.entry(environment.unwrap_or_default().to_owned()).or_default();
         for group in plan.groups.iter().filter(|group| group.targets.len() == group.whole()) {
-            lists.insert(group.name.clone(), group.targets.iter().map(Target::to_string).collect());
+            lists.insert(group.name.clone(), List(group.targets.clone()));
         }
     }
 

@@ -34,6 +34,14 @@ pub fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// Keeps the memory of this process from others: no core dump is written of it, and no process of the same user can read it.
+pub fn stay_private() {
+    let private = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    if let Err(error) = private {
+        log::debug!("core dumps are possible: {error}");
+    }
+}
+
 /// A process, by what an operator needs to find and end it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {

@@ -120,7 +120,11 @@ const FLAGS: [(&[&str], &str, &str); 24] = [
     ),
     (&["serial"], "group-size", "--group-size SIZES sets how many hosts of a group run the command together"),
     (&["group-size", "serial"], "define", "-D group_size=NUMBER sets how many hosts of a group are deployed together"),
-    (&["inventory", "inventory-file"], "define", "-D dsh_targets=FILE names the file that lists the hosts"),
+    (
+        &["inventory", "inventory-file"],
+        "define",
+        "-D inventory=PATH names an Ansible inventory, -D dsh_targets=FILE a file that lists hosts",
+    ),
     (&["env", "stage", "inventory-group"], "environment", "-e ENVIRONMENT names the environment"),
     (&["rollback", "revert", "undo"], "service-restart", "`hoist rollback` returns to the previous revision"),
     (&["no-checks", "skip-checks", "no-verify"], "break-glass", "-D perform_checks=no deploys without checks"),

@@ -1,6 +1,6 @@
 //! Addresses of servers and proxies, as values of keys.
 
-use crate::targets::is_name_character;
+use crate::targets::{Target, is_name_character};
 use crate::url;
 
 use super::values;
@@ -58,6 +58,15 @@ pub fn kept_defines(defines: &[String], git_scheme: &str) -> Vec<String> {
         _ => url::masked_define(define),
     };
     defines.iter().map(kept).collect()
+}
+
+/// A name to be looked up, without user and port.
+pub fn host(value: &str) -> Result<String, String> {
+    let named: Target = value.trim_end_matches('.').parse()?;
+    match named.user.is_some() || named.port.is_some() {
+        true => Err(format!("{value:?} has a user or a port: write a name only")),
+        false => Ok(named.host),
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,11 @@ use super::problems::Problems;
 use super::{Config, Note};
 
 impl Config {
+    /// Keeps targets in a group that its list does not have any more.
+    pub fn keep_targets(&mut self, group: &str, targets: &[Target]) {
+        self.kept_targets.extend(targets.iter().map(|target| (group.to_owned(), target.clone())));
+    }
+
     /// The groups in the order of `server_groups`, and remarks. A target that is listed twice belongs to the group that
     /// lists it first; its place in a group is its place in the file. With `limit`, a group is those of its targets
     /// that match: shares of it are shares of what is deployed to. Groups without targets are left out, with a remark.
@@ -42,7 +47,8 @@ impl Config {
             }
             let (name, from) = (&settings.name, listed.from);
             let mut targets = Vec::new();
-            for target in listed.targets {
+            let kept = self.kept_targets.iter().filter(|(group, _)| group == name).map(|(_, target)| target.clone());
+            for target in listed.targets.into_iter().chain(kept) {
                 if let Some(first) = owner.get(&target) {
                     let why = format!("{target} is also listed in group {name}: it belongs to group {first}");
                     problems.push(Problem::of_file(&from, why).remark(Level::Debug));

@@ -42,6 +42,8 @@ pub enum Kind {
     Names,
     /// Paths below the top of the working tree, separated by commas.
     RelativePaths,
+    /// A path below the top of the working tree.
+    RelativePath,
     /// Expressions, one on each line.
     Calendar,
     /// One of these words.
@@ -65,6 +67,7 @@ impl fmt::Display for Kind {
             Kind::Sizes => f.write_str("numbers or percentages"),
             Kind::Names => f.write_str("names"),
             Kind::RelativePaths => f.write_str("relative paths"),
+            Kind::RelativePath => f.write_str("relative path"),
             Kind::Calendar => f.write_str("calendar expressions"),
             Kind::Choice(words) => f.write_str(&words.join(" or ")),
         }
@@ -107,8 +110,8 @@ const fn prefixed(
 }
 
 use Kind::{
-    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Rate, RelativePaths, Seconds,
-    SecondsOrOff, Sizes, Text,
+    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Rate, RelativePath,
+    RelativePaths, Seconds, SecondsOrOff, Sizes, Text,
 };
 
 /// The table, in the order in which `hoist config` shows it.
@@ -117,6 +120,7 @@ pub const KEYS: &[Key] = &[
     key("git_repo", Text, None, "name of the repository, and its path in git_deploy_dir on targets; required"),
     key("git_deploy_dir", Path, Some("/srv/deployment"), "where targets keep repositories"),
     key("git_rev", Text, Some("HEAD"), "what to deploy when no revision is given"),
+    key("subdir", RelativePath, None, "directory of the repository that is deployed; unset: all of it"),
     key("git_server", Text, None, "server that targets fetch from; unset: code comes through the SSH session"),
     key("git_scheme", Choice(&["http", "https", "ssh", "git", "file"]), Some("http"), "how targets reach git_server"),
     key(
@@ -153,7 +157,14 @@ pub const KEYS: &[Key] = &[
     key("remote_binary", Path, None, "hoist's path on targets; unset: it is copied there"),
     prefixed("dsh_targets", Text, None, "target file of a group; required for each", Prefix::Group),
     prefixed("targets_command", Text, None, "command that prints the targets of a group", Prefix::Group),
-    key("targets_timeout", Seconds, Some("60"), "time limit for targets_command"),
+    prefixed(
+        "targets_dns",
+        Text,
+        None,
+        "DNS name whose SRV records or addresses are the targets of a group",
+        Prefix::Group,
+    ),
+    key("targets_timeout", Seconds, Some("60"), "time limit for targets_command and targets_dns"),
     prefixed("inventory", Text, None, "Ansible inventory that lists targets, a file or a directory", Prefix::Group),
     prefixed(
         "inventory_hosts",
@@ -249,6 +260,9 @@ pub const KEYS: &[Key] = &[
     key("run_gates", Bool, Some("no"), "hoist run asks the gates of gates.yaml"),
     key("run_drain", Bool, Some("no"), "hoist run drains targets while its command runs there"),
     key("config_deploy", Bool, Some("no"), "render configuration files"),
+    key("vars_command", Text, None, "command on the deploy host that prints template variables, which are not stored"),
+    key("remote_vars_command", Text, None, "command on targets that prints template variables"),
+    key("vars_timeout", Seconds, Some("60"), "time limit for vars_command and remote_vars_command"),
     key("perform_checks", Bool, Some("yes"), "run checks"),
     key("nrpe_dir", Path, Some("/etc/nagios/nrpe.d"), "where targets define the commands of checks of type nrpe"),
     key("cache_revs", Number { min: 0 }, Some("5"), "old revisions kept on a target"),
@@ -289,7 +303,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The keys, as groups have them, that say where targets are.
-pub const SOURCES: [&str; 3] = ["dsh_targets", "targets_command", "inventory_hosts"];
+pub const SOURCES: [&str; 4] = ["dsh_targets", "targets_command", "targets_dns", "inventory_hosts"];
 
 /// `key` with the group's name ahead of it; the group `default` reads the bare key.
 pub fn of_group(group: &str, key: &str) -> String {

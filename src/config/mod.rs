@@ -27,6 +27,7 @@ mod settings;
 mod settings_reader;
 mod shared_paths;
 mod sources;
+mod subdir;
 mod undefined;
 pub(crate) mod values;
 
@@ -40,7 +41,7 @@ use anyhow::Result;
 use crate::files::no_links;
 use crate::invocation::Invocation;
 use crate::problem::Problem;
-use crate::targets::SYSTEM_FOLDER;
+use crate::targets::{SYSTEM_FOLDER, Target};
 use crate::wire::Level;
 use crate::yaml;
 
@@ -94,6 +95,8 @@ pub struct Config {
     patience: Option<Patience>,
     is_offline: bool,
     sources: Arc<Sources>,
+    /// Targets that groups have besides those that are listed.
+    kept_targets: Vec<(String, Target)>,
 }
 
 impl Config {
@@ -207,6 +210,7 @@ impl Config {
             patience: options.patience,
             is_offline: options.offline,
             sources: Arc::default(),
+            kept_targets: Vec::new(),
         };
         config.remark_into(problems);
         Ok(config)

@@ -12,7 +12,7 @@ use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService
 use super::layers::Layers;
 use super::problems::Problems;
 use super::settings_reader::{GroupReader, SettingsReader};
-use super::{addresses, algorithms, keys, rate, shared_paths, values};
+use super::{addresses, algorithms, keys, rate, shared_paths, subdir, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +105,8 @@ settings! {
         // There is no falling back here: two groups of one file would be one group.
         dsh_targets: Option<String> = own_opt(values::text),
         targets_command: Option<String> = own_opt(values::text),
+        /// A name that is looked up.
+        targets_dns: Option<String> = own_opt(addresses::host),
         /// The path of an Ansible inventory.
         inventory: Option<String> = first_opt(values::text),
         /// What the list may lose from one deployment to the next; `None`: as is usual for its kind.
@@ -166,6 +168,8 @@ settings! {
         inventory_labels: Vec<String> = get(values::names),
         git_deploy_dir: PathBuf = get(values::absolute),
         git_rev: String = filled(values::argument),
+        /// The only directory of the repository that is deployed; `None`: all of it.
+        subdir: Option<String> = opt(subdir::path),
         git_server: Option<String> = opt(addresses::server),
         git_scheme: String = choice(),
         fetch_from: FetchFrom = { FetchFrom::named(&read.choice("fetch_from")?) },
@@ -242,6 +246,9 @@ settings! {
         run_gates: bool = get(values::boolean),
         run_drain: bool = get(values::boolean),
         config_deploy: bool = get(values::boolean),
+        vars_command: Option<String> = opt(values::text),
+        remote_vars_command: Option<String> = opt(values::text),
+        vars_timeout: Duration = get(values::seconds),
         perform_checks: bool = get(values::boolean),
         nrpe_dir: PathBuf = get(values::absolute),
         cache_revs: usize = get(|value| values::number(value, 0)),

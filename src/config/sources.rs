@@ -20,6 +20,7 @@ use super::settings::GroupSettings;
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     commands: Once<String, Output>,
+    names: Once<String, Vec<Target>>,
     inventories: Once<PathBuf, Found>,
 }
 
@@ -55,6 +56,7 @@ pub(super) struct Listed {
 enum Source<'a> {
     File(&'a str),
     Command(&'a str),
+    Dns(&'a str),
     Inventory(&'a str),
 }
 
@@ -64,12 +66,14 @@ impl Config {
         let (source, key, entry) = self.source(group, problems)?;
         let listed = match source {
             Source::File(file) => self.listed_in(file, problems),
-            Source::Command(_) if self.is_offline => {
-                let why = format!("the targets of group {} are not known here: {key} is not run", group.name);
+            Source::Command(_) | Source::Dns(_) if self.is_offline => {
+                let not = if matches!(source, Source::Dns(_)) { "looked up" } else { "run" };
+                let why = format!("the targets of group {} are not known here: {key} is not {not}", group.name);
                 problems.push(Problem::new(why).about(&key).remark(Level::Info));
                 return Some(Listed { is_unknown: true, ..Listed::default() });
             }
             Source::Command(line) => self.printed_by(line, group, problems),
+            Source::Dns(name) => self.named_by(name, group),
             Source::Inventory(path) => self.of_inventory(path, group, problems),
         };
         // What is wrong with the key, and not within a file, is told with the key's own place.
@@ -91,8 +95,9 @@ impl Config {
         let own = |key: &str| super::keys::of_group(name, key);
         let file = group.dsh_targets.as_deref().map(|file| (Source::File(file), own("dsh_targets")));
         let command = group.targets_command.as_deref().map(|line| (Source::Command(line), own("targets_command")));
-        let mut given: Vec<(Source, String)> = [file, command].into_iter().flatten().collect();
-        let second = given.get(1).or(given.first().filter(|(source, _)| matches!(source, Source::File(_))));
+        let dns = group.targets_dns.as_deref().map(|dns| (Source::Dns(dns), own("targets_dns")));
+        let mut given: Vec<(Source, String)> = [file, command, dns].into_iter().flatten().collect();
+        let second = given.get(1).or(given.first().filter(|(source, _)| !matches!(source, Source::Command(_))));
         let clash = match (given.len(), &group.inventory_hosts) {
             (2.., _) => second.map(|(_, key)| key.clone()),
             (1, Some(_)) if second.is_some() => Some(own("inventory_hosts")),
@@ -168,6 +173,13 @@ impl Config {
             }
         };
         Ok(Listed { from, targets, ..Listed::default() })
+    }
+
+    fn named_by(&self, name: &str, group: &GroupSettings) -> Result<Listed, Problem> {
+        let timeout = self.settings.targets_timeout;
+        let found = once(&self.sources.names, name.to_owned(), |name| inventory::look_up(name, timeout));
+        let targets = found.as_ref().as_ref().map_err(Problem::clone)?.clone();
+        Ok(Listed { from: GroupSettings::own_key(&group.name, "targets_dns"), targets, ..Listed::default() })
     }
 
     fn of_inventory(&self, named: &str, group: &GroupSettings, problems: &mut Problems) -> Result<Listed, Problem> {

@@ -72,7 +72,8 @@ impl Work<'_> {
             lease_slot: task.lease_slot,
             ..deployment.clone()
         };
-        Ok((Request::Run(Box::new(Run { stage, attempt: task.attempt, request })), payload))
+        let secrets = self.shared.requests.secrets().filter(|_| stage.renders()).cloned();
+        Ok((Request::Run(Box::new(Run { stage, attempt: task.attempt, secrets, request })), payload))
     }
 
     /// What follows the request of a fetch, which announces it.

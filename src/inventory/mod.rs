@@ -1,6 +1,7 @@
 //! Where lists of hosts come from besides target files: Ansible's inventories, commands, and name servers.
 
 mod command;
+mod dns;
 mod files;
 mod hosts;
 mod ini;
@@ -18,6 +19,9 @@ use serde_json::{Map, Value};
 use crate::problem::Problem;
 
 pub use command::{Command, run};
+#[cfg(feature = "test-access")]
+pub use dns::answered;
+pub use dns::look_up;
 pub use files::{Found, read};
 pub use output::Output;
 

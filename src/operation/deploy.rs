@@ -22,7 +22,7 @@ use super::plan::{PlanFile, refuse_changed};
 use super::recorded::{begin, refuse_unfinished};
 use super::signatures::SignedPlan;
 use super::turn::{Queueing, Turn, deployed_since, superseded, take_turn};
-use super::{Frontend, Refused, interlocks, limit, load, shrinkage, signatures, ssh, state_folder};
+use super::{Frontend, Refused, interlocks, limit, load, repository, shrinkage, signatures, ssh, state_folder};
 
 /// What is to be deployed.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         Ok::<_, Refused>(SignedPlan { path, bytes, signatures })
     });
     let signed = signed.transpose()?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     if !is_message && choice.kind != Kind::ServiceRestart {
         refuse_name(&config, &repo, &message, choice.rev.as_deref())?;
     }
@@ -136,7 +136,7 @@ struct Wanted {
 
 impl Wanted {
     fn prepare(config: Config, choice: &Choice, holder: &Holder) -> Result<Wanted, Refused> {
-        let repo = Repo::open(&config.top)?;
+        let repo = repository(&config)?;
         let undone = undone(&config, choice)?;
         let prepared = deploy::prepare(&config, &repo, choice, &undone, holder)?;
         signatures::check_revision(&config, &repo, &prepared.plan)?;
@@ -195,7 +195,7 @@ pub fn init(
     front: &dyn Frontend,
 ) -> Result<Ready, Refused> {
     let config = load(options)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let pattern = limit(limit_hosts)?;
     let revision = repo.resolve(rev.unwrap_or(&config.settings.git_rev))?;
     let (groups, notes) = config.groups(pattern.as_ref())?;

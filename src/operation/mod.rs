@@ -30,6 +30,7 @@ mod reconcile;
 mod recorded;
 mod refused;
 mod report;
+mod repository;
 mod resume;
 mod rollback;
 mod shrinkage;
@@ -67,6 +68,7 @@ pub use plan::{Change, Estimate, Outlook, PlanOptions, Planned, PlannedGate, Ste
 pub use reconcile::{Reconcile, reconcile};
 pub use refused::Refused;
 pub use report::report;
+use repository::repository;
 pub use resume::resume;
 pub use rollback::{Back, Preview, rollback, rollback_preview};
 pub use standing::Standing;

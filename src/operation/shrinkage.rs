@@ -12,12 +12,21 @@ use super::{Frontend, Refused, memory};
 /// What a list may lose if nothing is set. A target file is changed on purpose, other lists by themselves.
 const USUAL: FailureLimit = FailureLimit::Percent(20);
 
+/// A group whose list has lost more than it may.
+struct Shrunk {
+    group: String,
+    gone: Vec<Target>,
+    /// The key that says how many it may lose.
+    key: String,
+    why: String,
+}
+
 /// Asks whether hosts that are in no list any more are gone on purpose, if they are many. `--yes` is no answer.
 ///
 /// # Errors
 /// They are not, or nobody can say so.
 pub fn check(config: &Config, front: &dyn Frontend) -> Result<(), Refused> {
-    for (key, why) in shrunk(config)? {
+    for Shrunk { key, why, .. } in shrunk(config)? {
         if front.is_unattended() {
             return Err(Refused::new(format!(
                 "{why}; --yes is no answer to that: if they are gone on purpose, add `-D {key}:100%`; nothing was touched"
@@ -28,37 +37,43 @@ pub fn check(config: &Config, front: &dyn Frontend) -> Result<(), Refused> {
     Ok(())
 }
 
-/// What a deployment would be told; for `hoist plan`.
-pub fn preview(config: &Config) -> Vec<Note> {
-    let shrunk = shrunk(config).unwrap_or_default().into_iter();
-    shrunk
-        .map(|(_, why)| (Level::Warning, format!("a deployment would ask, and be refused with --yes: {why}")))
-        .collect()
+/// Has a rollback reach hosts that are in no list any more, if they are many: they were deployed to, and the way back is not
+/// kept up by a question.
+pub fn keep(config: &mut Config, front: &dyn Frontend) -> Result<(), Refused> {
+    for Shrunk { group, gone, key, why } in shrunk(config)? {
+        front.tell(&format!("warning: {why}; they are rolled back too (`-D {key}:100%` leaves them out)"));
+        config.keep_targets(&group, &gone);
+    }
+    Ok(())
 }
 
-/// The groups whose lists have lost more than they may: the key that says so, and what is to be said.
-fn shrunk(config: &Config) -> Result<Vec<(String, String)>, Refused> {
+/// What a deployment would be told; for `hoist plan`.
+pub fn preview(config: &Config) -> Vec<Note> {
+    let told = |why: String| (Level::Warning, format!("a deployment would ask, and be refused with --yes: {why}"));
+    shrunk(config).unwrap_or_default().into_iter().map(|shrunk| told(shrunk.why)).collect()
+}
+
+fn shrunk(config: &Config) -> Result<Vec<Shrunk>, Refused> {
     // Nobody is kept from deploying because it is not known what was deployed.
     let Ok(memory) = memory(config) else { return Ok(Vec::new()) };
     let (groups, _) = config.groups(None)?;
-    let now: HashSet<String> = groups.iter().flat_map(|group| &group.targets).map(Target::to_string).collect();
+    let now: HashSet<&Target> = groups.iter().flat_map(|group| &group.targets).collect();
     let mut found = Vec::new();
     for group in &config.settings.groups {
         let usual = || group.dsh_targets.is_none().then_some(USUAL);
         let Some(limit) = group.inventory_shrink_limit.or_else(usual) else { continue };
         let Some(before) = memory.list_of(config.environment.as_deref(), &group.name) else { continue };
-        let gone: Vec<Target> =
-            before.iter().filter(|host| !now.contains(*host)).filter_map(|it| it.parse().ok()).collect();
+        let gone: Vec<Target> = before.iter().filter(|target| !now.contains(target)).cloned().collect();
         if limit.exceeded_by(gone.len(), before.len()) {
             let (had, allowed) = (counted(before.len(), "host"), limit.resolved(before.len()));
+            let (count, names) = (gone.len(), fold(&gone));
             let why = format!(
-                "group {} had {had} at the last deployment, and {} of them are in no list any more ({}): \
+                "group {} had {had} at the last deployment, and {count} of them are in no list any more ({names}): \
                  inventory_shrink_limit is {allowed}",
-                group.name,
-                gone.len(),
-                fold(&gone)
+                group.name
             );
-            found.push((GroupSettings::own_key(&group.name, "inventory_shrink_limit"), why));
+            let key = GroupSettings::own_key(&group.name, "inventory_shrink_limit");
+            found.push(Shrunk { group: group.name.clone(), gone, key, why });
         }
     }
     Ok(found)

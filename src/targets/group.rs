@@ -109,6 +109,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::targets::Details;
 
     fn group(targets: usize, size: Option<usize>) -> Group {
         let targets = (0..targets).map(|n| format!("web{n}").parse().unwrap()).collect();
@@ -124,5 +125,20 @@ mod tests {
             [("canary1".into(), 0..2), ("canary2".into(), 2..4), ("canary3".into(), 4..5)]
         );
         assert!(group(0, Some(2)).subgroups().is_empty());
+    }
+
+    #[test]
+    fn targets_keep_their_details_in_a_journal_and_those_without_are_names_as_ever() {
+        let mut group = group(2, None);
+        let details = Details { address: Some("10.0.0.1".into()), port: Some(2222), ..Details::default() };
+        group.targets[1].details = Some(details.into());
+        let written = serde_json::to_value(&group).unwrap();
+        assert_eq!((&written["targets"][0], &written["targets"][1]["target"]), (&"web0".into(), &"web1".into()));
+        let read: Group = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!((read.targets[0].address(), read.targets[1].address()), ("web0", "10.0.0.1"));
+        assert_eq!((read.targets[1].login_port(), &read), (Some(2222), &group));
+        let mut evil = written;
+        evil["targets"][1]["details"]["address"] = "-oProxyCommand=x".into();
+        assert!(serde_json::from_value::<Group>(evil).is_err());
     }
 }

@@ -13,7 +13,7 @@ mod range;
 mod share;
 mod steps;
 mod term;
-mod written;
+pub mod written;
 
 pub use details::Details;
 pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets};

@@ -13,6 +13,10 @@ enum Written {
     Detailed { target: Target, details: Details },
 }
 
+/// For serde's `with`.
+///
+/// # Errors
+/// Those of the serializer.
 pub fn serialize<S: Serializer>(targets: &[Target], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(targets.iter().map(|target| match &target.details {
         None => Written::Name(target.clone()),
@@ -20,6 +24,10 @@ pub fn serialize<S: Serializer>(targets: &[Target], serializer: S) -> Result<S::
     }))
 }
 
+/// For serde's `with`.
+///
+/// # Errors
+/// What is no target, or cannot be connected to.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Target>, D::Error> {
     let read = |written| match written {
         Written::Name(target) => Ok(target),

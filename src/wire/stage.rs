@@ -46,6 +46,11 @@ impl Stage {
         self.role() != Role::Internal
     }
 
+    /// Whether it renders the configuration files.
+    pub fn renders(self) -> bool {
+        matches!(self, Stage::ConfigDeploy | Stage::ConfigDiff)
+    }
+
     /// Whether it takes the services of a host down for a while, where there are any.
     pub fn restarts(self) -> bool {
         matches!(self.role(), Role::Deployment { restarts: true } | Role::Occasion { restarts: true })

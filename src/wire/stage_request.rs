@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::url::without_password;
 
-use super::{Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Revision, Service, SubmoduleSource};
+use super::{
+    Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Origin, Revision, Service, SubmoduleSource,
+};
 
 /// Everything that a target needs to know for any stage of a deployment. It keeps the last one, for stages that are run by
 /// hand, and journals and git servers keep it too: a field that is added needs a default, so that older ones are read.
@@ -62,6 +64,12 @@ pub struct StageRequest {
     pub templates: IndexMap<String, String>,
     /// The template variables. They may be secret.
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// Files cannot be rendered without the variables of `vars_command`, which are not stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_secrets: bool,
+    /// What prints more variables on the target; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_vars_command: Option<Box<CommandLine>>,
     /// The revision was deployed here before and is gone back to: promote links the configuration files that its tree
     /// holds already, whatever is configured now, and the checks that it was deployed with judge it.
     #[serde(default)]
@@ -72,6 +80,9 @@ pub struct StageRequest {
     /// What Scap would have to know beside that; `None` where it does not deploy the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scap: Option<Box<ForScap>>,
+    /// How the revision was made, for whoever looks at its tree later; `None` of a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
 }
 
 impl StageRequest {
@@ -101,9 +112,12 @@ impl StageRequest {
             config_files: None,
             templates: IndexMap::new(),
             vars: serde_json::Map::new(),
+            needs_secrets: false,
+            remote_vars_command: None,
             kept: false,
             link_files: false,
             scap: None,
+            origin: None,
         }
     }
 

@@ -143,6 +143,7 @@ readers_stand! {
     target_files_stand_any_bytes: "targets";
     an_inventory_is_read_or_refused: "inventory";
     a_printed_list_of_hosts_is_read_or_refused: "host_list";
+    answers_of_name_servers_stand_any_bytes: "dns_answer";
     host_patterns_stand_any_bytes: "pattern";
     failure_limits_stand_any_bytes: "limit";
     requests_stand_any_bytes: "request";

@@ -109,6 +109,7 @@ pub const ALL: &[Reader] = &[
         read: host_list,
         words: &["{\"name\":", "\"_meta\":", "\"hostvars\":", "\"children\":", "\"labels\":", "[\"", "web1\n"],
     },
+    Reader { name: "dns_answer", read: dns_answer, words: &["\x04_app\x04_tcp", "\x00!\x00\x01", "\x00\x21"] },
     Reader {
         name: "pattern",
         read: pattern,
@@ -311,6 +312,10 @@ fn inventory(bytes: &[u8]) -> String {
         assert!(targets.iter().all(|target| !target.address().starts_with('-')));
         format!("{} {}", about(targets.len()), about(notes.len()))
     })
+}
+
+fn dns_answer(bytes: &[u8]) -> String {
+    hoist::fuzzing::dns_answer(bytes).map_or_else(shape, |count| about(count).to_string())
 }
 
 fn host_list(bytes: &[u8]) -> String {

@@ -54,13 +54,23 @@ fn a_list_that_lost_hosts_is_a_question_that_yes_does_not_answer() {
     list(&project, 0..2);
     let why = "group default had 4 hosts at the last deployment, and 2 of them are in no list any more (127.0.0.[3-4])";
     project.run(&["plan"]).ends(0).says(why);
-    for command in ["deploy", "rollback", "reconcile"] {
+    for command in ["deploy", "reconcile"] {
         let ran = project.run(&[command, "--yes"]).ends(2).says(why).says("inventory_shrink_limit is 20% of 4 = 0");
         assert!(ran.err.contains("add `-D inventory_shrink_limit:100%`; nothing was touched"), "{}", ran.err);
     }
     let mut terminal = Terminal::run(project.at_a_terminal("deploy again"));
     terminal.answers("Go on without them?", "");
     terminal.ends(1);
+    // A rollback reaches all that were deployed to.
+    list(&project, 0..4);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.write("index.html", "two\n");
+    project.commit("two");
+    project.deploy(&[]).ends(0);
+    list(&project, 0..2);
+    project.run(&["rollback", "--yes"]).ends(0).says(why).says("they are rolled back too");
+    all_on(&farm, 4, &one);
+    project.commit_again();
     // Who names hosts, or says that they are gone, is not asked.
     project.deploy(&["-l", "127.0.0.1", "--force"]).ends(0);
     project.deploy(&[]).ends(2).says(why);

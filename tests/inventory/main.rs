@@ -1,4 +1,4 @@
-//! Lists of hosts from Ansible's inventories and from commands. Ansible itself says what an inventory means.
+//! Lists of hosts from Ansible's inventories from commands and from name servers. Ansible itself says what an inventory means.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,6 +10,7 @@ mod schema;
 mod cases;
 mod commands;
 mod deployments;
+mod names;
 
 use std::path::Path;
 use std::process::Command;

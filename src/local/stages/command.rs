@@ -1,6 +1,7 @@
 //! The stage `command`: a command of the operator's, while the host is out of service (R15).
 
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::local::drain;
@@ -33,9 +34,8 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
 }
 
-/// Runs the line by the account's shell, in its home, as sshd would. Its output is told as it stands.
-fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
-    let CommandLine { line, timeout } = command;
+/// A line for the account's shell, in its home, as sshd would run it.
+pub fn by_login_shell(line: &str) -> Command {
     let shell = std::env::var("SHELL").ok().filter(|shell| shell.starts_with('/'));
     let shell = shell.unwrap_or_else(|| "/bin/sh".to_owned());
     let mut command = process::command(&shell);
@@ -48,6 +48,14 @@ fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
     }
     // A stage that was killed has nobody left to keep the time limit.
     sys::die_with_parent(&mut command);
+    command
+}
+
+/// Runs the line. Its output is told as it stands.
+fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
+    let CommandLine { line, timeout } = command;
+    let mut command = by_login_shell(line);
+    let shell = command.get_program().display().to_string();
     let until = job.deadline.within(Duration::from_secs(*timeout));
     let [mut out, mut err] = [Lines::new(), Lines::new()];
     let (mut say, mut complain) =

@@ -11,6 +11,7 @@ use crate::local::os::files;
 use crate::local::state::going_live;
 use crate::local::state::layout::Link;
 use crate::local::tree::again;
+use crate::local::tree::artifact;
 use crate::local::tree::cache;
 use crate::local::tree::cache::Supply;
 use crate::local::tree::checkout;
@@ -32,6 +33,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     }
     let mut extras = ExternalContent::of(job);
     external::check_programs(&extras)?;
+    extras.is_artifact = Some(job.request.origin.is_some());
     extras.shared().require(&extras.wanted.shared)?;
     extras.inherited = extras.shared().inherited(&extras.wanted.shared);
     bring(job, input)?;
@@ -68,6 +70,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         return Err(Fault::failed(format!("{} is incomplete after its checkout", layout.rev(revision).display())));
     }
     describe::add(job);
+    artifact::note_origin(job)?;
     layout.point(Link::InProgress, revision)?;
     checks::run(job, CheckPoint::After(Stage::Fetch), revision)?;
     verify::note_removed(job, revision)

@@ -1,6 +1,7 @@
 //! Working trees: the git cache they come from, how they are checked out, shared, verified and repaired.
 
 pub mod again;
+pub mod artifact;
 pub mod cache;
 pub mod checkout;
 pub mod content;

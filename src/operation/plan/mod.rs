@@ -19,7 +19,7 @@ use crate::wire::Level;
 
 use super::deploy::undone;
 use super::status::{self, Asking, View};
-use super::{Frontend, Refused, admission, distance, load, shrinkage, signatures};
+use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures};
 
 pub use file::PlanFile;
 pub use outlook::{Change, Estimate, Outlook};
@@ -51,7 +51,7 @@ pub fn plan(
     front: &dyn Frontend,
 ) -> Result<Planned, Refused> {
     let config = load(options)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let undone = undone(&config, &choice)?;
     let prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
     let views = match ask {
