@@ -97,7 +97,18 @@ impl Requests {
         let (drains, invocation) = (Arc::new(asked.drains.clone()), plan.invocation.clone());
         let basis = Basis { request: Arc::new(request), drains, invocation };
         let wanted = Arc::default();
-        Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, secrets, ahead, wanted })
+        Ok(Requests {
+            basis,
+            shallow,
+            parts: Arc::new(parts),
+            server,
+            artifact: None,
+            tag,
+            describing,
+            secrets,
+            ahead,
+            wanted,
+        })
     }
 
     /// The requests for a rollback from the finished deployment `undone` to the deployment `restored`. The services of

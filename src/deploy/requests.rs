@@ -11,8 +11,8 @@ use crate::fleet::RequestSource;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::targets::Target;
 use crate::wire::{
-    CommandLine, DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, Preflight,
-    Revision, Secrets, Source, StageRequest, SubmoduleSource,
+    ArtifactSource, CommandLine, DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource,
+    Preflight, Revision, Secrets, Source, StageRequest, SubmoduleSource,
 };
 
 use super::basis;
@@ -29,6 +29,8 @@ pub struct Requests {
     pub(super) parts: Arc<Parts>,
     /// The repository on the git server, and the proxy for it.
     pub(super) server: Option<(String, Option<String>)>,
+    /// An archive that targets download instead.
+    pub(super) artifact: Option<ArtifactSource>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
     pub(super) tag: Arc<OnceLock<String>>,
     /// The tags that describe the revision, once they are known.
@@ -88,6 +90,16 @@ impl Requests {
         self.server.is_some()
     }
 
+    /// Makes targets download the revision by themselves.
+    pub fn set_artifact(&mut self, source: Option<ArtifactSource>) {
+        self.artifact = source;
+    }
+
+    /// Whether targets download the revision, so that no pack is sent.
+    pub fn by_download(&self) -> bool {
+        self.artifact.is_some()
+    }
+
     /// The submodules and large files that are sent with the revision.
     pub fn parts(&self) -> &Parts {
         &self.parts
@@ -137,7 +149,8 @@ impl RequestSource for Requests {
                 .map_or_else(|| self.basis.request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
         });
         let describing = self.describing.get().cloned();
-        Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() }
+        let artifact = self.artifact.clone().map(Box::new);
+        Fetch { shallow: self.shallow.clone(), source, artifact, describing, ..Fetch::default() }
     }
 }
 
@@ -165,14 +178,16 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         Some(found) => (Some(found.files), found.templates, found.vars),
         None => Default::default(),
     };
-    let server = server(config);
+    // A server of commits has no artifact.
+    let is_artifact = plan.origin.is_some();
+    let server = server(config).filter(|_| !is_artifact);
     let url = server.as_ref().map(|(url, _)| url.as_str());
     let holder = Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder };
     let goes_back = plan.kind == Kind::Rollback;
     let request = StageRequest {
         cache_revs: cache_revs(config),
         confirm_timeout: plan.confirm_timeout.as_secs(),
-        extras: if goes_back { ExternalContent::default() } else { extras(config, repo, url) },
+        extras: if goes_back { ExternalContent::default() } else { extras(config, repo, url, is_artifact) },
         checks: config.checks()?.0,
         config_files,
         templates,
@@ -182,13 +197,25 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         kept: goes_back,
         link_files: settings.link_files,
         scap: for_scap(config, repo),
+        origin: plan.origin.clone(),
         ..basis::request(config, holder, plan.revision.clone())
     };
     let shallow = parts.shallow(repo)?;
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
     let (tag, describing, secrets, wanted) = Default::default();
     let basis = Basis::new(config, request, plan.invocation.clone());
-    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, secrets, ahead, wanted })
+    Ok(Requests {
+        basis,
+        shallow,
+        parts: Arc::new(parts),
+        server,
+        artifact: None,
+        tag,
+        describing,
+        secrets,
+        ahead,
+        wanted,
+    })
 }
 
 /// What prints more variables on each target.
@@ -211,8 +238,12 @@ pub(super) fn server(config: &Config) -> Option<(String, Option<String>)> {
 }
 
 /// What belongs in the tree in addition to the revision's own files, and where targets get it.
-pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> ExternalContent {
+pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>, is_artifact: bool) -> ExternalContent {
     let settings = &config.settings;
+    let shared = Box::new(settings.shared.clone());
+    if is_artifact {
+        return ExternalContent { shared, ..ExternalContent::default() };
+    }
     let submodules = settings.git_submodules.then(|| match server {
         // Targets must not get a password from the deploy host's own configuration.
         _ if settings.git_upstream_submodules => SubmoduleSource::Upstream { base: repo.upstream() },
@@ -223,7 +254,7 @@ pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Exte
         Some(url) => LfsSource::Server { url: url.to_owned() },
         None => LfsSource::Session,
     });
-    ExternalContent { submodules, lfs, fat: settings.git_fat, shared: Box::new(settings.shared.clone()) }
+    ExternalContent { submodules, lfs, fat: settings.git_fat, shared }
 }
 
 /// A git server's URL without credentials. A user name without a password, as for ssh, is kept.

@@ -88,7 +88,8 @@ impl Work<'_> {
         let facts = self.session.remote.as_ref().map(|remote| &remote.facts);
         let has_it = facts.is_some_and(|facts| facts.revisions.contains(&deployment.revision));
         let packs = &self.shared.packs;
-        if fetch.source.is_none() && (!has_it || force || fetch.rebuild) {
+        let is_sent = fetch.source.is_none() && fetch.artifact.is_none();
+        if is_sent && (!has_it || force || fetch.rebuild) {
             let cached = facts.filter(|_| !fetch.rebuild).map_or(&[][..], |facts| &facts.cached);
             payload.pack = packs.pack(cached)?;
             fetch.pack_bytes = payload.pack.as_ref().map(|pack| pack.bytes);

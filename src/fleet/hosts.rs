@@ -81,7 +81,8 @@ impl SshFleet {
     fn pack_ahead(&self, call: &Call, tasks: &[Task]) {
         let requests = &self.shared.requests;
         let Some(deployment) = requests.deployment().filter(|_| call.batch < tasks.len()) else { return };
-        if requests.fetch().source.is_some() {
+        let fetch = requests.fetch();
+        if fetch.source.is_some() || fetch.artifact.is_some() {
             return;
         }
         let mut states: Vec<Vec<Revision>> = Vec::new();

@@ -7,7 +7,7 @@ use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Times, Unfinished};
-use crate::repo::{Parts, Repo};
+use crate::repo::Parts;
 use crate::text::{quoted, some};
 use crate::url;
 use crate::wire::{Holder, Level, StartedBy};
@@ -15,7 +15,7 @@ use crate::wire::{Holder, Level, StartedBy};
 use super::announce::Announcer;
 use super::locking::lock;
 use super::recorded::{RecordedRun, refuse_another_environment, refuse_live};
-use super::{Frontend, Refused, interlocks, load, past_steps, ssh, state_folder};
+use super::{Frontend, Refused, interlocks, load, past_steps, repository, ssh, state_folder};
 
 /// Changed files that a remark names.
 pub(super) const SHOWN: usize = 5;
@@ -83,7 +83,7 @@ pub fn end(
     }
     let options = &over(options, opened, command)?;
     let config = load(options)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let by = StartedBy { user: holder.user.clone(), deploy_host: holder.host.clone() };
     let invocation = config.invocation.limited_to(opened.plan.invocation.limit.as_deref());
     let mut plan = Plan { invocation, ..opened.plan.clone() };
@@ -124,7 +124,8 @@ pub fn end(
     if at_the_end == AtTheEnd::GoOn {
         requests.read_secrets(&config, &plan)?;
     }
-    let control_files = WorkingTree::look_or_note(&config, &repo, &plan.revision, &mut notes).digests;
+    let control_files =
+        WorkingTree::look_or_note(&config, &repo, plan.commit().unwrap_or(&plan.revision), &mut notes).digests;
     let changed = deploy::changed(&opened.control_files, &control_files);
     if !changed.is_empty() {
         let note = format!(

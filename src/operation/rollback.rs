@@ -22,8 +22,8 @@ use super::past_steps::Undoing;
 use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
 use super::{
-    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, resume, shrinkage, ssh,
-    state_folder, status,
+    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, repository, resume, shrinkage,
+    ssh, state_folder, status,
 };
 
 /// Where to go back to, and where.
@@ -73,7 +73,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         )));
     }
     shrinkage::keep(&mut config, front)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let Look { way, views, history } = look(&config, &repo, back, front)?;
     if way.is_done() {
         let (short, all) = (way.to.revision.short(), crate::text::hosts(way.size));
@@ -146,7 +146,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         look_for_unfinished(&config)?;
     }
     shrinkage::keep(&mut config, front)?;
-    Ok(Preview::Way(Box::new(look(&config, &Repo::open(&config.top)?, back, front)?.way)))
+    Ok(Preview::Way(Box::new(look(&config, &repository(&config)?, back, front)?.way)))
 }
 
 impl Preview {
@@ -203,7 +203,7 @@ fn misnamed(config: &Config, word: &str) -> Option<Refused> {
 
 /// Asks the targets what they run, and finds the way back.
 fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Result<Look, Refused> {
-    let named = back.to.as_deref().map(|name| previous::named(repo, name));
+    let named = back.to.as_deref().map(|name| previous::named(config, repo, name));
     // A mistake is told before anybody is asked, unless targets may know better.
     let unknown_here = matches!(&named, Some(Err(_))) && back.to.as_deref().is_some_and(previous::is_prefix);
     let named = match (named, &back.to) {

@@ -8,7 +8,7 @@ use crate::fleet::Step;
 use crate::gates::{Moment, Sample};
 use crate::once::OnceEnd;
 use crate::targets::{Group, Target};
-use crate::wire::{Level, Line, Outcome, Revision, RunId, StartedBy, outcome};
+use crate::wire::{Level, Line, Origin, Outcome, Revision, RunId, StartedBy, outcome};
 
 /// A group as the header of a run names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub enum Event {
         by: StartedBy,
         repo: String,
         revision: Revision,
+        /// How the revision was made; nothing of a commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Box<Origin>>,
         message: String,
         groups: Vec<GroupHead>,
         /// Why gates, soak and windows are passed over in this run.

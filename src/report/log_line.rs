@@ -38,9 +38,10 @@ pub fn name_of_step(step: Step) -> &'static str {
 /// What a line of the log says of `event`.
 pub fn said(event: &Event) -> LogLine {
     match event {
-        Event::Started { run, by, repo, revision, message, .. } => {
+        Event::Started { run, by, repo, revision, origin, message, .. } => {
+            let origin = origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
             let why = if message.is_empty() { String::new() } else { format!(": {message}") };
-            LogLine::here(Level::Info, format!("{repo} {} by {by}, run {run}{why}", revision.short()))
+            LogLine::here(Level::Info, format!("{repo} {}{origin} by {by}, run {run}{why}", revision.short()))
         }
         Event::Command { command, by, .. } => LogLine::here(Level::Info, format!("{command} by {by}")),
         Event::Note(Note { level, message, host, step }) => {

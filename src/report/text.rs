@@ -94,10 +94,11 @@ impl Text {
             out.append(&mut self.held());
         }
         match event {
-            Event::Started { run, by, repo, revision, message, groups, break_glass, signed_by } => {
+            Event::Started { run, by, repo, revision, origin, message, groups, break_glass, signed_by } => {
                 if normal {
                     let what = Style::Strong.of(format!("{repo} {}", revision.short()));
                     out.push(self.line(what.with(format!(" by {by}, run {run}"))));
+                    out.extend(origin.iter().map(|origin| self.line(origin.to_string())));
                     if !message.is_empty() {
                         out.push(self.line(message));
                     }

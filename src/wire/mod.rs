@@ -28,7 +28,7 @@ mod shared_paths;
 mod stage;
 mod stage_request;
 
-pub use artifact::ArtifactRules;
+pub use artifact::{ArtifactRules, ArtifactSource};
 pub use check::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Tries};
 pub use config_file::{Access, ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::url::without_password;
+use crate::url::{place, without_password};
 
-use super::{Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Revision, Service, SubmoduleSource};
+use super::{
+    Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Origin, Revision, Service, SubmoduleSource,
+};
 
 /// Everything that a target needs to know for any stage of a deployment. It keeps the last one, for stages that are run by
 /// hand, and journals and git servers keep it too: a field that is added needs a default, so that older ones are read.
@@ -79,6 +81,9 @@ pub struct StageRequest {
     /// What Scap would have to know beside that; `None` where it does not deploy the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scap: Option<Box<ForScap>>,
+    /// How the revision was made, for whoever looks at its tree later; `None` of a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
 }
 
 impl StageRequest {
@@ -113,6 +118,7 @@ impl StageRequest {
             kept: false,
             link_files: false,
             scap: None,
+            origin: None,
         }
     }
 
@@ -121,6 +127,10 @@ impl StageRequest {
         let mut request = self.clone();
         if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.source.as_mut()) {
             source.url = without_password(&source.url);
+            source.proxy = source.proxy.as_deref().map(without_password);
+        }
+        if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.artifact.as_mut()) {
+            source.url = place(&source.url);
             source.proxy = source.proxy.as_deref().map(without_password);
         }
         if let Some(SubmoduleSource::Server { url, proxy }) = &mut request.extras.submodules {

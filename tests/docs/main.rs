@@ -18,7 +18,7 @@ use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{HostResult, Step};
 use hoist::once::OnceEnd;
 use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, Pending, RowState, Sample, SampleVerdict};
-use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage, StartedBy};
+use hoist::wire::{Fault, Holder, Level, Line, Origin, OriginKind, Outcome, Stage, StartedBy};
 use schema::Answer;
 
 fn root() -> &'static Path {
@@ -268,6 +268,18 @@ fn holder() -> Holder {
     Holder { run, user: "u".into(), host: "h".into(), pid: 1, since, message: "m".into() }
 }
 
+fn origin() -> Origin {
+    Origin {
+        kind: OriginKind::Archive,
+        from: "f".into(),
+        sha256: Some("a".repeat(64)),
+        source: "a".repeat(40).parse().ok(),
+        inputs: Some("i".into()),
+        by: StartedBy { user: "u".into(), deploy_host: "d".into() },
+        at: "2026-11-23T12:00:00Z".into(),
+    }
+}
+
 /// One of each outcome. One that is new does not compile until it is here, and then the manual has to have it.
 fn outcomes() -> Vec<Outcome> {
     let all = vec![
@@ -329,6 +341,7 @@ fn events() -> Vec<Event> {
             by: StartedBy { user: "u".into(), deploy_host: "d".into() },
             repo: "r".into(),
             revision,
+            origin: Some(Box::new(origin())),
             message: "m".into(),
             groups: heads.clone(),
             break_glass: Some("w".into()),

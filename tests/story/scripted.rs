@@ -36,6 +36,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         by: StartedBy { user: "op".into(), deploy_host: "deploy1".into() },
         repo: "app".into(),
         revision: revision('b'),
+        origin: None,
         message: String::new(),
         groups,
         stages: vec![stage(Stage::Fetch), stage(Stage::ConfigDeploy), stage(Stage::Promote)],
@@ -467,6 +468,7 @@ impl Scripted {
                 before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
                 findings: Vec::new(),
                 running: Vec::new(),
+                origin: None,
                 confirmation: Default::default(),
                 unfit: None,
             });

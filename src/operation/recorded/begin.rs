@@ -10,6 +10,7 @@ use crate::fleet::ssh::Ssh;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
 use crate::operation::announce::Announcer;
+use crate::operation::repository::drop_artifacts;
 use crate::operation::status::wanted_on;
 use crate::operation::{Frontend, Refused, announce, memory, ssh, state_folder};
 use crate::repo::Repo;
@@ -77,6 +78,14 @@ pub fn begin(
             if let Err(error) = journal::prune(&state_folder(config), config.settings.journals_to_keep) {
                 let message = format!("cannot remove old journals: {error:#}");
                 remarks.push(Remark { level: Level::Warning, host: None, message });
+            }
+            // What is left over takes space, and nothing else.
+            if let Err(error) = drop_artifacts(config, repo, &prepared.plan.revision) {
+                log::debug!("artifacts that nobody needs: {error:#}");
+            }
+            // Of what the same files were made before counts no more.
+            if let (Kind::Deploy, Some(origin)) = (prepared.plan.kind, &prepared.plan.origin) {
+                repo.artifacts_to_write()?.record(&prepared.plan.revision, origin)?;
             }
             let opened = Opened {
                 version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -60,6 +60,7 @@ impl<'a> RecordedRun<'a> {
             by: plan.by.clone(),
             repo: plan.repo.clone(),
             revision: plan.revision.clone(),
+            origin: plan.origin.clone(),
             message: plan.message.clone(),
             groups: plan.heads(),
             break_glass: plan.break_glass.clone(),
@@ -108,10 +109,10 @@ impl<'a> RecordedRun<'a> {
             }
         };
         let all_well = verdict.rows.iter().all(|row| row.ok);
-        let text = match plan.signed_by.as_slice() {
-            [] => verdict.text,
-            names => format!("{}; the plan was signed by {}", verdict.text, names.join(", ")),
-        };
+        let made_from = plan.origin.iter().map(|origin| format!("; {} is {origin}", plan.revision.short()));
+        let signers = plan.signed_by.join(", ");
+        let signed = (!signers.is_empty()).then(|| format!("; the plan was signed by {signers}"));
+        let text = made_from.chain(signed).fold(verdict.text, |text, more| text + &more);
         let verdict = Verdict { text, code: verdict.code.judged(self.config.settings.strict, all_well), ..verdict };
         if let Some(remark) = fleet.remark() {
             self.report.event(&Event::note(Level::Warning, remark));
