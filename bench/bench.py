@@ -4,7 +4,8 @@
 Settings, all by environment:
   ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
   PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
-  PARTS   of: run deploy growth delay target; unset: all   SIZES  numbers of hosts in growth (100 300 1000 3000)
+  PARTS   of: run deploy growth delay target artifact; unset: all   SIZES  numbers of hosts in growth (100 300 1000 3000)
+  MEGABYTES  the size of the artifact, of which 1 % changes (200)
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
   HOIST, FLOOR  programs to measure in place of those that are built
   OUT     where results.md, results.svg, results.json go; the README is changed only when OUT is unset and QUICK is not 1
@@ -23,6 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import artifacts
 import machine
 import peers
 import results
@@ -45,12 +47,13 @@ def numbers(name, default):
 QUICK = os.environ.get("QUICK") == "1"
 [ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "3")
 [HOSTS, *_] = numbers("HOSTS", "20" if QUICK else "300")
-ALL_PARTS = ["run", "deploy", "growth", "delay", "target"]
+ALL_PARTS = ["run", "deploy", "growth", "delay", "target", "artifact"]
 PARTS = (os.environ.get("PARTS") or " ".join(ALL_PARTS)).split()
 SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "100 300 1000 3000"))
 # The playbook takes a minute or two on 80, so there are at most two rounds of it.
 [DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
 DEPLOY_ROUNDS = min(ROUNDS, 2)
+[MEGABYTES, *_] = numbers("MEGABYTES", "8" if QUICK else "200")
 # A tool that starts a process for each host is measured up to so many hosts, the Python library up to so many.
 MOST_FORKED, MOST_LIBRARY = 0 if QUICK else 300, 1000
 # One way; a round trip is two of them.
@@ -198,6 +201,15 @@ class Bench:
             farm.fresh(count)
             report = site.run_hoist(site.first, self.output)
             self.note(f"deploy {name}", "hoist", number, report, memory=False, trip=trip)
+
+    def artifact(self):
+        """(e) An artifact of which one part in a hundred changes, by several ways in turn."""
+        farm = self.farm(hosts=True)
+        try:
+            made = artifacts.Artifact(self.tools, farm, self.folder("artifact"), MEGABYTES * 10**6)
+            say(made.measure(ROUNDS, self.output))
+        finally:
+            farm.down()
 
     def target(self):
         """(f) What each stage costs one target, for trees of few files and of many."""

@@ -18,6 +18,8 @@ need pdsh pdsh
 need clush clustershell
 need parallel-ssh pssh
 need python3 python3
+need rsync rsync
+need zstd zstd
 need tc iproute2
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then

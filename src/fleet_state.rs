@@ -228,6 +228,11 @@ impl FleetState {
         own.or_else(|| self.hosts.get(&target))
     }
 
+    /// What is remembered of all targets, also those of other repositories.
+    pub fn everything(&self) -> impl Iterator<Item = &Known> {
+        self.hosts.values().chain(self.repositories.values().flat_map(BTreeMap::values))
+    }
+
     /// What is remembered of a target, to be changed.
     pub fn entry(&mut self, target: &Target) -> &mut Known {
         let known = self.of(target).cloned().unwrap_or_default();

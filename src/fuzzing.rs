@@ -47,7 +47,7 @@ pub fn git_index(bytes: &[u8], name: usize) -> Option<(usize, usize, bool)> {
 pub fn render(templates: &IndexMap<String, String>, file: &ConfigFile, variables: &str) -> Result<String, String> {
     let variables = crate::yaml::parse(variables.as_bytes(), "vars.yaml").map_err(|error| format!("{error:#}"))?;
     let variables = variables.variables().ok_or("no mapping")?;
-    crate::jinja::render(templates, file, &variables).map(|(text, _)| text)
+    crate::jinja::render(templates, file, &variables, &Default::default()).map(|output| output.text)
 }
 
 /// The variables that a template uses and nobody sets, where there are no others.

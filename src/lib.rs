@@ -29,6 +29,7 @@ pub mod local;
 pub mod locks;
 pub mod logs;
 mod named;
+pub mod once;
 pub mod operation;
 mod paths;
 mod placeholders;

@@ -34,6 +34,14 @@ pub fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// Keeps the memory of this process from others: no core dump is written of it, and no process of the same user can read it.
+pub fn stay_private() {
+    let private = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    if let Err(error) = private {
+        log::debug!("core dumps are possible: {error}");
+    }
+}
+
 /// A process, by what an operator needs to find and end it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -88,6 +96,18 @@ pub fn is_running(id: u32, program: &str) -> bool {
     let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
     let first = words.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(first).rsplit('/').next().is_some_and(|name| name.starts_with(program))
+}
+
+/// The processes whose environment has all of these variables, `NAME=value` each, as far as this one may look into them.
+pub fn with_environment(variables: &[String]) -> Vec<Process> {
+    let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has_them = |id: &u32| {
+        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        let has = |variable: &String| environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes());
+        variables.iter().all(has)
+    };
+    ids.filter(|id| *id != std::process::id() && !variables.is_empty()).filter(has_them).filter_map(process).collect()
 }
 
 /// Whether a process is stopped, by a signal or from a keyboard.

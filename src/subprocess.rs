@@ -1,9 +1,10 @@
-//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, gates, hooks and
-//! lists of hosts.
+//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, gates, hooks, lists of
+//! hosts and variables.
 
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,12 +68,18 @@ pub fn run_with_input(
     limits: &Limits,
     line: &mut dyn FnMut(Stream, String),
 ) -> std::io::Result<Option<ExitStatus>> {
-    command.stdout(Stdio::piped());
-    drive(command, input, limits, line)
+    let mut child = start(command, input.is_some())?;
+    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
+        // It may not read it, or not all of it.
+        thread::spawn(move || stdin.write_all(&input));
+    }
+    let (sender, lines) = bounded(WAITING);
+    read(child.stdout.take(), Stream::Stdout, sender.clone());
+    read(child.stderr.take(), Stream::Stderr, sender);
+    Ok(attend(&mut child, limits, &lines, line))
 }
 
 /// How a command ended whose output is kept as a whole.
-#[derive(Debug)]
 pub enum Captured {
     /// With its standard output.
     Ended(ExitStatus, Vec<u8>),
@@ -82,61 +89,78 @@ pub enum Captured {
 }
 
 /// Runs a command and keeps its standard output, byte for byte, up to `most` bytes; the lines of its standard error are
-/// handed over. See [`run_with_input`].
+/// handed over. The output is kept in memory alone, since it may be secret. See [`run_with_input`].
 ///
 /// # Errors
-/// A command that cannot be started, or no room for its output.
+/// A command that cannot be started.
 pub fn capture(
     command: &mut Command,
     limits: &Limits,
-    most: u64,
+    most: usize,
     line: &mut dyn FnMut(String),
 ) -> std::io::Result<Captured> {
-    let mut file = tempfile::tempfile()?;
-    let length = || file.metadata().map_or(0, |meta| meta.len());
-    let is_over = || (limits.is_over)() || length() > most;
-    command.stdout(file.try_clone()?);
-    let limits = Limits { is_over: &is_over, ..*limits };
-    let status = drive(command, None, &limits, &mut |_, text| line(text))?;
-    if length() > most {
-        return Ok(Captured::TooLong);
+    let mut child = start(command, false)?;
+    let (sender, lines) = bounded(WAITING);
+    let (end, ended) = bounded::<()>(0);
+    let output = Arc::new(Mutex::new(Vec::new()));
+    let lock = || output.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(stdout) = child.stdout.take() {
+        let output = output.clone();
+        thread::spawn(move || {
+            keep(stdout, &output, most);
+            drop(end);
+        });
     }
-    let Some(status) = status else { return Ok(Captured::TimedOut) };
-    let mut output = Vec::new();
-    file.rewind()?;
-    file.take(most).read_to_end(&mut output)?;
-    Ok(Captured::Ended(status, output))
+    read(child.stderr.take(), Stream::Stderr, sender);
+    let is_over = || (limits.is_over)() || lock().len() > most;
+    let status = attend(&mut child, &Limits { is_over: &is_over, ..*limits }, &lines, &mut |_, text| line(text));
+    // All that it has written itself is in the pipe; what it left running may hold that open.
+    let _ = ended.recv_timeout(LAST_WORDS);
+    let output = std::mem::take(&mut *lock());
+    Ok(match status {
+        _ if output.len() > most => Captured::TooLong,
+        Some(status) => Captured::Ended(status, output),
+        None => Captured::TimedOut,
+    })
 }
 
-/// Runs a command whose standard output goes where it was told to.
-fn drive(
-    command: &mut Command,
-    input: Option<Vec<u8>>,
-    limits: &Limits,
-    line: &mut dyn FnMut(Stream, String),
-) -> std::io::Result<Option<ExitStatus>> {
-    // A group of its own: what it has started can be ended with it, and Ctrl-C is Hoist's alone.
-    command.process_group(0).stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    command.stderr(Stdio::piped());
-    procfs::die_with_parent(command);
-    let mut child = command.spawn()?;
-    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-        // It may not read it, or not all of it.
-        thread::spawn(move || stdin.write_all(&input));
+/// Reads to the end, or a little more than `most` bytes.
+fn keep(mut from: impl Read, output: &Mutex<Vec<u8>>, most: usize) {
+    let mut piece = [0; 8 << 10];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.extend_from_slice(&piece[..length]);
+        if output.len() > most {
+            return;
+        }
     }
-    let (sender, lines) = bounded(WAITING);
-    read(child.stdout.take(), Stream::Stdout, sender.clone());
-    read(child.stderr.take(), Stream::Stderr, sender);
-    let status = wait(&mut child, limits, &lines, line);
+}
+
+/// Starts a command in a group of its own: what it has started can be ended with it, and Ctrl-C is Hoist's alone.
+fn start(command: &mut Command, has_input: bool) -> std::io::Result<Child> {
+    command.process_group(0).stdin(if has_input { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    procfs::die_with_parent(command);
+    command.spawn()
+}
+
+/// Waits for a command, and for its last lines.
+fn attend(
+    child: &mut Child,
+    limits: &Limits,
+    lines: &Receiver<(Stream, String)>,
+    line: &mut dyn FnMut(Stream, String),
+) -> Option<ExitStatus> {
+    let status = wait(child, limits, lines, line);
     if status.is_none() || limits.kill_leftovers {
-        kill_group(&child);
+        kill_group(child);
         let _ = child.wait();
     }
     let patience = Instant::now() + LAST_WORDS;
     while let Ok((stream, text)) = lines.recv_deadline(patience) {
         line(stream, text);
     }
-    Ok(status)
+    status
 }
 
 fn wait(

@@ -12,6 +12,13 @@ pub fn without_password(url: &str) -> String {
     }
 }
 
+/// Where an address leads, to be shown and kept: without names and passwords, and without the query and the fragment, in
+/// which object stores have signatures.
+pub fn place(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    without_password(&url[..end])
+}
+
 /// What stands for a name and a password that are not shown.
 const HIDDEN: &str = "…";
 
@@ -131,6 +138,13 @@ mod tests {
         }
         for same in ["ssh://git@h/x", "git@h:x"] {
             assert_eq!(without_password(same), same);
+        }
+    }
+
+    #[test]
+    fn where_an_address_leads_is_shown_without_all_that_may_be_secret() {
+        for url in ["https://h/a.tgz", "https://me:p@h/a.tgz", "https://h/a.tgz?X-Amz-Signature=s#sha256=0"] {
+            assert_eq!(place(url), "https://h/a.tgz");
         }
     }
 

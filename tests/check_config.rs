@@ -89,7 +89,7 @@ fn a_good_repository_ends_with_0_and_a_count_of_what_was_read() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
-        "read 8 keys, 2 groups, 2 targets, 2 checks, 0 gates, 0 hooks, 1 configuration file, 1 template, 2 variables with the environment \
+        "read 8 keys, 2 groups, 2 targets, 2 checks, 0 gates, 0 hooks, 0 steps, 1 configuration file, 1 template, 2 variables with the environment \
          beta: no mistakes\n"
     );
     assert!(output.stderr.is_empty());

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 42] = [
+const LAYERS: [&str; 43] = [
     "main",
     "cli",
     "operation",
@@ -26,6 +26,7 @@ const LAYERS: [&str; 42] = [
     "fleet",
     "config",
     "hooks",
+    "artifact",
     "gates",
     "repo",
     "locks",
@@ -34,11 +35,11 @@ const LAYERS: [&str; 42] = [
     "jinja",
     "yaml",
     "gitmodules",
-    "artifact",
     "files",
     "subprocess",
     "procfs",
     "terminal",
+    "once",
     "targets",
     "problem",
     "invocation",

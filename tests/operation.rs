@@ -127,7 +127,7 @@ fn an_operation_answers_and_remarks_through_its_frontend() {
     assert_eq!(*front.answers.borrow(), ["nothing was deployed from here yet: use `hoist deploy`"]);
     project.write("hoist/all", "web1\nweb1\n");
     let how = operation::PlanOptions { ask: false, output: None };
-    let planned = operation::plan(&options, Choice::default(), how, &front).unwrap();
+    let planned = operation::plan(&options, Choice::default(), None, how, &front).unwrap();
     assert_eq!(planned.plan.size(), 1);
     // Of the file that was changed, and of nothing else.
     let remarks = front.remarks.borrow();

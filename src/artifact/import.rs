@@ -22,7 +22,7 @@ use super::unpack::Unpacker;
 use super::{digest, directory, tar, zip};
 
 /// The ref that keeps what was imported until the caller has a ref of its own.
-const REFERENCE: &str = "refs/hoist-import/last";
+pub const REFERENCE: &str = "refs/hoist-import/last";
 
 /// What is so old is of an import that was killed.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);

@@ -6,8 +6,9 @@
 //! executable bits alone, so a directory and any archive of it are the same revision.
 
 mod compression;
-mod digest;
+pub mod digest;
 mod directory;
+mod download;
 mod import;
 mod names;
 mod stream;
@@ -17,7 +18,8 @@ mod tree;
 mod unpack;
 mod zip;
 
+pub use download::{Patience, download};
 #[cfg(feature = "test-access")]
 pub(crate) use import::judge;
-pub use import::{Imported, import};
+pub use import::{Imported, REFERENCE, import};
 pub use summary::Summary;

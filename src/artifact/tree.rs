@@ -9,7 +9,7 @@ const MOST: usize = 1_000_000;
 /// A chain of links that is longer leads nowhere: the system gives up as well.
 const HOPS: u32 = 40;
 /// How many steps may be taken to follow all links.
-const STEPS: u64 = 20_000_000;
+const STEPS: u64 = 5_000_000;
 
 const ROOT: usize = 0;
 

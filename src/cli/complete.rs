@@ -178,7 +178,7 @@ impl Line {
             "limit-hosts" => list(current, self.hosts_and_groups()),
             "groups" => list(current, self.names(Names::Groups, "group")),
             "stages" => list(current, plain(Stage::of_deployment().iter().map(|stage| stage.name()))),
-            "rev" => self.names(Names::Revisions, ""),
+            "rev" | "source" => self.names(Names::Revisions, ""),
             "to" => self.revisions_to_go_back_to(),
             "environment" => self.names(Names::Environments, ""),
             "host" => self.names(Names::Hosts, "host"),

@@ -28,6 +28,9 @@ const UNANSWERED: &str =
 const CAN_ABORT: &str = "wait, or [a]bort now: type a and Enter to end the step on these hosts; ";
 const CAN_STOP: &str = "a second Ctrl-C ends hoist at once, and the step continues on these hosts";
 
+/// The commands with `--step`.
+const TAKES_STEPS: [&str; 2] = ["resume", "rollback"];
+
 /// What tmux and screen leave in the environment of what runs in them.
 const MULTIPLEXERS: [&str; 2] = ["TMUX", "STY"];
 
@@ -45,13 +48,16 @@ pub struct Console {
     ci: Ci,
     /// The reports on a run.
     filed: Option<Filed>,
+    /// Run-once steps, and whether each of them ran.
+    steps: Vec<(String, bool)>,
 }
 
 impl Console {
     /// For a command. With `yes` every question is answered with yes.
     pub fn new(command: &'static str, show: Show, yes: bool) -> Console {
         let (interrupts, unfinished) = Default::default();
-        Console { command, yes, show, interrupts, keyboard: Keyboard, unfinished, ci: Ci::None, filed: None }
+        let (ci, filed, steps) = (Ci::None, None, Vec::new());
+        Console { command, yes, show, interrupts, keyboard: Keyboard, unfinished, ci, filed, steps }
     }
 
     /// The same, which reports to a CI system, the one of the environment unless it is named, and in a JUnit file.
@@ -82,6 +88,21 @@ impl Console {
             self.tell(&format!("warning: {unwritten}"));
         }
         result
+    }
+
+    /// The same, which knows of run-once steps whether they ran: `NAME=done` or `NAME=not-done`, separated by commas.
+    ///
+    /// # Errors
+    /// Text that says neither.
+    pub fn knowing_steps(self, text: &Option<String>) -> Result<Console, Refused> {
+        let wrong = |word: &str| format!("--step: {word:?} says nothing of a step: write NAME=done or NAME=not-done");
+        let read = |word: &str| match word.trim().rsplit_once('=') {
+            Some((name, "done")) => Ok((name.to_owned(), true)),
+            Some((name, "not-done")) => Ok((name.to_owned(), false)),
+            _ => Err(Refused::Usage(wrong(word))),
+        };
+        let steps = text.as_deref().into_iter().flat_map(|text| text.split(',')).map(read);
+        Ok(Console { steps: steps.collect::<Result<_, _>>()?, ..self })
     }
 
     /// The same, which listens for interrupts.
@@ -132,6 +153,10 @@ impl Frontend for Console {
 
     fn is_unattended(&self) -> bool {
         self.yes
+    }
+
+    fn steps_answered(&self) -> Vec<String> {
+        self.steps.iter().map(|(name, _)| name.clone()).collect()
     }
 
     fn has_terminal(&self) -> bool {
@@ -204,6 +229,36 @@ impl Console {
         })
     }
 
+    /// Whether a run-once step ran. A flag knows, or a person; for a script it stays open, if it can come back with the flag.
+    fn ask_about_step(&self, key: &str, question: &Question) -> Answer {
+        match self.steps.iter().find(|(name, _)| name == key) {
+            Some((_, true)) => return Answer::Done,
+            Some((_, false)) => return Answer::NotDone,
+            None if self.yes && TAKES_STEPS.contains(&self.command) => return Answer::Unanswered,
+            None if self.yes => return Answer::No,
+            None => {}
+        }
+        self.ask_until(question, "please answer with one of the letters in brackets", |line| match line {
+            "d" | "done" => Some(Answer::Done),
+            "n" | "not done" => Some(Answer::NotDone),
+            "r" | "roll back" | "l" | "leave it" => Some(Answer::No),
+            _ => None,
+        })
+    }
+
+    /// A rollback past a step that is irreversible: a yes may be a habit, so it takes words.
+    fn ask_for_words(&self, question: &Question) -> Answer {
+        let words = question.words().unwrap_or_default();
+        loop {
+            match Console::ask(self, &question.to_string()) {
+                Typed::Line(line) if line == words => return Answer::Yes,
+                Typed::Line(line) if matches!(line.to_lowercase().as_str(), "n" | "no") => return Answer::No,
+                Typed::Gone => stop_at_once(&format!("{UNANSWERED}\n{}", self.unfinished)),
+                _ => complain(&format!("please type n, or the words: {words}")),
+            }
+        }
+    }
+
     /// Asks until `read` makes an answer of the line, in lower case. No line at all is an interrupt, and no.
     fn ask_until(&self, question: &Question, help: &str, read: impl Fn(&str) -> Option<Answer>) -> Answer {
         loop {
@@ -256,10 +311,14 @@ impl Operator for Console {
         match question {
             // What nobody can tell is no pass.
             Question::Inconclusive { .. } if self.yes => Answer::No,
+            Question::StepUnknown { key, .. } => self.ask_about_step(key, question),
+            // It takes words, which nobody has typed.
+            Question::RollBackPast { .. } if self.yes => Answer::No,
             _ if self.yes => Answer::Yes,
             Question::Continue { .. } => self.ask_to_continue(question),
             Question::Inconclusive { .. } => self.ask_about_gate(question),
             Question::RollBack { .. } => self.ask_for_rollback(question),
+            Question::RollBackPast { .. } => self.ask_for_words(question),
         }
     }
 

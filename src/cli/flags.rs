@@ -150,6 +150,13 @@ macro_rules! shared {
             pub yes: bool,
         ] $($to)*);
     };
+    (step => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// whether a run-once step ran, if that is not known: name=done or name=not-done
+            #[argh(option, arg_name = "answer")]
+            pub step: Option<String>,
+        ] $($to)*);
+    };
     (strict => $($to:tt)*) => {
         $crate::cli::flags::command!(@with [
             /// exit with 7, not 0, if hosts failed within the limits

@@ -36,6 +36,7 @@ pub struct Counts {
     pub checks: usize,
     pub gates: usize,
     pub hooks: usize,
+    pub steps: usize,
     pub config_files: usize,
     pub templates: usize,
     pub variables: usize,
@@ -87,6 +88,7 @@ fn read(config: &Config, problems: &mut Problems, counts: &mut Counts, targets: 
     let doubts = gate_doubts(&gates, &groups).into_iter();
     problems.extend(doubts.map(|why| Problem::of_file("gates.yaml", why).remark(Level::Warning)));
     counts.hooks = counts.hooks.max(config.hooks_into(problems).len());
+    counts.steps = counts.steps.max(config.steps_into(&groups, problems).len());
     if let Some(files) = config.config_files_into(problems) {
         counts.config_files = counts.config_files.max(files.files.len());
         counts.templates = counts.templates.max(files.templates.len());

@@ -61,6 +61,11 @@ impl Config {
             problems.push(Problem::of_file(&missing, why).about("config_deploy"));
             return None;
         };
+        if let Some(entry) = self.layers.get("vars_command").filter(|_| self.forgets_secrets()) {
+            let why = "Scap, which deploys this repository too, would render its files without these variables: use \
+                       remote_vars";
+            problems.push(entry.mistake("vars_command", why));
+        }
         let templates = self.templates();
         let templates = problems.keep(templates)?;
         let mut files = Vec::new();
@@ -84,6 +89,11 @@ impl Config {
             problems.extend(self.undefined_variables(&files));
         }
         Some(files)
+    }
+
+    /// Whether targets have another program render the files, which knows nothing of `vars_command`.
+    fn forgets_secrets(&self) -> bool {
+        self.is_known_to_scap() && self.settings.vars_command.is_some()
     }
 
     /// One file cannot be a folder of another.

@@ -19,7 +19,7 @@ pub struct ControlFile {
 
 impl Config {
     /// The files that the configuration is read from, and those that a deployment reads beside it: the global file's,
-    /// the repository's and the environment's keys, target files, checks, gates, hooks, configuration files,
+    /// the repository's and the environment's keys, target files, checks, gates, hooks, steps, configuration files,
     /// templates and variables.
     /// Each is there once. What cannot be read is left out: its reader tells of it.
     pub fn control_files(&self) -> Vec<ControlFile> {
@@ -47,6 +47,8 @@ impl Config {
         gates.for_each(|name| add(name, true, true));
         let hooks = folders.iter().filter_map(|folder| in_folder(folder, &["hooks.yaml", "hooks.yml"]));
         hooks.for_each(|name| add(name, true, true));
+        let steps = folders.iter().filter_map(|folder| in_folder(folder, &super::steps::FILES));
+        steps.for_each(|name| add(name, false, true));
         if self.settings.config_deploy {
             let names = ["config-files.yaml", "config-files.yml"];
             folders

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::problem::Problem;
 use crate::text::{did_you_mean, meant_or_known};
@@ -181,6 +181,25 @@ impl Config {
             }
         }
         Ok(entries)
+    }
+
+    /// The entries of a file of the repository, then those that only the environment's has: one of the environment replaces
+    /// the repository's of that name in its place, and `None` is one that it switches off. `merged` are there already.
+    pub(super) fn merged_entries<T>(
+        &self,
+        names: &[&str],
+        kind: &EntryKind,
+        mut merged: IndexMap<String, Option<T>>,
+        problems: &mut Problems,
+        mut read: impl FnMut(&Node, &Node, &str, &mut Problems) -> Result<Option<T>, Problem>,
+    ) -> Vec<T> {
+        for folder in self.folders().into_iter().rev() {
+            let Some(file) = FoundFile::in_folder(&folder, names, self) else { continue };
+            let read = |name: &Node, body: &Node, problems: &mut Problems| read(name, body, &file.shown, problems);
+            let entries = self.named_entries(&file, kind, problems, read);
+            merged.extend(problems.keep(entries).into_iter().flatten());
+        }
+        merged.into_values().flatten().collect()
     }
 
     /// A key that an entry does not have. Scap passes over such keys, so it is no mistake in a repository of Scap's.

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Result;
-use indexmap::IndexMap;
 
 use crate::gates::Scope;
 use crate::hooks::{Action, Announcement, Body, ContentType, EventKind, Hook, Receiver, Webhook};
@@ -17,7 +16,7 @@ use super::endpoint::{OF_SERVERS, Texts, at, endpoint, file, files, keep, missin
 use super::entries::{Entry, EntryKind, Field, Types, known_of};
 use super::gates::fields::{add_words, number, texts};
 use super::problems::Problems;
-use super::{Config, FoundFile, Note, values};
+use super::{Config, Note, values};
 
 /// For one try, unless a hook says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,15 +86,9 @@ impl Config {
     /// As [`Config::hooks`], noting what is wrong and going on without it.
     pub(super) fn hooks_into(&self, problems: &mut Problems) -> Vec<Hook> {
         let scaps = self.hooks_of_scap().into_iter().map(|hook| (hook.name.clone(), Some(hook)));
-        let mut merged: IndexMap<String, Option<Hook>> = scaps.collect();
-        for folder in self.folders().into_iter().rev() {
-            let Some(file) = FoundFile::in_folder(&folder, &["hooks.yaml", "hooks.yml"], self) else { continue };
-            let hooks = self.named_entries(&file, &HOOKS, problems, |name, body, problems| {
-                self.hook(name, body, &file.shown, problems)
-            });
-            merged.extend(problems.keep(hooks).into_iter().flatten());
-        }
-        merged.into_values().flatten().collect()
+        let read =
+            |name: &Node, body: &Node, shown: &str, problems: &mut Problems| self.hook(name, body, shown, problems);
+        self.merged_entries(&["hooks.yaml", "hooks.yml"], &HOOKS, scaps.collect(), problems, read)
     }
 
     /// Those that Scap's own keys ask for.

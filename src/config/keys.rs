@@ -42,6 +42,10 @@ pub enum Kind {
     Names,
     /// Paths below the top of the working tree, separated by commas.
     RelativePaths,
+    /// A number of bytes, also as `500M` or `4G`.
+    Bytes,
+    /// A path below the top of the working tree.
+    RelativePath,
     /// Expressions, one on each line.
     Calendar,
     /// One of these words.
@@ -65,6 +69,8 @@ impl fmt::Display for Kind {
             Kind::Sizes => f.write_str("numbers or percentages"),
             Kind::Names => f.write_str("names"),
             Kind::RelativePaths => f.write_str("relative paths"),
+            Kind::Bytes => f.write_str("size"),
+            Kind::RelativePath => f.write_str("relative path"),
             Kind::Calendar => f.write_str("calendar expressions"),
             Kind::Choice(words) => f.write_str(&words.join(" or ")),
         }
@@ -107,8 +113,8 @@ const fn prefixed(
 }
 
 use Kind::{
-    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Rate, RelativePaths, Seconds,
-    SecondsOrOff, Sizes, Text,
+    Bool, Bytes, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Rate, RelativePath,
+    RelativePaths, Seconds, SecondsOrOff, Sizes, Text,
 };
 
 /// The table, in the order in which `hoist config` shows it.
@@ -117,6 +123,7 @@ pub const KEYS: &[Key] = &[
     key("git_repo", Text, None, "name of the repository, and its path in git_deploy_dir on targets; required"),
     key("git_deploy_dir", Path, Some("/srv/deployment"), "where targets keep repositories"),
     key("git_rev", Text, Some("HEAD"), "what to deploy when no revision is given"),
+    key("subdir", RelativePath, None, "directory of the repository that is deployed; unset: all of it"),
     key("git_server", Text, None, "server that targets fetch from; unset: code comes through the SSH session"),
     key("git_scheme", Choice(&["http", "https", "ssh", "git", "file"]), Some("http"), "how targets reach git_server"),
     key(
@@ -129,6 +136,9 @@ pub const KEYS: &[Key] = &[
     key("link_files", Bool, Some("yes"), "let a new revision share unchanged files with the one that is live"),
     key("shared_dirs", RelativePaths, None, "directories of the working tree that all revisions share"),
     key("shared_files", RelativePaths, None, "files of the working tree that all revisions share"),
+    key("artifact_max_size", Bytes, Some("4G"), "the most that the files of an artifact may have together"),
+    key("artifact_strip_components", Number { min: 0 }, Some("0"), "leading names to remove from paths in an artifact"),
+    key("artifact_outside_links", Bool, Some("no"), "take links of an artifact that lead out of it"),
     key("git_submodules", Bool, Some("no"), "check out submodules, including nested ones"),
     key("git_upstream_submodules", Bool, Some("no"), "targets fetch submodules from the addresses in .gitmodules"),
     key("git_fat", Bool, Some("no"), "check out large files with git-fat"),
@@ -256,6 +266,9 @@ pub const KEYS: &[Key] = &[
     key("run_gates", Bool, Some("no"), "hoist run asks the gates of gates.yaml"),
     key("run_drain", Bool, Some("no"), "hoist run drains targets while its command runs there"),
     key("config_deploy", Bool, Some("no"), "render configuration files"),
+    key("vars_command", Text, None, "command on the deploy host that prints template variables, which are not stored"),
+    key("remote_vars_command", Text, None, "command on targets that prints template variables"),
+    key("vars_timeout", Seconds, Some("60"), "time limit for vars_command and remote_vars_command"),
     key("perform_checks", Bool, Some("yes"), "run checks"),
     key("nrpe_dir", Path, Some("/etc/nagios/nrpe.d"), "where targets define the commands of checks of type nrpe"),
     key("cache_revs", Number { min: 0 }, Some("5"), "old revisions kept on a target"),

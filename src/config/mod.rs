@@ -26,7 +26,10 @@ pub mod scap_keys;
 mod settings;
 mod settings_reader;
 mod shared_paths;
+mod size;
 mod sources;
+mod steps;
+mod subdir;
 mod undefined;
 pub(crate) mod values;
 

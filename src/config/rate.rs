@@ -17,18 +17,23 @@ const UNITS: [(&str, u64); 10] = [
     ("gb", 1_000_000_000),
 ];
 
+/// A number of bytes, with or without a unit, in any case.
+pub fn bytes(text: &str) -> Option<u64> {
+    let text = text.to_lowercase();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let unit = text[digits.len()..].trim_start();
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    factor.filter(|_| is_number).and_then(|factor| digits.parse::<u64>().ok()?.checked_mul(factor))
+}
+
 /// Bytes a second; 0: without a limit.
 ///
 /// # Errors
 /// Says what is expected.
 pub fn bytes_a_second(value: &str) -> Result<u64, String> {
     let lower = value.to_lowercase();
-    let text = lower.strip_suffix("/s").unwrap_or(&lower);
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
-    let unit = text[digits.len()..].trim_start();
-    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let bytes = factor.filter(|_| is_number).and_then(|factor| digits.parse::<u64>().ok()?.checked_mul(factor));
+    let bytes = bytes(lower.strip_suffix("/s").unwrap_or(&lower));
     match bytes {
         Some(0) => Ok(0),
         Some(bytes) if bytes >= LEAST => Ok(bytes),

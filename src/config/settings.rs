@@ -12,7 +12,7 @@ use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService
 use super::layers::Layers;
 use super::problems::Problems;
 use super::settings_reader::{GroupReader, SettingsReader};
-use super::{addresses, algorithms, keys, rate, shared_paths, values};
+use super::{addresses, algorithms, keys, rate, shared_paths, size, subdir, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +168,8 @@ settings! {
         inventory_labels: Vec<String> = get(values::names),
         git_deploy_dir: PathBuf = get(values::absolute),
         git_rev: String = filled(values::argument),
+        /// The only directory of the repository that is deployed; `None`: all of it.
+        subdir: Option<String> = opt(subdir::path),
         git_server: Option<String> = opt(addresses::server),
         git_scheme: String = choice(),
         fetch_from: FetchFrom = { FetchFrom::named(&read.choice("fetch_from")?) },
@@ -175,6 +177,10 @@ settings! {
         http_proxy: Option<String> = { read.proxy()? },
         /// New working trees may share files with standing ones.
         link_files: bool = get(values::boolean),
+        /// In bytes.
+        artifact_max_size: u64 = get(size::size),
+        artifact_strip_components: usize = get(|value| values::number(value, 0)),
+        artifact_outside_links: bool = get(values::boolean),
         /// `shared_dirs` and `shared_files`.
         shared: SharedPaths = { shared_paths::read(read)? },
         git_submodules: bool = get(values::boolean),
@@ -244,6 +250,9 @@ settings! {
         run_gates: bool = get(values::boolean),
         run_drain: bool = get(values::boolean),
         config_deploy: bool = get(values::boolean),
+        vars_command: Option<String> = opt(values::text),
+        remote_vars_command: Option<String> = opt(values::text),
+        vars_timeout: Duration = get(values::seconds),
         perform_checks: bool = get(values::boolean),
         nrpe_dir: PathBuf = get(values::absolute),
         cache_revs: usize = get(|value| values::number(value, 0)),

@@ -93,10 +93,22 @@ impl Requests {
         }
         let shallow = parts.shallow(repo)?;
         let ahead = Arc::new(Ahead::of(plan, repo, &request));
-        let (tag, describing) = Default::default();
+        let (tag, describing, secrets) = Default::default();
         let (drains, invocation) = (Arc::new(asked.drains.clone()), plan.invocation.clone());
         let basis = Basis { request: Arc::new(request), drains, invocation };
-        Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead, wanted: Arc::default() })
+        let wanted = Arc::default();
+        Ok(Requests {
+            basis,
+            shallow,
+            parts: Arc::new(parts),
+            server,
+            artifact: None,
+            tag,
+            describing,
+            secrets,
+            ahead,
+            wanted,
+        })
     }
 
     /// The requests for a rollback from the finished deployment `undone` to the deployment `restored`. The services of

@@ -20,7 +20,7 @@ pub fn for_new_hosts(config: &Config, repo: &Repo, prepared: &Prepared) -> Resul
     let url = crate::url::without_password(&url);
     let source = Source { url: url.clone(), reference: FLEET_REVISION.to_owned(), proxy: None };
     let describing = crate::repo::describing(repo, &prepared.plan.revision)?;
-    let mut extras = extras(config, repo, Some(&url));
+    let mut extras = extras(config, repo, Some(&url), false);
     if let Some(SubmoduleSource::Server { proxy, .. }) = &mut extras.submodules {
         // The proxy's URL may contain a password, and everybody who can fetch can read the request.
         *proxy = None;

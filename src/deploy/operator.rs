@@ -11,10 +11,23 @@ pub enum Question {
     /// A gate cannot tell how the service is; the default is no.
     Inconclusive { gate: String, reason: String },
     /// Before a rollback; the default is yes. `at_once`: it may also go faster than the budget allows.
-    RollBack { kind: Kind, why: String, hosts: usize, at_once: bool },
+    RollBack { kind: Kind, why: String, hosts: usize, at_once: bool, undoes: Vec<String> },
+    /// The same past steps that are irreversible. There is no default, and yes is no answer: it takes words.
+    RollBackPast { why: String, hosts: usize, steps: Vec<String> },
+    /// Whether a run-once step ran that was killed or lost. There is no default. `forward`: if it did not, it is run now, or
+    /// the run is rolled back. `key`: how a flag calls the step.
+    StepUnknown { key: String, step: String, reason: String, forward: bool },
 }
 
 impl Question {
+    /// What has to be typed for a rollback past steps that are irreversible.
+    pub fn words(&self) -> Option<String> {
+        match self {
+            Question::RollBackPast { steps, .. } => Some(roll_back_past(steps)),
+            _ => None,
+        }
+    }
+
     /// The question without a default, for when an Enter may not be meant as its answer.
     pub fn without_default(&self) -> String {
         self.to_string().replace("[Y]es", "[y]es")
@@ -35,16 +48,47 @@ impl std::fmt::Display for Question {
             Question::Inconclusive { gate, reason } => {
                 write!(f, "gate {gate} is inconclusive: {reason}. Continue all the same? [y]es/[N]o")
             }
-            Question::RollBack { kind, why, hosts, at_once } => {
+            Question::RollBack { kind, why, hosts, at_once, undoes } => {
                 let hosts = crate::text::hosts(*hosts);
+                let undo = match undoes.len() {
+                    0 => String::new(),
+                    1 => format!(", and undo step {}", undoes[0]),
+                    _ => format!(", and undo the steps {}", undoes.join(", ")),
+                };
                 match kind {
-                    Kind::Rollback => write!(f, "{why}. Stop the rollback, and undo it on {hosts}?")?,
-                    _ => write!(f, "{why}. Roll back {hosts}?")?,
+                    Kind::Rollback => write!(f, "{why}. Stop the rollback, and undo it on {hosts}{undo}?")?,
+                    _ => write!(f, "{why}. Roll back {hosts}{undo}?")?,
                 }
                 write!(f, " [Y]es/[n]o{}", if *at_once { "/[a]t once" } else { "" })
             }
+            Question::RollBackPast { why, hosts, steps } => {
+                let (hosts, words) = (crate::text::hosts(*hosts), roll_back_past(steps));
+                write!(f, "{why}. {} irreversible. ", are(steps))?;
+                write!(f, "To roll back {hosts} all the same, type: {words} [n]o")
+            }
+            Question::StepUnknown { step, reason, forward, .. } => {
+                write!(f, "{step}: it is not known whether it ran ({reason}). ")?;
+                f.write_str(if *forward {
+                    "[d]one/[n]ot done, run it/[r]oll back"
+                } else {
+                    "[d]one/[n]ot done/[l]eave it"
+                })
+            }
         }
     }
+}
+
+/// `step migrate is`, `the steps migrate and seed are`.
+fn are(steps: &[String]) -> String {
+    match steps {
+        [one] => format!("Step {one} is"),
+        all => format!("The steps {} are", all.join(", ")),
+    }
+}
+
+/// What has to be typed for it.
+pub fn roll_back_past(steps: &[String]) -> String {
+    format!("roll back past {}", steps.join(", "))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -56,6 +100,12 @@ pub enum Answer {
     All,
     /// Yes, with all hosts of a group at once.
     AtOnce,
+    /// The step ran.
+    Done,
+    /// The step did not run.
+    NotDone,
+    /// There is none, and no default either: the run stays unfinished.
+    Unanswered,
 }
 
 impl Answer {
@@ -65,6 +115,9 @@ impl Answer {
             Answer::No => "no",
             Answer::All => "continue all groups",
             Answer::AtOnce => "at once",
+            Answer::Done => "done",
+            Answer::NotDone => "not done",
+            Answer::Unanswered => "no answer",
         }
     }
 }

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::{HostId, HostIds};
 use crate::gates::{Gate, Scope};
 use crate::invocation::Invocation;
+use crate::once::OnceStep;
 use crate::repo::TreeSize;
 use crate::report::{GroupHead, Moment};
 use crate::targets::{Group, Target};
-use crate::wire::{Revision, RunId, Stage, StartedBy};
+use crate::wire::{Origin, Revision, RunId, Stage, StartedBy};
 
 /// The kind of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,9 @@ pub struct Plan {
     pub by: StartedBy,
     pub repo: String,
     pub revision: Revision,
+    /// How the revision was made; `None`: it is a commit of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
     pub message: String,
     /// In order; none is empty, and no target is in two groups.
     pub groups: Vec<Group>,
@@ -114,6 +118,9 @@ pub struct Plan {
     /// The gates to evaluate.
     #[serde(default)]
     pub gates: Vec<GatePlan>,
+    /// The run-once steps, in the order of the file. One that is tied to a stage names its group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<OnceStep>,
     /// Why gates, soak and windows are skipped; `None`: they are not.
     pub break_glass: Option<String>,
     /// Who signed the plan file that is deployed.
@@ -129,6 +136,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The commit that the revision is, or was made from; `None`: nobody knows it.
+    pub fn commit(&self) -> Option<&Revision> {
+        self.origin.as_ref().map_or(Some(&self.revision), |origin| origin.source.as_ref())
+    }
+
     /// The groups in order.
     pub fn group_ids(&self) -> impl DoubleEndedIterator<Item = GroupId> + use<> {
         (0..self.groups.len()).map(GroupId)

@@ -12,8 +12,10 @@ use crate::text::meant_or_known;
 use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
 
 use super::capacity;
+use super::chosen::chosen as chosen_revision;
 use super::control::{Digests, WorkingTree};
 use super::plan::{GatePlan, Kind, Pace, Plan, StagePlan};
+use super::plan_steps;
 use super::requests::{Requests, parts, requests};
 use super::revision;
 
@@ -110,13 +112,17 @@ pub fn prepare(
     notes.extend(remark);
     // Targets have kept the revision of a rollback, even if this host has not.
     let kept = (kind == Kind::Rollback).then(|| name.parse().ok()).flatten();
-    let revision = kept.map_or_else(|| repo.resolve(&name), Ok)?;
+    let named = kept.map_or_else(|| repo.resolve(&name), Ok)?;
+    let (revision, origin) = chosen_revision(config, repo, kind, named)?;
+    // Of an artifact that was made elsewhere, nothing is known that the working tree could be compared with.
+    let source = origin.as_ref().map_or(Some(&revision), |origin| origin.source.as_ref());
+    let source = source.cloned().or_else(|| repo.resolve("HEAD").ok()).unwrap_or_else(|| revision.clone());
     let tree = if kind == Kind::Deploy {
-        let tree = WorkingTree::look(config, repo, &revision)?;
+        let tree = WorkingTree::look(config, repo, &source)?;
         tree.require_clean(config)?;
         tree
     } else {
-        WorkingTree::look_or_note(config, repo, &revision, &mut notes)
+        WorkingTree::look_or_note(config, repo, &source, &mut notes)
     };
     notes.extend(tree.notes(&name, kind));
     if matches!(kind, Kind::Deploy | Kind::DryRun) {
@@ -147,10 +153,24 @@ pub fn prepare(
     let primary = chosen.iter().filter(|stage| **stage != Stage::Finalize && !idle(**stage));
     // A rollback needs no disk space.
     let brings = kind == Kind::Deploy && chosen.contains(&Stage::Fetch);
-    let parts = if brings { parts(config, repo, &revision)? } else { Parts::default() };
+    let parts = if brings && origin.is_none() { parts(config, repo, &revision)? } else { Parts::default() };
     if brings {
-        notes.extend(revision::left_out(config, repo, &revision)?);
+        notes.extend(revision::left_out(config, repo, (&revision, origin.as_deref()))?);
     }
+    let primary: Vec<StagePlan> = primary.map(|stage| stage_plan(*stage)).collect();
+    let steps = match (kind, &choice.hosts) {
+        (Kind::Deploy, HostChoice::All | HostChoice::Matching(_)) => {
+            let stages: Vec<Stage> = primary.iter().map(|it| it.stage).collect();
+            plan_steps::plan_steps(config, &groups, &stages, &mut notes)?
+        }
+        // Whoever missed a deployment missed the hosts' part of it.
+        _ => Vec::new(),
+    };
+    // Without finalize nothing would confirm the revision.
+    let has_lease = chosen.contains(&Stage::Finalize) && !settings.confirm_timeout.is_zero();
+    let no_lease = plan_steps::without_lease(&steps).filter(|_| has_lease);
+    let has_lease = has_lease && no_lease.is_none();
+    notes.extend(no_lease);
     let size =
         if kind == Kind::Rollback { TreeSize::default() } else { repo.tree_size(&revision)? + parts.size(repo)? };
     let plan = Plan {
@@ -159,17 +179,18 @@ pub fn prepare(
         by: StartedBy { user: holder.user.clone(), deploy_host: holder.host.clone() },
         repo: settings.git_repo.clone(),
         revision: revision.clone(),
+        origin,
         message: holder.message.clone(),
         groups,
-        stages: primary.map(|stage| stage_plan(*stage)).collect(),
+        stages: primary,
         finalize: chosen.contains(&Stage::Finalize).then(|| stage_plan(Stage::Finalize)),
         rollback: stage_plan(Stage::Rollback),
-        // Without finalize nothing would confirm the revision.
-        confirm_timeout: if chosen.contains(&Stage::Finalize) { settings.confirm_timeout } else { Duration::ZERO },
+        confirm_timeout: if has_lease { settings.confirm_timeout } else { Duration::ZERO },
         probe_batch: settings.batch_size,
         lease_slot: settings.lease_slot.unwrap_or_default(),
         rollback_pace: if settings.rollback_at_once { Pace::AtOnce } else { Pace::Budget },
         gates: gates.iter().map(GatePlan::from).collect(),
+        steps,
         break_glass: choice.break_glass.clone(),
         signed_by: Vec::new(),
         force: choice.force,
@@ -240,7 +261,8 @@ fn check_scripts_are_committed<'a>(
             there |= repo.file_exists(revision, path)?;
         }
         if !there {
-            bail!("check {}: {plain} is not in {}: commit the script", check.name, revision.short());
+            let what = repo.origin(revision).map_or_else(|| revision.short().to_owned(), |origin| origin.to_string());
+            bail!("check {}: {plain} is not in {what}: commit the script there", check.name);
         }
     }
     Ok(())

@@ -11,14 +11,15 @@ use crate::fleet::RequestSource;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::targets::Target;
 use crate::wire::{
-    DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, Preflight, Revision, Source,
-    StageRequest, SubmoduleSource,
+    ArtifactSource, CommandLine, DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource,
+    Preflight, Revision, Secrets, Source, StageRequest, SubmoduleSource,
 };
 
 use super::basis;
 use super::basis::{Basis, SCAPS};
 use super::plan::{Kind, Plan};
 use super::preflight::Ahead;
+use super::secrets;
 
 /// The requests of a run to its targets.
 #[derive(Clone)]
@@ -28,10 +29,14 @@ pub struct Requests {
     pub(super) parts: Arc<Parts>,
     /// The repository on the git server, and the proxy for it.
     pub(super) server: Option<(String, Option<String>)>,
+    /// An archive that targets download instead.
+    pub(super) artifact: Option<ArtifactSource>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
     pub(super) tag: Arc<OnceLock<String>>,
     /// The tags that describe the revision, once they are known.
     pub(super) describing: Arc<OnceLock<DescribingTags>>,
+    /// The variables of `vars_command`, once they are known. They are not part of the request, which is stored.
+    pub(super) secrets: Arc<OnceLock<Secrets>>,
     /// What the probe reads.
     pub(super) ahead: Arc<Ahead>,
     /// What targets should run before the run, once it is known.
@@ -54,6 +59,22 @@ impl Requests {
         let _ = self.describing.set(tags);
     }
 
+    /// Runs `vars_command`, if the run of `plan` is going to render files and the request needs it.
+    ///
+    /// # Errors
+    /// It failed, or is not configured any more.
+    pub fn read_secrets(&self, config: &Config, plan: &Plan) -> Result<()> {
+        let renders = plan.stages.iter().any(|planned| planned.stage.renders());
+        if !renders || !self.basis.request.needs_secrets {
+            return Ok(());
+        }
+        let Some(found) = secrets::read(config, plan)? else {
+            bail!("the run began with variables of vars_command, which is not set any more: set it again");
+        };
+        let _ = self.secrets.set(found);
+        Ok(())
+    }
+
     /// Sets what targets should run before the run: those that do are confirmed, and may go back to it.
     pub fn set_wanted(&self, wanted: HashMap<Target, Revision>) {
         let _ = self.wanted.set(wanted);
@@ -67,6 +88,16 @@ impl Requests {
     /// Whether targets fetch from a git server, so that no pack is sent.
     pub fn by_server(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// Makes targets download the revision by themselves.
+    pub fn set_artifact(&mut self, source: Option<ArtifactSource>) {
+        self.artifact = source;
+    }
+
+    /// Whether targets download the revision, so that no pack is sent.
+    pub fn by_download(&self) -> bool {
+        self.artifact.is_some()
     }
 
     /// The submodules and large files that are sent with the revision.
@@ -93,6 +124,10 @@ impl RequestSource for Requests {
         self.basis.deployment()
     }
 
+    fn secrets(&self) -> Option<&Secrets> {
+        self.secrets.get()
+    }
+
     fn drain(&self, group: &str) -> Option<Drain> {
         self.basis.drain(group)
     }
@@ -114,7 +149,8 @@ impl RequestSource for Requests {
                 .map_or_else(|| self.basis.request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
         });
         let describing = self.describing.get().cloned();
-        Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() }
+        let artifact = self.artifact.clone().map(Box::new);
+        Fetch { shallow: self.shallow.clone(), source, artifact, describing, ..Fetch::default() }
     }
 }
 
@@ -142,28 +178,51 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         Some(found) => (Some(found.files), found.templates, found.vars),
         None => Default::default(),
     };
-    let server = server(config);
+    // A server of commits has no artifact.
+    let is_artifact = plan.origin.is_some();
+    let server = server(config).filter(|_| !is_artifact);
     let url = server.as_ref().map(|(url, _)| url.as_str());
     let holder = Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder };
     let goes_back = plan.kind == Kind::Rollback;
     let request = StageRequest {
         cache_revs: cache_revs(config),
         confirm_timeout: plan.confirm_timeout.as_secs(),
-        extras: if goes_back { ExternalContent::default() } else { extras(config, repo, url) },
+        extras: if goes_back { ExternalContent::default() } else { extras(config, repo, url, is_artifact) },
         checks: config.checks()?.0,
         config_files,
         templates,
         vars,
+        needs_secrets: settings.config_deploy && settings.vars_command.is_some(),
+        remote_vars_command: remote_vars_command(config),
         kept: goes_back,
         link_files: settings.link_files,
         scap: for_scap(config, repo),
+        origin: plan.origin.clone(),
         ..basis::request(config, holder, plan.revision.clone())
     };
     let shallow = parts.shallow(repo)?;
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
-    let (tag, describing, wanted) = Default::default();
+    let (tag, describing, secrets, wanted) = Default::default();
     let basis = Basis::new(config, request, plan.invocation.clone());
-    Ok(Requests { basis, shallow, parts: Arc::new(parts), server, tag, describing, ahead, wanted })
+    Ok(Requests {
+        basis,
+        shallow,
+        parts: Arc::new(parts),
+        server,
+        artifact: None,
+        tag,
+        describing,
+        secrets,
+        ahead,
+        wanted,
+    })
+}
+
+/// What prints more variables on each target.
+fn remote_vars_command(config: &Config) -> Option<Box<CommandLine>> {
+    let settings = &config.settings;
+    let line = settings.remote_vars_command.clone().filter(|_| settings.config_deploy)?;
+    Some(Box::new(CommandLine { line, timeout: settings.vars_timeout.as_secs(), environment: Default::default() }))
 }
 
 /// How many old revisions targets keep. Scap's number includes the live one.
@@ -179,8 +238,12 @@ pub(super) fn server(config: &Config) -> Option<(String, Option<String>)> {
 }
 
 /// What belongs in the tree in addition to the revision's own files, and where targets get it.
-pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> ExternalContent {
+pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>, is_artifact: bool) -> ExternalContent {
     let settings = &config.settings;
+    let shared = Box::new(settings.shared.clone());
+    if is_artifact {
+        return ExternalContent { shared, ..ExternalContent::default() };
+    }
     let submodules = settings.git_submodules.then(|| match server {
         // Targets must not get a password from the deploy host's own configuration.
         _ if settings.git_upstream_submodules => SubmoduleSource::Upstream { base: repo.upstream() },
@@ -191,7 +254,7 @@ pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Exte
         Some(url) => LfsSource::Server { url: url.to_owned() },
         None => LfsSource::Session,
     });
-    ExternalContent { submodules, lfs, fat: settings.git_fat, shared: Box::new(settings.shared.clone()) }
+    ExternalContent { submodules, lfs, fat: settings.git_fat, shared }
 }
 
 /// A git server's URL without credentials. A user name without a password, as for ssh, is kept.

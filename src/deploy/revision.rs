@@ -9,7 +9,7 @@ use crate::config::{Config, Note};
 use crate::repo::{Named, Repo, Tags};
 use crate::text;
 use crate::text::some;
-use crate::wire::{Level, Revision, SharedKind, Stage};
+use crate::wire::{Level, Origin, Revision, SharedKind, Stage};
 
 use super::plan::Kind;
 
@@ -60,11 +60,17 @@ pub fn check_shared_paths(config: &Config, repo: &Repo, revision: &Revision) -> 
 }
 
 /// Warnings about parts of a revision that targets do not get because the keys for them are off.
-pub fn left_out(config: &Config, repo: &Repo, revision: &Revision) -> Result<Vec<Note>> {
+pub fn left_out(config: &Config, repo: &Repo, (revision, origin): (&Revision, Option<&Origin>)) -> Result<Vec<Note>> {
     let settings = &config.settings;
     if settings.git_submodules && settings.git_lfs && settings.git_fat {
         return Ok(Vec::new());
     }
+    // What an artifact contains is all that there is; but a directory is as the commit has it.
+    let (revision, below) = match origin.map(|origin| (&origin.source, origin.subdir())) {
+        None => (revision, String::new()),
+        Some((Some(source), Some(subdir))) => (source, format!("{subdir}/")),
+        Some(_) => return Ok(Vec::new()),
+    };
     let short = revision.short();
     let named = Named::of(repo, revision)?;
     let pointers = |manager: &str| {
@@ -79,6 +85,10 @@ pub fn left_out(config: &Config, repo: &Repo, revision: &Revision) -> Result<Vec
         (settings.git_lfs, named.lfs, pointers("git-lfs")),
         (settings.git_fat, named.fat, pointers("git-fat")),
     ];
-    let left = kinds.into_iter().filter(|(brought, paths, _)| !brought && !paths.is_empty());
+    let counting = kinds.into_iter().map(|(brought, paths, what)| {
+        let below = paths.into_iter().filter(|path: &String| path.starts_with(&below));
+        (brought, below.collect::<Vec<_>>(), what)
+    });
+    let left = counting.filter(|(brought, paths, _)| !brought && !paths.is_empty());
     Ok(left.map(|(_, paths, what)| (Level::Warning, format!("{short} {what} ({})", some(&paths, SHOWN)))).collect())
 }

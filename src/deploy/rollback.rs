@@ -1,6 +1,7 @@
 //! R10: the rollback, subgroup by subgroup in reverse order.
 
 use crate::fleet::{Call, Flow, HostId};
+use crate::once::When;
 use crate::targets::Group;
 use crate::wire::Stage;
 
@@ -16,29 +17,52 @@ impl Deployment<'_> {
     /// R10: attempted groups in reverse order, all hosts on which a stage was started. Nothing cuts it short.
     pub(super) fn roll_back(&mut self, halt: &Halt) -> End {
         let why = self.why(halt);
-        if matches!(halt, Halt::Gate(_) | Halt::Capacity { .. }) {
+        if matches!(halt, Halt::Gate(_) | Halt::Capacity { .. } | Halt::Step { .. }) {
             self.why = Some(why.clone());
         }
         if !self.plan.kind.changes_revision() {
             return End::Halted;
         }
+        if matches!(halt, Halt::Undecided) || self.settle_steps().is_err() {
+            return End::Undecided;
+        }
         let touched = self.table.rows().iter().filter(|row| needs_rollback(row)).count();
         let mut pace = self.plan.rollback_pace;
-        if touched > 0 {
-            let at_once = pace == Pace::Budget && self.plan.groups.iter().any(takes_turns);
-            let question = Question::RollBack { kind: self.plan.kind, why: why.clone(), hosts: touched, at_once };
-            match self.ask(&question) {
+        if touched > 0 || !self.to_undo().is_empty() {
+            match self.ask_for_rollback(&why, touched) {
                 Answer::No => return End::RollbackDeclined,
                 Answer::AtOnce => pace = Pace::AtOnce,
-                Answer::Yes | Answer::All => {}
+                _ => {}
             }
             self.failure = (!matches!(halt, Halt::Declined | Halt::Interrupted)).then_some(why);
         }
+        match self.go_back(pace) {
+            Ok(()) => End::Halted,
+            Err(_) => End::Undecided,
+        }
+    }
+
+    /// R16: nobody is asked for a yes where a step bars the way back: that takes words.
+    fn ask_for_rollback(&mut self, why: &str, hosts: usize) -> Answer {
+        let (kind, why, steps) = (self.plan.kind, why.to_owned(), self.barring());
+        if !steps.is_empty() {
+            return self.ask(&Question::RollBackPast { why, hosts, steps });
+        }
+        let at_once = self.plan.rollback_pace == Pace::Budget && self.plan.groups.iter().any(takes_turns);
+        let undoes = self.to_undo();
+        self.ask(&Question::RollBack { kind, why, hosts, at_once, undoes })
+    }
+
+    /// What came last is taken back first: a step that ran after a group is undone before its hosts go back.
+    fn go_back(&mut self, pace: Pace) -> Result<(), Halt> {
+        self.undo_steps(When::After, None)?;
         for group in self.plan.group_ids().rev() {
+            self.undo_steps(When::After, Some(group))?;
             let hosts = self.plan.hosts_of(group).filter(|host| needs_rollback(self.table.row(*host))).collect();
             self.roll_back_hosts(group, hosts, pace);
+            self.undo_steps(When::Before, Some(group))?;
         }
-        End::Halted
+        self.undo_steps(When::Before, None)
     }
 
     /// Why a run was halted, for the question about its rollback.
@@ -47,6 +71,8 @@ impl Deployment<'_> {
             Halt::Limit { group } => format!("failure limit of {} exceeded", self.plan.group(*group).name),
             Halt::Capacity { why } => why.clone(),
             Halt::Gate(unwell) => unwell.to_string(),
+            Halt::Step { why } => why.clone(),
+            Halt::Undecided => "a step is undecided".to_owned(),
             Halt::Declined => "stopped by the operator".to_owned(),
             Halt::Interrupted => "interrupted".to_owned(),
         }

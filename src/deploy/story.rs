@@ -1,25 +1,28 @@
 //! The story of a deployment: groups, subgroups, stages, limit, questions, then finalize or rollback.
 //!
 //! The story only makes decisions. It reaches hosts through a [`Fleet`], and people through an [`Operator`] and
-//! [`Reporter`]s. The rules R1 to R15 that the comments name are in DESIGN.md.
+//! [`Reporter`]s. The rules R1 to R16 that the comments name are in DESIGN.md.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
+use crate::once::When;
 use crate::report::{Event, Reporter};
 use crate::targets::{FailedTargets, Target};
 use crate::text::counted;
-use crate::wire::{Level, Outcome, Stage};
+use crate::wire::{Level, Stage};
 
 use super::calls::{contact_call, stage_call};
 use super::capacity;
 use super::capacity::Capacity;
 use super::health::{Gates, Moment, Unwell};
 use super::interrupts::Interrupts;
+use super::one_call::OneCall;
 use super::operator::{Answer, Operator, Question, ask};
 use super::plan::{GroupId, Kind, Pace, Plan, StagePlan};
-use super::relay::{Left, Observer, relay, relay_remarks};
+use super::ran::Steps;
+use super::relay::{Left, relay, relay_remarks};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
@@ -36,6 +39,12 @@ pub(super) enum Halt {
     Gate(Unwell),
     Declined,
     Interrupted,
+    /// R16: a run-once step did not end well.
+    Step {
+        why: String,
+    },
+    /// R16: nobody says whether a step ran.
+    Undecided,
 }
 
 /// Carries out a plan from the probe to the verdict.
@@ -47,20 +56,21 @@ pub fn deploy(
     report: &mut dyn Reporter,
 ) -> Verdict {
     let table = Table::new(plan);
-    let mut story = Deployment { plan, fleet, gates, operator, report, table, go_on: false, why: None, failure: None };
+    let (go_on, why, failure, steps) = (false, None, None, Steps::default());
+    let mut story = Deployment { plan, fleet, gates, operator, report, table, go_on, why, failure, steps };
     let end = story.tell();
     story.read_again();
     if !end.is_untouched() {
         story.undrain();
     }
     story.close();
-    let verdict = Verdict::of(end, story.why.as_deref(), &story.table, plan);
+    let verdict = Verdict::of(end, story.why.as_deref(), &story.table, plan).with_steps(end, &story.steps, plan);
     Verdict { rolled_back_for: story.failure, ..verdict }
 }
 
 pub(super) struct Deployment<'a> {
     pub(super) plan: &'a Plan,
-    fleet: &'a mut dyn Fleet,
+    pub(super) fleet: &'a mut dyn Fleet,
     pub(super) gates: &'a mut dyn Gates,
     pub(super) operator: &'a mut dyn Operator,
     pub(super) report: &'a mut dyn Reporter,
@@ -71,6 +81,8 @@ pub(super) struct Deployment<'a> {
     pub(super) why: Option<String>,
     /// Why the run was rolled back, if nobody called for it.
     pub(super) failure: Option<String>,
+    /// What became of the run-once steps.
+    pub(super) steps: Steps,
 }
 
 impl Deployment<'_> {
@@ -86,15 +98,19 @@ impl Deployment<'_> {
 
     fn go_forward(&mut self) -> Result<(), Halt> {
         self.watch(Moment::Before, None, "", Duration::ZERO)?;
+        self.steps_at(When::Before, None, None)?;
         self.deploy_groups()?;
+        self.steps_at(When::After, None, None)?;
         self.finalize()
     }
 
     fn deploy_groups(&mut self) -> Result<(), Halt> {
         let mut groups = self.plan.group_ids().peekable();
         while let Some(group) = groups.next() {
+            self.steps_at(When::Before, Some(group), None)?;
             self.deploy_group(group)?;
             self.watch_group(group)?;
+            self.steps_at(When::After, Some(group), None)?;
             if groups.peek().is_some() {
                 self.ask_to_continue(group)?;
             }
@@ -112,12 +128,12 @@ impl Deployment<'_> {
         let answer = self.ask(&Question::Continue { kind: self.plan.kind, group: self.plan.group(group).name.clone() });
         self.heed_interrupt()?;
         match answer {
-            Answer::Yes | Answer::AtOnce => Ok(()),
             Answer::No => Err(Halt::Declined),
             Answer::All => {
                 self.go_on = true;
                 Ok(())
             }
+            _ => Ok(()),
         }
     }
 
@@ -140,7 +156,8 @@ impl Deployment<'_> {
         if self.is_used_up(group) {
             return Err(Halt::Capacity { why: self.report_used_up(group) });
         }
-        if self.plan.group(group).failed_targets == FailedTargets::Rollback && self.plan.kind.changes_revision() {
+        let goes_back = self.plan.kind.changes_revision() && self.barring().is_empty();
+        if self.plan.group(group).failed_targets == FailedTargets::Rollback && goes_back {
             let failed = self.retryable(group);
             self.roll_back_hosts(group, failed, Pace::Budget);
         }
@@ -168,7 +185,11 @@ impl Deployment<'_> {
                 // R7: only hosts that succeeded in the stage before.
                 let mut hosts = self.ready_for_more(members.clone());
                 hosts.retain(|host| self.table.row(*host).passed == index);
+                if !hosts.is_empty() {
+                    self.steps_at(When::Before, Some(group), Some(stage.stage))?;
+                }
                 self.run_stage(group, &label, stage, index, hosts, Try::First)?;
+                self.steps_after(group, stage.stage, index)?;
             }
             // If no host of the subgroup succeeded, or it was not finished, there is nothing to observe.
             let is_over = !self.exceeded(group) && self.ready_for_more(members.clone()).is_empty();
@@ -375,7 +396,7 @@ impl Deployment<'_> {
         range.filter(|host| self.table.row(*host).state() == state).collect()
     }
 
-    fn ready_for_more(&self, range: HostIds) -> Vec<HostId> {
+    pub(super) fn ready_for_more(&self, range: HostIds) -> Vec<HostId> {
         let mut hosts = self.hosts_in(range, HostState::Ready);
         hosts.retain(|host| self.table.row(*host).passed < self.plan.stages.len());
         hosts
@@ -383,48 +404,6 @@ impl Deployment<'_> {
 
     fn retryable(&self, group: GroupId) -> Vec<HostId> {
         self.plan.hosts_of(group).filter(|host| self.table.row(*host).can_be_retried()).collect()
-    }
-}
-
-/// Updates the table during one call.
-struct OneCall<'a, 'b, F> {
-    table: &'a mut Table,
-    interrupts: Interrupts<'a, 'b>,
-    stage: Option<Stage>,
-    ended: F,
-}
-
-impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Observer for OneCall<'_, '_, F> {
-    fn target(&self, host: HostId) -> &Target {
-        &self.table.row(host).target
-    }
-
-    fn started(&mut self, host: HostId) {
-        if let Some(stage) = self.stage {
-            self.table.started(host, stage);
-        }
-    }
-
-    fn ended(&mut self, host: HostId, result: HostResult) -> (Outcome, Flow) {
-        let outcome = result.outcome.clone();
-        let flow = (self.ended)(self.table, host, result);
-        // A result that the host reports as a success may still have been judged a failure.
-        match &self.table.row(host).trouble {
-            Some(trouble) if outcome.is_ok() && trouble.stage == self.stage => (Err(trouble.fault.clone()), flow),
-            _ => (outcome, flow),
-        }
-    }
-
-    fn interrupted(&mut self, _: &mut dyn Reporter) -> bool {
-        self.interrupts.stop()
-    }
-
-    fn advice(&mut self) -> Option<String> {
-        self.interrupts.advice()
-    }
-
-    fn aborts(&mut self) -> bool {
-        self.interrupts.abort()
     }
 }
 

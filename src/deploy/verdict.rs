@@ -35,6 +35,8 @@ pub enum End {
     NoUsableHost,
     /// Nothing was touched.
     InterruptedUntouched,
+    /// R16: it is not known whether a step ran, and nobody says so: the run stays unfinished.
+    Undecided,
 }
 
 impl End {
@@ -59,6 +61,8 @@ pub struct Verdict {
     pub stayed: bool,
     /// Why the run was rolled back, if nobody called for that: a limit, or a gate.
     pub rolled_back_for: Option<String>,
+    /// The run is left unfinished.
+    pub open: bool,
 }
 
 impl Verdict {
@@ -81,6 +85,7 @@ impl Verdict {
             finalized: through.then(finalized),
             stayed: stayed(table, plan),
             rolled_back_for: None,
+            open: end == End::Undecided,
         }
     }
 }
@@ -157,6 +162,10 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
         }
         End::NoUsableHost => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
+        End::Undecided => {
+            let text = "stopped: it is not known whether a step ran, and the run stays unfinished".to_owned();
+            (text, ExitCode::Unfinished).into()
+        }
         End::RollbackDeclined => {
             let is_changed = count(table, |row| row.touched && !row.as_it_was()) > 0;
             let ways_out = if is_changed { way_out::for_declined_rollback(plan) } else { Vec::new() };

@@ -1,5 +1,7 @@
 //! Completes every request to a target, from the part that is the same for all targets, the host, and the step.
 
+use std::sync::PoisonError;
+
 use super::connection::Work;
 use super::pack::Payload;
 use super::{Call, Task};
@@ -59,7 +61,11 @@ impl Work<'_> {
         }
         // An operator's command does not change the live revision.
         let live = self.restore.filter(|_| deployment.command.is_some());
+        let once =
+            (stage == Stage::Once).then(|| self.shared.once.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let command = once.flatten().map(Box::new).or_else(|| deployment.command.clone());
         let request = StageRequest {
+            command,
             header: self.header(),
             revision: live.unwrap_or(&deployment.revision).clone(),
             group: call.group.clone(),
@@ -72,7 +78,8 @@ impl Work<'_> {
             lease_slot: task.lease_slot,
             ..deployment.clone()
         };
-        Ok((Request::Run(Box::new(Run { stage, attempt: task.attempt, request })), payload))
+        let secrets = self.shared.requests.secrets().filter(|_| stage.renders()).cloned();
+        Ok((Request::Run(Box::new(Run { stage, attempt: task.attempt, secrets, request })), payload))
     }
 
     /// What follows the request of a fetch, which announces it.
@@ -81,7 +88,8 @@ impl Work<'_> {
         let facts = self.session.remote.as_ref().map(|remote| &remote.facts);
         let has_it = facts.is_some_and(|facts| facts.revisions.contains(&deployment.revision));
         let packs = &self.shared.packs;
-        if fetch.source.is_none() && (!has_it || force || fetch.rebuild) {
+        let is_sent = fetch.source.is_none() && fetch.artifact.is_none();
+        if is_sent && (!has_it || force || fetch.rebuild) {
             let cached = facts.filter(|_| !fetch.rebuild).map_or(&[][..], |facts| &facts.cached);
             payload.pack = packs.pack(cached)?;
             fetch.pack_bytes = payload.pack.as_ref().map(|pack| pack.bytes);

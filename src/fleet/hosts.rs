@@ -7,13 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::connection::Work;
 use super::keep_alive;
 use super::noise::Noise;
+use super::once;
 use super::open::OpenSessions;
 use super::output_sink::{OutputSink, RunOutput};
 use super::pool::Pool;
 use super::sessions::{First, FleetState, Host};
 use super::ssh::Ssh;
 use super::terms::Terms;
-use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, PackSource, RequestSource, Step, Task};
+use super::{
+    Call, Fleet, Flow, HostEvent, HostId, HostResult, OnceCall, OnceObserver, PackSource, RequestSource, Step, Task,
+};
+use crate::once::OnceEnd;
 use crate::targets::Target;
 use crate::wire::{Fault, Revision, Stage};
 
@@ -45,6 +49,7 @@ impl SshFleet {
                 open,
                 output: RunOutput::default(),
                 aborting: AtomicBool::new(false),
+                once: Mutex::default(),
             }),
             pool: Pool::default(),
             keeps_alive: false,
@@ -76,7 +81,8 @@ impl SshFleet {
     fn pack_ahead(&self, call: &Call, tasks: &[Task]) {
         let requests = &self.shared.requests;
         let Some(deployment) = requests.deployment().filter(|_| call.batch < tasks.len()) else { return };
-        if requests.fetch().source.is_some() {
+        let fetch = requests.fetch();
+        if fetch.source.is_some() || fetch.artifact.is_some() {
             return;
         }
         let mut states: Vec<Vec<Revision>> = Vec::new();
@@ -128,6 +134,11 @@ impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         let shared = self.shared.clone();
         shared.ssh.remarks().deliver(on, |on| self.make(call, tasks, on));
+    }
+
+    fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        *self.shared.once.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.command.clone());
+        once::carry_out(self, call, on)
     }
 }
 

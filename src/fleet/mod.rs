@@ -11,6 +11,7 @@ mod hosts;
 pub mod keep_alive;
 mod loss;
 mod noise;
+mod once;
 mod open;
 pub mod output_sink;
 mod pack;
@@ -29,12 +30,14 @@ pub use command::CommandFleet;
 pub use host_id::{HostId, HostIds};
 pub use host_result::HostResult;
 pub use hosts::SshFleet;
+pub use once::{OnceCall, OnceEvent, OnceObserver};
 pub use pack::{NoPacks, Pack, PackSource, Payload};
 pub use request_source::RequestSource;
 pub use sessions::First;
 
 use std::time::Duration;
 
+use crate::once::OnceEnd;
 use crate::wire::{Line, Revision, Stage};
 use remarks::Remark;
 
@@ -151,6 +154,12 @@ pub trait Fleet {
     /// time without any, so that the caller can check for interrupts.
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow);
 
+    /// Runs a run-once step to its end, or finds out how it ended. `on` is called as in [`Fleet::run`]; with
+    /// [`Flow::Abort`] the step is killed. No try is ever carried out twice.
+    fn run_once(&mut self, _: &OnceCall, _: &mut OnceObserver) -> OnceEnd {
+        OnceEnd::NotBegun { reason: "internal error: this command runs no steps".to_owned() }
+    }
+
     /// Whether everything about a host came from the journal of an earlier deployer, and nothing from the host itself.
     fn recalls(&self, _: HostId) -> bool {
         false
@@ -160,6 +169,10 @@ pub trait Fleet {
 impl<F: Fleet + ?Sized> Fleet for &mut F {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         (**self).run(call, tasks, on);
+    }
+
+    fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        (**self).run_once(call, on)
     }
 
     fn recalls(&self, host: HostId) -> bool {

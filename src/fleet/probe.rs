@@ -61,7 +61,7 @@ fn probe(
     link: &mut Link,
     bootstrap: &Bootstrap,
     request: &Request,
-    deadline: Instant,
+    mut deadline: Instant,
     sink: &mut OutputSink,
 ) -> Result<(String, Running, Facts), Failure> {
     let first_command = bootstrap.first_command().map_err(Failure::failed)?;
@@ -109,10 +109,14 @@ fn probe(
         match (stop, ended) {
             (Some(Marker::Missing { unpacks }), _) if !uploaded => {
                 uploaded = true;
+                let began = Instant::now();
                 bootstrap.upload(link, unpacks, deadline).map_err(|error| match error {
                     UploadError::Lost(why) => Failure::Lost(why),
                     UploadError::Failed(why) => Failure::failed(why),
                 })?;
+                if link.is_limited() {
+                    deadline += began.elapsed();
+                }
             }
             (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why)),
             (Some(_), _) => {

@@ -2,7 +2,7 @@
 
 use crate::invocation::Invocation;
 use crate::targets::Target;
-use crate::wire::{Drain, Fetch, Header, Preflight, Revision, Service, StageRequest};
+use crate::wire::{Drain, Fetch, Header, Preflight, Revision, Secrets, Service, StageRequest};
 
 /// The requests of a command, without the parts that differ by step and host.
 pub trait RequestSource: Send + Sync {
@@ -31,6 +31,11 @@ pub trait RequestSource: Send + Sync {
 
     /// The request for stages; `None`: the command runs none.
     fn deployment(&self) -> Option<&StageRequest> {
+        None
+    }
+
+    /// The variables of `vars_command`, for stages that render.
+    fn secrets(&self) -> Option<&Secrets> {
         None
     }
 

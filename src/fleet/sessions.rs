@@ -10,7 +10,7 @@ use super::ssh::Ssh;
 use super::talk::Remote;
 use super::{HostId, PackSource, RequestSource};
 use crate::targets::Target;
-use crate::wire::State;
+use crate::wire::{CommandLine, State};
 
 pub(super) struct FleetState {
     pub ssh: Ssh,
@@ -21,6 +21,8 @@ pub(super) struct FleetState {
     pub output: RunOutput,
     /// The operator wants the stage under way ended on its hosts.
     pub aborting: AtomicBool,
+    /// The command of the run-once step under way.
+    pub once: Mutex<Option<CommandLine>>,
 }
 
 pub(super) struct Host {

@@ -1,5 +1,7 @@
-//! The HTTP client of gates and hooks: one request, with a time limit and a limit on the size of the response.
+//! The HTTP client of gates, hooks and downloads: one request, with a time limit and a limit on the size of the response.
 
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use ureq::config::RedirectAuthHeaders;
@@ -84,7 +86,7 @@ fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: 
     let authorization = endpoint.auth.as_ref().map(Authorization::of).transpose().map_err(Failure::Setup)?;
     let proxy = proxy(url, |name| std::env::var(name).ok()).map_err(Failure::Setup)?;
     let via = proxy.as_ref().map(|it| format!(" through the proxy {}:{}", it.host(), it.port())).unwrap_or_default();
-    let agent = agent(endpoint, proxy, timeout).map_err(Failure::Setup)?;
+    let agent = agent(endpoint.ca_file.as_deref(), proxy, timeout).map_err(Failure::Setup)?;
     let secrets = outgoing.as_ref().map(|outgoing| outgoing.secrets.clone()).unwrap_or_default();
     let redact = |text: &str| {
         let text = authorization.as_ref().map_or_else(|| text.to_owned(), |it| it.redact(text));
@@ -110,8 +112,58 @@ fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: 
     Ok(Answer { status: response.status().as_u16(), body: redact(&String::from_utf8_lossy(&body)) })
 }
 
-fn agent(endpoint: &Endpoint, proxy: Option<Proxy>, timeout: Duration) -> Result<Agent, String> {
-    let roots = match &endpoint.ca_file {
+/// A response whose body is read as it comes.
+pub struct Incoming {
+    pub status: u16,
+    /// The position of its first byte, of a response that is a part.
+    pub begins: Option<u64>,
+    /// The number of bytes in the body, if the server says it.
+    pub length: Option<u64>,
+    pub body: Box<dyn Read + Send>,
+}
+
+/// Sends a GET request for a file, from a byte on. A name and a password in the URL are sent as basic authentication. The
+/// limits are for all of it, and for the time until the response begins.
+pub fn open(
+    url: &str,
+    through: Option<&str>,
+    from: u64,
+    (timeout, until_response): (Duration, Duration),
+) -> Result<Incoming, Failure> {
+    let wrong = |_| Failure::Setup("http_proxy is not the address of a proxy".to_owned());
+    let proxy = match through {
+        Some(address) => Some(Proxy::new(address.trim()).map_err(wrong)?),
+        None => proxy(url, |name| std::env::var(name).ok()).map_err(Failure::Setup)?,
+    };
+    let via = proxy.as_ref().map(|it| format!(" through the proxy {}:{}", it.host(), it.port())).unwrap_or_default();
+    let agent = agent(None, proxy, timeout).map_err(Failure::Setup)?;
+    let address = crate::url::without_password(url);
+    let mut request = ureq::http::Request::builder().method("GET").uri(&address);
+    if let Some(login) = crate::url::login(url) {
+        request = request.header("Authorization", super::secret::basic(&login.user, &login.password));
+    }
+    if from > 0 {
+        request = request.header("Range", format!("bytes={from}-"));
+    }
+    let place = authority(&address);
+    let failed = |error: ureq::Error| {
+        // Some errors quote the URL, which may be signed.
+        let why = why(&error, timeout).replace(&address, &crate::url::place(url));
+        Failure::Silent(format!("no answer from {place}{via}: {why}"))
+    };
+    let request = request.body(()).map_err(|error| Failure::Setup(format!("bad request for {place}: {error}")))?;
+    let request = agent.configure_request(request).timeout_recv_response(Some(until_response)).build();
+    let response = agent.run(request).map_err(failed)?;
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let begins =
+        header("content-range").and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+    let length = header("content-length").and_then(|length| length.parse().ok());
+    let status = response.status().as_u16();
+    Ok(Incoming { status, begins, length, body: Box::new(response.into_body().into_reader()) })
+}
+
+fn agent(ca_file: Option<&Path>, proxy: Option<Proxy>, timeout: Duration) -> Result<Agent, String> {
+    let roots = match ca_file {
         None => RootCerts::PlatformVerifier,
         Some(file) => {
             let shown = file.display();

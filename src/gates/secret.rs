@@ -31,8 +31,9 @@ impl Authorization {
             }
             Auth::Basic { username, file } => {
                 let password = read(file)?;
-                let pair = STANDARD.encode(format!("{username}:{password}"));
-                Ok(Authorization { header: format!("Basic {pair}"), secrets: vec![password, pair] })
+                let header = basic(username, &password);
+                let pair = header.trim_start_matches("Basic ").to_owned();
+                Ok(Authorization { header, secrets: vec![password, pair] })
             }
         }
     }
@@ -41,6 +42,11 @@ impl Authorization {
     pub fn redact(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
     }
+}
+
+/// The header of basic authentication.
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 /// Reads a secret from its file, which has one line.

@@ -37,7 +37,7 @@ pub fn run(command: Command) -> Result<Output, Problem> {
     shell.envs(variables.iter().map(|(name, value)| (format!("HOIST_{name}"), value)));
     let limits = Limits { until: Instant::now() + timeout, is_over: &|| false, kill_leftovers: true };
     let mut errors = Vec::new();
-    let captured = subprocess::capture(&mut shell, &limits, LONGEST, &mut |line| {
+    let captured = subprocess::capture(&mut shell, &limits, LONGEST as usize, &mut |line| {
         errors.push(line);
         if errors.len() > SHOWN {
             errors.remove(0);

@@ -159,7 +159,7 @@ impl Inventory {
         vars.insert("group_names".into(), groups.into());
         let file = ConfigFile { path: name.to_owned(), template: name.to_owned(), ..ConfigFile::default() };
         let templates: IndexMap<String, String> = [(name.to_owned(), template)].into();
-        let (text, undefined) = jinja::render(&templates, &file, &vars)?;
+        let jinja::Output { text, undefined, .. } = jinja::render(&templates, &file, &vars, &Default::default())?;
         match undefined.is_empty() {
             true => Ok(text),
             false => Err("its template prints a variable that is not defined".into()),

@@ -27,8 +27,17 @@ use values::{Dict, Key, Value};
 pub use syntax::undefined::Undefined;
 pub use undefined::undefined;
 
-/// Renders a configuration file's template with `vars`. Gives back its text, and the undefined values that were printed as
-/// nothing; not more than a few of them.
+/// A rendered file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Output {
+    pub text: String,
+    /// What was undefined and printed as nothing; not more than a few of them.
+    pub undefined: Vec<Undefined>,
+    /// One of the secrets was looked up.
+    pub has_secrets: bool,
+}
+
+/// Renders a configuration file's template with `vars`, and with `secrets`, which win over them.
 ///
 /// # Errors
 /// One that names template and line, and says no more than the kind of trouble where more could tell a variable's value.
@@ -36,14 +45,15 @@ pub fn render(
     templates: &IndexMap<String, String>,
     file: &ConfigFile,
     vars: &Map<String, Json>,
-) -> Result<(String, Vec<Undefined>), String> {
+    secrets: &Map<String, Json>,
+) -> Result<Output, String> {
     if !templates.contains_key(&file.template) {
         return Err(format!("{}: template {} is missing from the request", file.path, file.template));
     }
     // Templates may call each other deeper than a thread's usual stack allows.
     let rendered = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK);
-        thread.spawn_scoped(scope, || text_of(templates, file, vars)).map(|thread| thread.join())
+        thread.spawn_scoped(scope, || output_of(templates, file, [vars, secrets])).map(|thread| thread.join())
     });
     match rendered {
         Ok(Ok(rendered)) => rendered.map_err(|why| format!("{}: {why}", file.path)),
@@ -55,21 +65,26 @@ pub fn render(
 /// Enough for the deepest calls that are allowed. Only what is used of it takes memory.
 const STACK: usize = 128 << 20;
 
-fn text_of(
+fn output_of(
     templates: &IndexMap<String, String>,
     file: &ConfigFile,
-    vars: &Map<String, Json>,
-) -> Result<(String, Vec<Undefined>), String> {
-    let engine = Engine::new(templates, delimiters(file), file.format);
+    [vars, secrets]: [&Map<String, Json>; 2],
+) -> Result<Output, String> {
+    let names = secrets.keys().map(|name| name.as_str().into()).collect();
+    let engine = Engine::watching(templates, delimiters(file), file.format, names);
     let mut text = String::new();
     let rendered = load::named(&engine, &Value::text(&file.template)).and_then(|template| {
         let mut variables = load::globals();
-        variables.extend(vars.iter().map(|(name, value)| (name.as_str().into(), value_of(value))));
-        let context = Context::new(&template, variables);
+        variables.extend(vars.iter().chain(secrets).map(|(name, value)| (name.as_str().into(), value_of(value))));
+        let context = Context::new(&engine, &template, variables);
         render::template(&engine, &template, &context, &mut text)
     });
     rendered
-        .map(|()| (text, engine.undefined.take().into_iter().collect()))
+        .map(|()| Output {
+            text,
+            undefined: engine.undefined.take().into_iter().collect(),
+            has_secrets: engine.watched.seen.get(),
+        })
         .map_err(|error| described(&error, &file.template))
 }
 
@@ -171,7 +186,7 @@ mod unit_tests {
         let templates = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         let (path, template) = ("/etc/x".to_owned(), "t.j2".to_owned());
         let file = ConfigFile { path, template, erb_syntax, format, ..ConfigFile::default() };
-        render(&templates, &file, vars.as_object().unwrap()).map(|(text, _)| text)
+        render(&templates, &file, vars.as_object().unwrap(), &Map::new()).map(|output| output.text)
     }
 
     fn text(template: &str, vars: Json) -> String {

@@ -67,7 +67,7 @@ impl Journal {
     fn begin(file: File, path: &Path, opened: Opened) -> Result<Journal> {
         // It is new: the most that could keep it is a short look from elsewhere.
         rustix::fs::flock(&file, FlockOperation::LockExclusive).context("cannot lock it")?;
-        let room = Room::for_hosts(opened.plan.size());
+        let room = Room::for_hosts(opened.plan.size() + opened.plan.steps.len());
         let path = path.to_owned();
         let (ends, waiting) = (Vec::new(), Vec::new());
         let mut journal = Journal { file, path, ends, length: 0, waiting, torn: false, room, low: false };

@@ -46,7 +46,7 @@ struct JournaledOperator<'a> {
 impl Operator for JournaledOperator<'_> {
     fn ask(&mut self, question: &Question) -> Answer {
         let undoes = self.undoes();
-        let is_last = matches!(question, Question::RollBack { .. });
+        let is_last = matches!(question, Question::RollBack { .. } | Question::RollBackPast { .. });
         let mut past = self.replay.next_answer();
         // No other question follows this one: a second answer is that of whoever thought better of it.
         while is_last && past.is_some() {
@@ -65,11 +65,14 @@ impl Operator for JournaledOperator<'_> {
         let on_record = self.replay.0.borrow().told.leads_on();
         let answer = match question {
             Question::RollBack { .. } if confirmed => Answer::Yes,
+            Question::RollBackPast { .. } if self.replay.0.borrow().told.went_back() => Answer::Yes,
             // The targets have what came after it.
             Question::Continue { .. } | Question::Inconclusive { .. } if on_record => Answer::Yes,
             _ => self.inner.ask(question),
         };
-        self.replay.write(&[Record::Answered { answer }]);
+        if answer != Answer::Unanswered {
+            self.replay.write(&[Record::Answered { answer }]);
+        }
         answer
     }
 

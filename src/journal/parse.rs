@@ -158,6 +158,7 @@ impl UnderWay {
                 (!asked)
                     .then(|| format!("it has a result of host {host}, counted from 0, that its call did not ask for"))
             }),
+            Record::OnceBegun { host: Some(host), .. } => unknown(*host),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ use crate::targets::Target;
 use crate::wire::{Fault, Outcome, Revision, Stage};
 
 use super::file::claim;
+use super::once::{PastOnce, past_steps};
 use super::parse::{Wrong, first};
 use super::read::{journals, read};
 use super::record::{Opened, Record};
@@ -34,6 +35,8 @@ pub struct Past {
     pub gate: Option<Unwell>,
     /// What was done on its hosts, in order.
     pub steps: Vec<PastStep>,
+    /// Its run-once steps, as far as they began.
+    pub once: Vec<PastOnce>,
 }
 
 /// How a run ended: as of [`Record::Closed`].
@@ -111,9 +114,9 @@ impl Past {
         clock::seconds_between(&self.when(), self.ended()?)
     }
 
-    /// Whether a stage was begun on any host.
+    /// Whether a stage or a run-once step was begun.
     pub fn touched(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.step, Step::Run(_)))
+        self.steps.iter().any(|step| matches!(step.step, Step::Run(_))) || !self.once.is_empty()
     }
 
     /// Its targets, by the number of their host.
@@ -188,7 +191,8 @@ pub(super) fn past_if(path: &Path, wanted: impl Fn(&Opened) -> bool) -> Result<O
     if !wanted(&opened) {
         return Ok(None);
     }
-    let mut past = Past { opened, end: None, live: false, interrupted: false, gate: None, steps: Vec::new() };
+    let mut past =
+        Past { opened, end: None, live: false, interrupted: false, gate: None, steps: Vec::new(), once: Vec::new() };
     read_records(lines, &mut past);
     past.live = past.end.is_none() && no_links::open_own(path).is_ok_and(|file| !claim(&file));
     Ok(Some(past))
@@ -226,6 +230,7 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
     let hosts = past.opened.plan.size();
     // A gate could not tell, and what the operator makes of that is not known yet.
     let mut undecided = None;
+    let mut of_steps: Vec<Record> = Vec::new();
     for line in lines {
         let Ok(Line { record, at, call, host, result, took_seconds }) = serde_json::from_slice(line) else { continue };
         // A run that was written on after its end has not ended.
@@ -242,6 +247,7 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
                 step.results.push(PastResult { host, outcome, time, links });
             }
             ("interrupted", ..) => past.interrupted = true,
+            ("once_begun" | "once_ended", ..) => of_steps.extend(serde_json::from_slice::<Record>(line).ok()),
             ("look_ended" | "answered" | "closed", ..) => match serde_json::from_slice(line) {
                 Ok(Record::LookEnded { health: Health::Fail { gate, reason } }) => {
                     past.gate = Some(Unwell { gate, reason, inconclusive: false });
@@ -250,6 +256,7 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
                     undecided = Some(Unwell { gate, reason, inconclusive: true });
                 }
                 Ok(Record::Answered { answer }) => {
+                    of_steps.push(Record::Answered { answer });
                     past.gate = undecided.take().filter(|_| answer == Answer::No).or(past.gate.take());
                 }
                 Ok(Record::Closed { verdict, status, stayed }) => {
@@ -260,6 +267,7 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
             _ => {}
         }
     }
+    past.once = past_steps(past.opened.plan.steps.len(), of_steps.iter());
 }
 
 /// The outcome in a line; what went wrong is read whole.

@@ -9,11 +9,15 @@ use crate::deploy::health::{Health, Moment, Sample};
 use crate::deploy::{Answer, Asked, Digests, Plan};
 use crate::fleet::{Call, HostId, HostResult, Task};
 use crate::invocation::Invocation;
+use crate::once::OnceEnd;
 
 /// The form of the journals that this build writes. It grows when an older build would misread one: by a new kind of
 /// record, or by a field that must not be passed over. Every form up to this one is read; a journal that names none is of
 /// the first.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
+
+/// The form of a journal without run-once steps, which builds before them read too.
+const WITHOUT_STEPS: u32 = 4;
 
 /// How a run was begun, so that whoever ends it does so with what it had.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +39,11 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// The form of the journal of a run.
+    pub fn format_of(plan: &Plan) -> u32 {
+        if plan.steps.is_empty() { WITHOUT_STEPS } else { FORMAT }
+    }
+
     /// The flags that reach the run from where a command with the flags `here` is called.
     pub fn invocation(&self, here: &Invocation) -> Invocation {
         Invocation {
@@ -86,6 +95,17 @@ pub enum Record {
         took_seconds: Option<f64>,
     },
     Returned,
+    /// A try of a run-once step begins, or of undoing it; `number` as of [`crate::fleet::OnceCall`].
+    OnceBegun {
+        number: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<HostId>,
+    },
+    OnceEnded {
+        number: u32,
+        #[serde(flatten)]
+        end: OnceEnd,
+    },
     Answered {
         answer: Answer,
     },

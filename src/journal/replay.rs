@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use crate::deploy::Answer;
 use crate::fleet::remarks::{Remark, Remarks};
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, OnceCall, OnceObserver, Step, Task};
+use crate::once::OnceEnd;
 use crate::wire::Stage;
 
 use super::times::{Clocks, Telling};
@@ -42,6 +43,8 @@ pub(super) struct State {
     /// It was going back already when its deployer left it: nobody is asked once more.
     pub confirmed: bool,
     pub interrupted: bool,
+    /// Records are missing: what they told of may have been done.
+    pub has_gap: bool,
     /// What the operator should know of the journal, and was not told yet.
     remarks: Remarks,
     /// Why nothing new is started: the journal cannot be written, or soon could not be.
@@ -61,6 +64,7 @@ impl Replay {
             going_back: undoes,
             confirmed: undoes,
             interrupted: false,
+            has_gap: false,
             remarks: Remarks::default(),
             stopped: None,
         };
@@ -102,6 +106,11 @@ impl Replay {
         if later.iter().any(back) {
             self.0.borrow_mut().going_back = true;
         }
+    }
+
+    /// The journal is damaged.
+    pub fn lacks_records(&self) {
+        self.0.borrow_mut().has_gap = true;
     }
 
     /// The fleet of the run.
@@ -161,6 +170,7 @@ impl Replay {
         let mut state = self.0.borrow_mut();
         let Some((place, _)) = state.past.front() else { return };
         let lines = 1 + place;
+        state.has_gap = true;
         let rest: Vec<Record> = state.past.drain(..).map(|(_, record)| record).collect();
         state.journal.cut(lines);
         let lack = format!("a record is missing after line {lines} of the journal: using the records of the targets");
@@ -170,13 +180,14 @@ impl Replay {
     }
 
     /// Writes new records down. When that fails the run is stopped as by an interrupt: going on would do things that no
-    /// one could tell of after a crash.
-    pub(super) fn write(&self, records: &[Record]) {
+    /// one could tell of after a crash. Says whether they are on the disk.
+    pub(super) fn write(&self, records: &[Record]) -> bool {
         let mut state = self.0.borrow_mut();
         state.telling.happens();
         let written = state.journal.append(records);
+        let is_written = written.is_ok();
         let why = match written {
-            Ok(Space::Enough) => return,
+            Ok(Space::Enough) => return true,
             Ok(Space::Low) => format!("the disk of {} is full", state.journal.path().display()),
             Err(error) => format!("{error:#}"),
         };
@@ -185,6 +196,7 @@ impl Replay {
             state.stopped = Some(why);
             state.going_back = true;
         }
+        is_written
     }
 
     /// Whether the run is over but for its rollback. Everything that was done has to be told first, since the story takes
@@ -362,6 +374,10 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             self.inner.run(&Call { room, ..call.clone() }, &rest, &mut live);
         }
         replay.write(&[Record::Returned]);
+    }
+
+    fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        self.replay.clone().run_once(&mut self.inner, call, on)
     }
 
     fn recalls(&self, host: HostId) -> bool {

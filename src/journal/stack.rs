@@ -121,6 +121,7 @@ mod tests {
             rolled_back: false,
             asked: None,
             control_files: Default::default(),
+            steps_done: Vec::new(),
         }
     }
 

@@ -95,23 +95,33 @@ impl Told {
         tasks.iter().filter(|task| begun(task)).map(|task| task.host).collect()
     }
 
+    /// Takes the try of a run-once step, and says whether the target has it on record.
+    pub(super) fn takes_once(&mut self, host: HostId, number: u32) -> bool {
+        self.tries.remove(&(host, Stage::Once, number))
+    }
+
     /// Whether there is a way forward on record that the story has not gone yet.
     pub(super) fn leads_on(&self) -> bool {
-        self.tries.iter().any(|(_, stage, _)| *stage != Stage::Rollback)
+        self.tries.iter().any(|(_, stage, attempt)| !is_back(*stage, *attempt))
     }
 
     /// Nothing that is on record comes after this.
     pub(super) fn ends_here(&mut self) {
-        self.tries.retain(|(_, stage, _)| *stage == Stage::Rollback);
+        self.tries.retain(|(_, stage, attempt)| is_back(*stage, *attempt));
     }
 
     /// Whether a rollback is on record that the story has not heard of.
     pub(super) fn went_back(&self) -> bool {
-        self.tries.iter().any(|(_, stage, _)| *stage == Stage::Rollback)
+        self.tries.iter().any(|(_, stage, attempt)| is_back(*stage, *attempt))
     }
 
     /// How a target was before the run's first stage there, if there was one.
     pub(super) fn before(&self, host: HostId) -> Option<&State> {
         self.before.get(&host)
     }
+}
+
+/// Whether a stage is one of a rollback. The tries of undoing run-once steps have odd numbers.
+fn is_back(stage: Stage, attempt: u32) -> bool {
+    stage == Stage::Rollback || (stage == Stage::Once && attempt % 2 == 1)
 }

@@ -21,8 +21,11 @@ pub struct Unfinished {
 impl Unfinished {
     /// Whether a stage may have been started anywhere.
     pub fn touched(&self) -> bool {
-        let touches =
-            |record: &Record| matches!(record, Record::Called { call, .. } if matches!(call.step, Step::Run(_)));
+        let touches = |record: &Record| match record {
+            Record::Called { call, .. } => matches!(call.step, Step::Run(_)),
+            Record::OnceBegun { .. } => true,
+            _ => false,
+        };
         self.read.records.iter().chain(&self.read.later).any(touches) || self.read.damage.is_some()
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::wire::{DrainOn, Revision, RunId, StageRequest};
+use crate::wire::{DrainOn, Revision, RunId, Secrets, StageRequest};
 
 use crate::local::drain::Deployer;
 use crate::local::os::deadline::Deadline;
@@ -15,6 +15,8 @@ use crate::local::state::links;
 #[derive(Clone)]
 pub struct Job {
     pub request: StageRequest,
+    /// The variables of `vars_command`; `None`: nobody sent them.
+    pub secrets: Option<Secrets>,
     pub layout: Layout,
     pub out: Out,
     pub deadline: Deadline,

@@ -30,6 +30,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use crate::procfs;
 use crate::wire::{FIRST_LINE, Header, Holder, Request, Stage, StageRequest, State, TargetEvent};
 
 pub use guard::{Guard, guard};
@@ -91,7 +92,11 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
         Request::Render(render) => stages::render::run(&render, &out),
         Request::Run(run) => {
             let deadline = Deadline::after(run.request.header.timeout);
-            let job = Job { request: run.request, layout, out, deadline, after_lease: false, deployer: None };
+            if run.secrets.is_some() {
+                procfs::stay_private();
+            }
+            let (request, secrets) = (run.request, run.secrets);
+            let job = Job { request, secrets, layout, out, deadline, after_lease: false, deployer: None };
             stages::stage::run(job, run.stage, run.attempt, Box::new(input), By::Deployer)
         }
     }
@@ -110,7 +115,7 @@ pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request
         Ok((request, layout)) => {
             let attempt = state::record::next_attempt(&layout, &request.header.holder.run, stage);
             let deadline = Deadline::after(request.header.timeout);
-            let job = Job { request, layout, out, deadline, after_lease: false, deployer: None };
+            let job = Job { request, secrets: None, layout, out, deadline, after_lease: false, deployer: None };
             stages::stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage.name())))
         }
         Err(fault) => {

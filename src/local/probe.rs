@@ -34,6 +34,7 @@ use super::state::moved_on::Known;
 use super::state::observed;
 use super::state::record;
 use super::state::scap_process;
+use super::tree::artifact;
 use super::tree::cache;
 use super::tree::external;
 use super::tree::git::Git;
@@ -100,6 +101,7 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
             Some(service) => running::services(service, layout, deadline.at()),
             None => Vec::new(),
         },
+        origin: layout.read(Link::Current).and_then(|current| artifact::origin(&layout.rev(&current))).map(Box::new),
         confirmation,
         unfit: fitness::trouble(layout),
     })

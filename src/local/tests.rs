@@ -94,7 +94,7 @@ fn another_protocol_is_refused_naming_both() {
 fn a_repository_outside_of_the_deploy_directory_is_refused() {
     let mut request = request();
     request.header.repo = "../../etc".to_owned();
-    let request = Request::Run(Box::new(Run { stage: Stage::Promote, attempt: 0, request }));
+    let request = Request::Run(Box::new(Run { stage: Stage::Promote, attempt: 0, secrets: None, request }));
     let reason = reason_of(&(serde_json::to_string(&request).unwrap() + "\n"));
     assert!(reason.contains("git_repo"), "{reason}");
 }

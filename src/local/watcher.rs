@@ -41,6 +41,7 @@ pub fn run(layout: Layout, request: StageRequest) -> u8 {
             Due::Now => {
                 let deadline = Deadline::after(request.header.timeout);
                 let job = Job {
+                    secrets: None,
                     request: request.clone(),
                     layout: layout.clone(),
                     out: log(&layout),

@@ -16,13 +16,14 @@ use crate::text::quoted;
 use crate::wire::{Holder, Level, Revision};
 
 use super::admission;
+use super::artifact::{ChosenArtifact, take};
 use super::elsewhere::count_elsewhere;
 use super::names::misplaced;
 use super::plan::{PlanFile, refuse_changed};
 use super::recorded::{begin, refuse_unfinished};
 use super::signatures::SignedPlan;
 use super::turn::{Queueing, Turn, deployed_since, superseded, take_turn};
-use super::{Frontend, Refused, interlocks, limit, load, shrinkage, signatures, ssh, state_folder};
+use super::{Frontend, Refused, interlocks, limit, load, repository, shrinkage, signatures, ssh, state_folder};
 
 /// What is to be deployed.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Deployment {
     /// Scap's tcpircbot is told nothing.
     pub no_log_message: bool,
     pub queueing: Queueing,
+    /// What is deployed in place of a revision.
+    pub artifact: Option<ChosenArtifact>,
     /// A plan file to deploy; what it fixes is not in `choice`.
     pub plan: Option<ChosenPlan>,
 }
@@ -49,9 +52,9 @@ pub struct ChosenPlan {
 
 /// Deploys.
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Deployment { choice, mut message, is_message, no_log_message, queueing, plan } = wanted;
+    let Deployment { choice, artifact, mut message, is_message, no_log_message, queueing, plan } = wanted;
     let fixed = plan.as_ref().map(|plan| PlanFile::read(&plan.file)).transpose()?;
-    let (options, choice) = match &fixed {
+    let (options, mut choice) = match &fixed {
         Some((file, _)) => file.apply(options, choice)?,
         None => (options.clone(), choice),
     };
@@ -62,7 +65,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         Ok::<_, Refused>(SignedPlan { path, bytes, signatures })
     });
     let signed = signed.transpose()?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     if !is_message && choice.kind != Kind::ServiceRestart {
         refuse_name(&config, &repo, &message, choice.rev.as_deref())?;
     }
@@ -85,6 +88,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     }
     let long = deploy::long_message(&message);
     let mut holder = deploy::holder(message)?;
+    let mut taken = artifact.iter().map(|it| take(&config, &repo, it, &mut choice, front)).next().transpose()?;
     let mut ready = Wanted::prepare(config, &choice, &holder)?;
     let plan = &ready.prepared.plan;
     let _locks = match take_turn(&ready.config, &ready.repo, (plan, &choice), queueing, &mut holder, front)? {
@@ -94,6 +98,10 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     if holder.run != plan.run {
         // Another run was ahead: branches, files and hosts may be others now.
         let before = plan.revision.clone();
+        if let Some(artifact) = &artifact {
+            // The run that was ahead may have dropped it.
+            taken = Some(take(&ready.config, &ready.repo, artifact, &mut choice, front)?);
+        }
         ready = Wanted::prepare(load(options)?, &choice, &holder)?;
         signers = signatures::check(&ready.config, &choice, signed.as_ref())?;
         let (short, now) = (before.short(), &ready.prepared.plan.revision);
@@ -102,6 +110,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         }
     }
     let Wanted { mut config, repo, mut prepared, ssh } = ready;
+    prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
     if no_log_message {
         config.forgo_hook("tcpircbot");
     }
@@ -136,7 +145,7 @@ struct Wanted {
 
 impl Wanted {
     fn prepare(config: Config, choice: &Choice, holder: &Holder) -> Result<Wanted, Refused> {
-        let repo = Repo::open(&config.top)?;
+        let repo = repository(&config)?;
         let undone = undone(&config, choice)?;
         let prepared = deploy::prepare(&config, &repo, choice, &undone, holder)?;
         signatures::check_revision(&config, &repo, &prepared.plan)?;
@@ -195,7 +204,7 @@ pub fn init(
     front: &dyn Frontend,
 ) -> Result<Ready, Refused> {
     let config = load(options)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let pattern = limit(limit_hosts)?;
     let revision = repo.resolve(rev.unwrap_or(&config.settings.git_rev))?;
     let (groups, notes) = config.groups(pattern.as_ref())?;

@@ -51,6 +51,11 @@ pub trait Frontend {
         false
     }
 
+    /// The run-once steps of which the operator has said whether they ran.
+    fn steps_answered(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether the operator is at a terminal.
     fn has_terminal(&self) -> bool {
         false

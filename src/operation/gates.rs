@@ -7,11 +7,10 @@ use crate::config::{Config, Options};
 use crate::gates::{Asker, Gate, HostsByRevision, Judge, Next, Reading, Sample, SampleVerdict, Stop, Subject, Verdict};
 use crate::journal;
 use crate::journal::{Past, PastLook, PastLooks};
-use crate::repo::Repo;
 use crate::targets::{Group, Target};
 
 use super::recorded::most_common;
-use super::{Frontend, Refused, load, memory, state_folder};
+use super::{Frontend, Refused, load, memory, repository, state_folder};
 
 /// Samples of one look of the past.
 const MOST_SAMPLES: usize = 2000;
@@ -75,7 +74,7 @@ fn chosen(config: &Config, names: &[String], front: &dyn Frontend) -> Result<Vec
 
 /// What would be asked about now: all groups together, without a name, and each of them.
 fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> {
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(config)?;
     let revision = repo.resolve(&config.settings.git_rev)?;
     let fleet = memory(config)?;
     let live = |target: &Target| fleet.of(target)?.state.as_ref()?.current.clone();

@@ -10,19 +10,21 @@ use crate::fleet::Step;
 use crate::hooks::GroupSize;
 use crate::journal;
 use crate::journal::{Past, PastJournal, PastTime};
-use crate::repo::{Repo, Tagged, Tags};
+use crate::repo::{Tagged, Tags};
 use crate::report::causes;
 use crate::targets::Target;
-use crate::wire::Revision;
+use crate::wire::{Origin, Revision};
 
 use super::past_runs::{NOT_RECORDED, Wanted, unknown_host};
-use super::{Frontend, Refused, load, state_folder};
+use super::{Frontend, Refused, load, repository, state_folder};
 
 /// One deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployed {
     pub about: RunAbout,
     pub revision: Revision,
+    /// How the revision was made; `None` of a commit.
+    pub origin: Option<Origin>,
     /// `None`: only a tag tells of it.
     pub plan: Option<DeployedPlan>,
     pub end: DeployedEnd,
@@ -162,7 +164,7 @@ struct FreeTags {
 
 impl FreeTags {
     fn of(config: &Config) -> Result<FreeTags, Refused> {
-        let repo = Repo::open(&config.top)?;
+        let repo = repository(config)?;
         let mut tags = Tags::new(&repo, &config.control_name).all()?;
         tags.sort_by(|a, b| moment(a).total_cmp(&moment(b)).then_with(|| a.name.cmp(&b.name)));
         let folder = state_folder(config);
@@ -197,7 +199,7 @@ fn moment(tag: &Tagged) -> f64 {
 /// Whether a tag that names no run is one that this run has left.
 fn left(tag: &Tagged, past: &Past) -> bool {
     let in_time = |ended: &str| clock::seconds_between(ended, &tag.when).is_some_and(|after| after <= 1.0);
-    tag.run.is_none() && tag.revision == past.opened.plan.revision && past.ended().is_none_or(in_time)
+    tag.run.is_none() && Some(&tag.revision) == past.opened.plan.commit() && past.ended().is_none_or(in_time)
 }
 
 fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
@@ -217,6 +219,7 @@ fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
     Deployed {
         about: RunAbout { message, ..RunAbout::of(&past) },
         revision: revision.clone(),
+        origin: past.opened.plan.origin.as_deref().cloned(),
         plan: Some(DeployedPlan { kind: *kind, groups: groups.collect() }),
         end: DeployedEnd {
             result: result(&past),
@@ -234,6 +237,7 @@ fn of_tag(tag: Tagged) -> Deployed {
     Deployed {
         about: RunAbout { run, when: tag.when, who: tag.who, environment: environment.flatten(), message: tag.message },
         revision: tag.revision,
+        origin: None,
         plan: None,
         end: DeployedEnd {
             result: NOT_RECORDED,

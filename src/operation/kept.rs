@@ -4,12 +4,11 @@ use serde::Serialize;
 
 use crate::config::Options;
 use crate::journal;
-use crate::repo::Repo;
 use crate::targets::Target;
 use crate::wire::Revision;
 
 use super::way_back::Described;
-use super::{Frontend, Refused, limit, load, state_folder, status};
+use super::{Frontend, Refused, limit, load, repository, state_folder, status};
 
 /// A revision that targets keep.
 #[derive(Debug)]
@@ -39,7 +38,7 @@ pub struct KeptRevisions {
 /// target.
 pub fn kept(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) -> Result<KeptRevisions, Refused> {
     let config = load(options)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
     let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
     let views = status::ask(&config, groups, status::Asking::default(), front)?;

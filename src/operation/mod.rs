@@ -6,6 +6,7 @@
 
 mod admission;
 mod announce;
+mod artifact;
 mod command;
 mod deploy;
 mod distance;
@@ -24,12 +25,14 @@ mod locking;
 mod names;
 mod new_config;
 mod past_runs;
+mod past_steps;
 mod plan;
 mod previous;
 mod reconcile;
 mod recorded;
 mod refused;
 mod report;
+mod repository;
 mod resume;
 mod rollback;
 mod shrinkage;
@@ -49,6 +52,7 @@ use crate::fleet_state::{Damaged, FleetState};
 use crate::targets::HostPattern;
 use crate::text::meant_or_known;
 
+pub use artifact::ChosenArtifact;
 pub use command::{Command, Hosts, Overrides, command_line};
 pub use deploy::{ChosenPlan, Deployment, Ready, deploy, init};
 pub use frontend::Frontend;
@@ -67,6 +71,7 @@ pub use plan::{Change, Estimate, Outlook, PlanOptions, Planned, PlannedGate, Ste
 pub use reconcile::{Reconcile, reconcile};
 pub use refused::Refused;
 pub use report::report;
+use repository::repository;
 pub use resume::resume;
 pub use rollback::{Back, Preview, rollback, rollback_preview};
 pub use standing::Standing;

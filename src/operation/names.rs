@@ -6,7 +6,7 @@ use crate::repo::Repo;
 use crate::targets::Group;
 use crate::wire::Revision;
 
-use super::state_folder;
+use super::{repository, state_folder};
 
 /// Revisions that are offered, the newest first.
 const REVISIONS: usize = 1000;
@@ -73,7 +73,7 @@ pub fn deployed(options: &Options) -> Vec<(String, String)> {
 
 fn past(options: &Options) -> Option<Vec<(String, String)>> {
     let config = Config::load(options).ok()?;
-    let repo = Repo::open(&config.top).ok()?;
+    let repo = repository(&config).ok()?;
     let history = journal::history(&state_folder(&config), config.environment.as_deref()).ok()?;
     let mut revisions: Vec<&Revision> = Vec::new();
     for past in history.runs.iter().rev().filter(|past| past.stayed()) {

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::clock;
 use crate::config::Config;
+use crate::deploy;
 use crate::deploy::Kind;
 use crate::journal::{History, PastRun};
 use crate::repo::{Repo, Tags};
@@ -29,9 +30,11 @@ fn name_one(config: &Config) -> String {
 }
 
 /// The revision of this name. Targets may keep one that this repository has not, so a full name is enough.
-pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
+pub fn named(config: &Config, repo: &Repo, name: &str) -> Result<Revision, Refused> {
     match (repo.resolve(name), name.parse()) {
-        (Ok(revision), _) | (Err(_), Ok(revision)) => Ok(revision),
+        // Who names a commit means what was made of it.
+        (Ok(commit), _) => Ok(deploy::chosen(config, repo, Kind::Deploy, commit)?.0),
+        (Err(_), Ok(revision)) => Ok(revision),
         (Err(error), Err(_)) => Err(error.into()),
     }
 }

@@ -18,7 +18,9 @@ use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
 use super::standing::{Standing, most};
 use super::status::Asking;
 use super::way_back::Described;
-use super::{Frontend, Refused, View, interlocks, limit, load, memory, shrinkage, ssh, state_folder, status};
+use super::{
+    Frontend, Refused, View, interlocks, limit, load, memory, repository, shrinkage, ssh, state_folder, status,
+};
 
 /// What is reconciled, and how far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,7 +37,7 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
     let Reconcile { limit_hosts, dry_run } = chosen;
     let config = load(options)?;
     interlocks::check(&config, front)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
     let _lock = match dry_run {
         true => None,

@@ -5,12 +5,11 @@ use anyhow::Context;
 use crate::config::{Config, Options};
 use crate::journal;
 use crate::journal::Choice;
-use crate::repo::Repo;
 use crate::report::{LogFile, Logged, read_log};
 use crate::timeline::{Since, Timeline};
 use crate::wire::RunId;
 
-use super::{Refused, load, state_folder};
+use super::{Refused, load, repository, state_folder};
 
 /// Commits that are named between two revisions.
 const COMMITS: usize = 50;
@@ -53,7 +52,7 @@ fn log_of(config: &Config, run: &RunId) -> Result<Vec<Logged>, String> {
 /// How the revision of a run stands to what was live before.
 fn commits(config: &Config, timeline: &Timeline) -> Vec<Since> {
     let to = &timeline.plan().revision;
-    let repo = Repo::open(&config.top);
+    let repo = repository(config);
     let since = |(from, hosts)| {
         let repo = repo.as_ref().map_err(|error| format!("{error:#}"));
         let distance = repo.and_then(|repo| repo.distance(&from, to, COMMITS).map_err(|error| format!("{error:#}")));

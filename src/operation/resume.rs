@@ -7,7 +7,7 @@ use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Times, Unfinished};
-use crate::repo::{Parts, Repo};
+use crate::repo::Parts;
 use crate::text::{quoted, some};
 use crate::url;
 use crate::wire::{Holder, Level, StartedBy};
@@ -15,7 +15,7 @@ use crate::wire::{Holder, Level, StartedBy};
 use super::announce::Announcer;
 use super::locking::lock;
 use super::recorded::{RecordedRun, refuse_another_environment, refuse_live};
-use super::{Frontend, Refused, interlocks, load, ssh, state_folder};
+use super::{Frontend, Refused, interlocks, load, past_steps, repository, ssh, state_folder};
 
 /// Changed files that a remark names.
 pub(super) const SHOWN: usize = 5;
@@ -77,9 +77,13 @@ pub fn end(
     refuse_live(&unfinished)?;
     let opened = &unfinished.opened;
     let command = if at_the_end == AtTheEnd::GoOn { "resume" } else { "rollback" };
+    past_steps::check_answers(opened, front)?;
+    if at_the_end == AtTheEnd::RollBack && front.is_unattended() {
+        past_steps::refuse_past_irreversible(&unfinished, &options.invocation)?;
+    }
     let options = &over(options, opened, command)?;
     let config = load(options)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let by = StartedBy { user: holder.user.clone(), deploy_host: holder.host.clone() };
     let invocation = config.invocation.limited_to(opened.plan.invocation.limit.as_deref());
     let mut plan = Plan { invocation, ..opened.plan.clone() };
@@ -117,7 +121,11 @@ pub fn end(
         // The first builds kept no more than the plan.
         None => deploy::requests(&config, &repo, &plan, holder, parts)?,
     };
-    let control_files = WorkingTree::look_or_note(&config, &repo, &plan.revision, &mut notes).digests;
+    if at_the_end == AtTheEnd::GoOn {
+        requests.read_secrets(&config, &plan)?;
+    }
+    let control_files =
+        WorkingTree::look_or_note(&config, &repo, plan.commit().unwrap_or(&plan.revision), &mut notes).digests;
     let changed = deploy::changed(&opened.control_files, &control_files);
     if !changed.is_empty() {
         let note = format!(
@@ -142,6 +150,9 @@ pub fn end(
     }
     let seen = journal::first_seen(&unfinished.read.records);
     let replay = Replay::new(journal, unfinished.read.records.clone(), at_the_end).with_times(Times::of(&unfinished));
+    if unfinished.read.damage.is_some() {
+        replay.lacks_records();
+    }
     let mut fleet = ssh::fleet(ssh, &repo, &prepared, Some(seen));
     let undoes = at_the_end == AtTheEnd::RollBack;
     let announcer = Announcer::resume(&config, &prepared.plan, &by, undoes, front);

@@ -11,17 +11,19 @@ use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
+use crate::targets::Target;
 use crate::text::some;
 use crate::wire::{Holder, Level, Revision};
 
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
+use super::past_steps::Undoing;
 use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
 use super::{
-    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, resume, shrinkage, ssh,
-    state_folder, status,
+    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, repository, resume, shrinkage,
+    ssh, state_folder, status,
 };
 
 /// Where to go back to, and where.
@@ -71,20 +73,23 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         )));
     }
     shrinkage::keep(&mut config, front)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
     let Look { way, views, history } = look(&config, &repo, back, front)?;
     if way.is_done() {
         let (short, all) = (way.to.revision.short(), crate::text::hosts(way.size));
         front.answer(&format!("nothing to do: {short} is live and finalized on {all}"));
         return Ok(ExitCode::Success);
     }
-    way.lines().iter().for_each(|line| front.remark(line));
+    let targets: Vec<Target> = views.iter().map(|view| view.target.clone()).collect();
+    let undoing = Undoing::of(&history, &targets, &way.to.revision);
+    way.lines().iter().chain(&undoing.lines()).for_each(|line| front.remark(line));
     if matches!(way.why, Why::Further { called_for: true, .. }) && front.is_unattended() {
         let further = config.invocation.on_these_hosts(&format!("rollback {}", way.to.revision.short()));
         return Err(Refused::new(format!(
             "already rolled back, and nothing was touched; `{further}` goes further back"
         )));
     }
+    undoing.insist(front)?;
     front.insist(&way.question())?;
     let revision = way.to.revision.clone();
     let lacks_it = |view: &&View| way.lacking.contains(&view.target);
@@ -99,6 +104,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let hosts = HostChoice::matching(limit_hosts);
     let choice = Choice { rev, hosts, kind: Kind::Rollback, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &HashSet::new(), &holder)?;
+    undoing.plan_into(&mut prepared, back.limit_hosts.is_some());
     let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
     prepared.notes.extend(warnings);
     let mut stayed = history.runs.iter().filter(|past| past.stayed());
@@ -140,7 +146,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         look_for_unfinished(&config)?;
     }
     shrinkage::keep(&mut config, front)?;
-    Ok(Preview::Way(Box::new(look(&config, &Repo::open(&config.top)?, back, front)?.way)))
+    Ok(Preview::Way(Box::new(look(&config, &repository(&config)?, back, front)?.way)))
 }
 
 impl Preview {
@@ -197,7 +203,7 @@ fn misnamed(config: &Config, word: &str) -> Option<Refused> {
 
 /// Asks the targets what they run, and finds the way back.
 fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Result<Look, Refused> {
-    let named = back.to.as_deref().map(|name| previous::named(repo, name));
+    let named = back.to.as_deref().map(|name| previous::named(config, repo, name));
     // A mistake is told before anybody is asked, unless targets may know better.
     let unknown_here = matches!(&named, Some(Err(_))) && back.to.as_deref().is_some_and(previous::is_prefix);
     let named = match (named, &back.to) {

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::config::Config;
+use crate::deploy;
 use crate::deploy::{Choice, Kind, Plan};
 use crate::repo::Repo;
 use crate::subprocess::{self, Limits, Stream};
 use crate::text::{counted, quoted};
+use crate::wire::Revision;
 
 use super::Refused;
 
@@ -106,10 +108,11 @@ pub fn check(config: &Config, choice: &Choice, plan: Option<&SignedPlan>) -> Res
 
 /// Refuses a revision that nobody signed whom `allowed_signers` lists, if `require_signed_revision` is set. Gives who did.
 pub fn check_revision(config: &Config, repo: &Repo, plan: &Plan) -> Result<Option<String>, Refused> {
-    let (settings, revision) = (&config.settings, &plan.revision);
+    let settings = &config.settings;
     if !settings.require_signed_revision || plan.kind != Kind::Deploy {
         return Ok(None);
     }
+    let revision = signed_commit(config, repo, plan)?;
     let Some(allowed) = &settings.allowed_signers else {
         return Err(Refused::new("require_signed_revision is set, and allowed_signers is not".to_owned()));
     };
@@ -127,6 +130,22 @@ pub fn check_revision(config: &Config, repo: &Repo, plan: &Plan) -> Result<Optio
             allowed.display()
         ))
     })
+}
+
+/// The commit whose signature counts for a plan. That of a directory's commit does, since its files follow from it, which
+/// is found out here again; what an archive or a build contains is nothing that the commit says.
+fn signed_commit<'a>(config: &Config, repo: &Repo, plan: &'a Plan) -> Result<&'a Revision, Refused> {
+    let Some(origin) = &plan.origin else { return Ok(&plan.revision) };
+    if let (Some(source), Some(subdir)) = (&origin.source, origin.subdir())
+        && repo.subdir_revision(source, subdir, deploy::wanted_of_subdir(config))? == plan.revision
+    {
+        return Ok(source);
+    }
+    Err(Refused::new(format!(
+        "require_signed_revision ({}): {} is {origin}, which nobody can have signed: deploy a commit; nothing was touched",
+        config.place_of("require_signed_revision"),
+        plan.revision.short()
+    )))
 }
 
 /// What has to be done with a plan before it can be deployed.

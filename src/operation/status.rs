@@ -1,6 +1,6 @@
 //! What every target runs, and what it should.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::config::{Config, Options};
 use crate::deploy;
@@ -11,8 +11,9 @@ use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks;
 use crate::locks::{DeployLock, LockOwner, Purpose};
+use crate::repo::ArtifactStore;
 use crate::targets::{Group, Target};
-use crate::wire::{Confirmation, Drained, Facts, Fault, Holder, Lacking, Revision, RunningService};
+use crate::wire::{Confirmation, Drained, Facts, Fault, Holder, Lacking, Origin, Revision, RunningService};
 
 use super::hosts::groups;
 use super::recorded::Observations;
@@ -48,6 +49,8 @@ pub struct Status {
     /// A deployment that nobody is at work on any more.
     pub unfinished: Option<Unfinished>,
     pub views: Vec<View>,
+    /// How those of their revisions were made that are no commits.
+    pub artifacts: Vec<(Revision, Origin)>,
     /// For the commands that are named.
     pub invocation: Invocation,
 }
@@ -227,7 +230,25 @@ pub fn status(
         }
     };
     let (repo, invocation) = (config.settings.git_repo.clone(), config.invocation.clone());
-    Ok(Status { repo, locks, unfinished, views, invocation })
+    let artifacts = artifacts(&config, &views);
+    Ok(Status { repo, locks, unfinished, views, artifacts, invocation })
+}
+
+/// How the revisions of targets were made, as is known here, or as the targets say.
+fn artifacts(config: &Config, views: &[View]) -> Vec<(Revision, Origin)> {
+    let store = ArtifactStore::open(&state_folder(config));
+    let mut found: BTreeMap<&Revision, Option<Origin>> = BTreeMap::new();
+    for view in views {
+        let state = view.known.state.as_ref();
+        let links = state.into_iter().flat_map(|state| [&state.current, &state.done, &state.in_progress]).flatten();
+        for revision in links.chain(&view.wanted) {
+            let of_store = || store.as_ref().and_then(|store| store.origin(revision));
+            let origin = found.entry(revision).or_insert_with(of_store);
+            let told = view.facts().filter(|_| view.live() == Some(revision)).and_then(|facts| facts.origin.as_deref());
+            *origin = origin.take().or_else(|| told.cloned());
+        }
+    }
+    found.into_iter().filter_map(|(revision, origin)| Some((revision.clone(), origin?))).collect()
 }
 
 /// From memory alone.

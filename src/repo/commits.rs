@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Repo;
+use super::{Place, Repo};
 use crate::wire::Revision;
 
 /// The longest subject that is told, in characters.
@@ -50,11 +50,21 @@ impl Repo {
         if from == to {
             return Ok(Distance::Same);
         }
+        let (Place::Commit { commit: from, .. }, Place::Commit { commit: to, subdir }) =
+            (self.place_of(from), self.place_of(to))
+        else {
+            return Ok(Distance::Unknown("it is not known which commit an artifact was made from"));
+        };
+        if from == to {
+            return Ok(Distance::Unknown("both were made from the same commit"));
+        }
         if self.has(&[from.clone(), to.clone()])?.len() < 2 {
             return Ok(Distance::Unknown("the live revision is not in this repository"));
         }
-        let (new, missing) = (self.commits(from, to, most)?, self.commits(to, from, most)?);
+        let subdir = subdir.as_deref();
+        let (new, missing) = (self.commits(&from, &to, subdir, most)?, self.commits(&to, &from, subdir, most)?);
         Ok(match (new.count, missing.count) {
+            (0, 0) if subdir.is_some() => Distance::Unknown("no commit between them changes the directory"),
             (_, 0) => Distance::Forward(new),
             (0, _) => Distance::Back(missing),
             // Where the history is cut off, so may be what they have in common.
@@ -63,12 +73,16 @@ impl Repo {
         })
     }
 
-    /// The commits that `of` has and `without` has not.
-    fn commits(&self, without: &Revision, of: &Revision, most: usize) -> anyhow::Result<Commits> {
+    /// The commits that `of` has and `without` has not; with a directory, those that change something in it.
+    fn commits(&self, without: &Revision, of: &Revision, subdir: Option<&str>, most: usize) -> anyhow::Result<Commits> {
         let range = format!("{without}..{of}");
-        let count = self.text(&["rev-list", "--count", &range])?.trim().parse()?;
-        let at_most = format!("--max-count={most}");
-        let listing = self.text(&["rev-list", "--encoding=UTF-8", "--format=%H%x00%s", &at_most, &range])?;
+        let listed = |switches: &[&str]| {
+            let ahead = ["--literal-pathspecs", "rev-list"];
+            let arguments = [&ahead[..], switches, &[range.as_str(), "--"]].concat();
+            self.text(&arguments.into_iter().chain(subdir).collect::<Vec<_>>())
+        };
+        let count = listed(&["--count"])?.trim().parse()?;
+        let listing = listed(&["--encoding=UTF-8", "--format=%H%x00%s", &format!("--max-count={most}")])?;
         let commit = |line: &str| {
             let (revision, subject) = line.split_once('\0')?;
             let mut cut: String = subject.chars().take(SUBJECT).collect();

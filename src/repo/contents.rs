@@ -10,7 +10,34 @@ use crate::wire::{Revision, SharedPath};
 /// Arguments of one command: far from what a system takes.
 const AT_ONCE: usize = 500;
 
+/// More of a line is not read, in bytes.
+const LINE: usize = 4096;
+
 impl Repo {
+    /// Whether a revision holds a file (not a folder) at this path, which is relative to the top.
+    pub fn file_exists(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
+        let listing =
+            self.run(&["--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision.as_str(), "--", path])?;
+        Ok(listing.split(|byte| *byte == 0).any(|entry| {
+            let mut parts = entry.splitn(2, |byte| *byte == b'\t');
+            let head = parts.next().unwrap_or_default();
+            parts.next() == Some(path.as_bytes()) && head.split(|byte| *byte == b' ').nth(1) == Some(b"blob")
+        }))
+    }
+
+    /// The first line of a revision's file, without its newline; what is not UTF-8 is replaced.
+    pub fn first_line(&self, revision: &Revision, path: &str) -> anyhow::Result<String> {
+        let content = self.run(&["cat-file", "blob", &format!("{revision}:{path}")])?;
+        let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(&line[..line.len().min(LINE)]).into_owned())
+    }
+
+    /// Whether a path of a commit is another repository's commit.
+    pub fn is_submodule(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
+        let listing = self.text(&["--literal-pathspecs", "ls-tree", "--full-tree", revision.as_str(), "--", path])?;
+        Ok(listing.starts_with("160000 "))
+    }
+
     /// Git's names of what files hold now, in their order, made as `git add` would make them.
     ///
     /// # Errors

@@ -27,9 +27,6 @@ const MISLEADING: [&str; 11] = [
     "GIT_REPLACE_REF_BASE",
 ];
 
-/// More of a line is not read, in bytes.
-const LINE: usize = 4096;
-
 /// The unit in which a file takes room on the usual file systems, in bytes.
 const BLOCK: u64 = 4096;
 
@@ -126,6 +123,11 @@ impl Repo {
         Repo { alternates, ..self.clone() }
     }
 
+    /// The folders with all its objects.
+    pub(super) fn object_folders(&self) -> Vec<PathBuf> {
+        [self.git_dir.join("objects")].into_iter().chain(self.alternates.iter().cloned()).collect()
+    }
+
     /// The folders that may hold what belongs to this working tree.
     pub(super) fn git_dirs(&self) -> Vec<PathBuf> {
         let mut dirs = vec![self.own_git_dir.clone(), self.git_dir.clone()];
@@ -208,8 +210,11 @@ impl Repo {
         Some(crate::url::without_password(url.trim_end_matches('\n')))
     }
 
-    /// The first line of a commit's message; `None` where the commit is not here.
+    /// The first line of a commit's message, or how an artifact was made; `None` where neither is here.
     pub fn subject(&self, commit: &Revision) -> Option<String> {
+        if let Some(origin) = self.origin(commit) {
+            return Some(origin.to_string());
+        }
         let text = self.text(&["log", "-1", "--no-show-signature", "--format=%s", commit.as_str(), "--"]).ok()?;
         Some(text.trim_end_matches('\n').to_owned())
     }
@@ -280,30 +285,6 @@ impl Repo {
         text.lines().map(|line| line.parse().map_err(anyhow::Error::msg)).collect()
     }
 
-    /// Whether a revision holds a file (not a folder) at this path, which is relative to the top.
-    pub fn file_exists(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
-        let listing =
-            self.run(&["--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision.as_str(), "--", path])?;
-        Ok(listing.split(|byte| *byte == 0).any(|entry| {
-            let mut parts = entry.splitn(2, |byte| *byte == b'\t');
-            let head = parts.next().unwrap_or_default();
-            parts.next() == Some(path.as_bytes()) && head.split(|byte| *byte == b' ').nth(1) == Some(b"blob")
-        }))
-    }
-
-    /// The first line of a revision's file, without its newline; what is not UTF-8 is replaced.
-    pub fn first_line(&self, revision: &Revision, path: &str) -> anyhow::Result<String> {
-        let content = self.run(&["cat-file", "blob", &format!("{revision}:{path}")])?;
-        let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        Ok(String::from_utf8_lossy(&line[..line.len().min(LINE)]).into_owned())
-    }
-
-    /// Whether a path of a commit is another repository's commit.
-    pub fn is_submodule(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
-        let listing = self.text(&["--literal-pathspecs", "ls-tree", "--full-tree", revision.as_str(), "--", path])?;
-        Ok(listing.starts_with("160000 "))
-    }
-
     /// `git` in this repository, with no input, never asking anything, in English. Object replacements are off: a target
     /// gets what the object's name says.
     pub(super) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
@@ -334,7 +315,11 @@ impl Repo {
 
     /// Runs git to its end; its output, or an error with what it said.
     pub(super) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Vec<u8>> {
-        let mut command = self.command(arguments);
+        self.finish(self.command(arguments))
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn finish(&self, mut command: Command) -> anyhow::Result<Vec<u8>> {
         let output = command.output().map_err(cannot_start)?;
         self.judge(&command, output)
     }

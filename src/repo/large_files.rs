@@ -27,7 +27,7 @@ pub struct Searched<'a> {
     pub repo: &'a Repo,
     pub commit: &'a Revision,
     /// Ahead of paths in errors.
-    pub shown: &'a str,
+    pub shown: String,
     /// git-lfs's folders `objects`.
     pub stores: Vec<PathBuf>,
 }
@@ -37,22 +37,35 @@ pub struct Searched<'a> {
 /// # Errors
 /// Contents that are not here, with how to get them.
 pub fn large_files(searched: &[Searched<'_>]) -> anyhow::Result<Vec<StoredFile>> {
-    let mut found = BTreeMap::new();
-    let mut missing = Vec::new();
+    let by_content = located(searched, "")?.into_iter().map(|(_, stored)| (stored.file.oid().to_owned(), stored));
+    Ok(by_content.collect::<BTreeMap<_, _>>().into_values().collect())
+}
+
+/// The files that git-lfs keeps for these commits, by their paths as they are shown; only those whose shown path begins
+/// so.
+///
+/// # Errors
+/// Contents that are not here, with how to get them.
+pub(super) fn located(searched: &[Searched<'_>], below: &str) -> anyhow::Result<Vec<(String, StoredFile)>> {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
     for Searched { repo, commit, shown, stores } in searched {
         for (path, file) in pointers(repo, commit)? {
+            let path = format!("{shown}{path}");
+            if !path.starts_with(below) {
+                continue;
+            }
             let is_whole = |path: &PathBuf| path.metadata().is_ok_and(|it| it.is_file() && it.len() == file.bytes());
             let place = stores.iter().map(|store| store.join(file.path())).find(is_whole);
             match place {
                 // git-lfs makes an empty file of its own accord.
                 _ if file.bytes() == 0 => {}
-                Some(path) => drop(found.insert(file.oid().to_owned(), StoredFile { file, path })),
-                None => missing.push(format!("{shown}{path}")),
+                Some(place) => found.push((path, StoredFile { file, path: place })),
+                None => missing.push(path),
             }
         }
     }
     let Some(Searched { commit, .. }) = searched.first().filter(|_| !missing.is_empty()) else {
-        return Ok(found.into_values().collect());
+        return Ok(found);
     };
     bail!(
         "git-lfs has no content for {} here: run `git lfs fetch origin {}`{}",
@@ -210,7 +223,7 @@ mod tests {
 
     fn find(scratch: &Scratch, commit: &Revision) -> anyhow::Result<Vec<StoredFile>> {
         let stores = vec![scratch.path().join(".git/lfs/objects")];
-        large_files(&[Searched { repo: &scratch.repo, commit, shown: "", stores }])
+        large_files(&[Searched { repo: &scratch.repo, commit, shown: String::new(), stores }])
     }
 
     #[test]

@@ -166,6 +166,10 @@ impl Packs {
             // With bitmaps, git leaves out all that ever was in the history of `have`. A receiver that got that history
             // from a shallow clone lacks some of it; what it has for sure are the trees of `have` themselves.
             arguments.push("--no-use-bitmap-index");
+            // What the receiver has need not be in the history of the revision: artifacts have none.
+            if self.repo.artifacts().is_some() {
+                arguments.push("--shallow");
+            }
         }
         let mut input = String::new();
         for commit in &self.shallow {

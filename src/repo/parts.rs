@@ -34,6 +34,23 @@ impl Named {
     }
 }
 
+/// Where the large files of a revision, and of these submodules of it, may be. `all` has the objects of both.
+pub(super) fn searched<'a>(
+    repo: &Repo,
+    all: &'a Repo,
+    revision: &'a Revision,
+    submodules: &'a [Submodule],
+) -> Vec<Searched<'a>> {
+    let configured = |dir: &Path| repo.config_of(dir, "lfs.storage");
+    let own = store(repo.git_dir(), configured(repo.git_dir()).as_deref());
+    let top = Searched { repo: all, commit: revision, shown: String::new(), stores: vec![own.clone()] };
+    let inner = submodules.iter().map(|Submodule { path, commit, git_dir }| {
+        let stores = vec![store(git_dir, configured(git_dir).as_deref()), own.clone()];
+        Searched { repo: all, commit, shown: format!("{path}/"), stores }
+    });
+    [top].into_iter().chain(inner).collect()
+}
+
 /// The parts of a revision that the deploy host has; those that were not wanted are empty.
 #[derive(Debug, Clone, Default)]
 pub struct Parts {
@@ -51,15 +68,7 @@ impl Parts {
         let mut parts = Parts { submodules, large_files: Vec::new() };
         if wanted.large_files {
             let all = parts.objects(repo);
-            let configured = |dir: &Path| repo.config_of(dir, "lfs.storage");
-            let own = store(repo.git_dir(), configured(repo.git_dir()).as_deref());
-            let shown: Vec<String> = parts.submodules.iter().map(|it| format!("{}/", it.path)).collect();
-            let mut searched = vec![Searched { repo: &all, commit: revision, shown: "", stores: vec![own.clone()] }];
-            for (Submodule { commit, git_dir, .. }, shown) in parts.submodules.iter().zip(&shown) {
-                let stores = vec![store(git_dir, configured(git_dir).as_deref()), own.clone()];
-                searched.push(Searched { repo: &all, commit, shown, stores });
-            }
-            parts.large_files = large_files(&searched)?;
+            parts.large_files = large_files(&searched(repo, &all, revision, &parts.submodules))?;
         }
         Ok(parts)
     }

@@ -28,6 +28,12 @@ impl Repo {
     /// # Errors
     /// A repository that cannot be read, or lacks one of them.
     pub fn contains(&self, revision: &Revision, earlier: &Revision) -> anyhow::Result<bool> {
+        if revision == earlier {
+            return Ok(true);
+        }
+        let (Some((revision, _)), Some((earlier, _))) = (self.commit_of(revision), self.commit_of(earlier)) else {
+            return Ok(false);
+        };
         let missing = self.text(&["rev-list", "--max-count=1", earlier.as_str(), &format!("^{revision}")])?;
         Ok(missing.trim().is_empty())
     }
@@ -37,6 +43,7 @@ impl Repo {
     /// # Errors
     /// A repository that cannot be read.
     pub fn follows(&self, revision: &Revision, most: usize) -> anyhow::Result<Vec<Revision>> {
+        let Some((revision, _)) = self.commit_of(revision) else { return Ok(Vec::new()) };
         let listing = self.text(&["rev-list", "--skip=1", &format!("--max-count={most}"), revision.as_str()])?;
         Ok(listing.lines().filter_map(|line| line.parse().ok()).collect())
     }
@@ -84,18 +91,14 @@ impl Repo {
 
     /// The commits that `of` has and `without` has not, children ahead of their parents.
     fn listed(&self, without: &Revision, of: &Revision) -> anyhow::Result<Vec<Listed>> {
+        let (Some((without, _)), Some((of, subdir))) = (self.commit_of(without), self.commit_of(of)) else {
+            return Ok(Vec::new());
+        };
         let (most, range) = (format!("--max-count={MOST}"), format!("{without}..{of}"));
         let format = "--format=%H%n%P%n%B";
-        let listing = self.text(&[
-            "log",
-            "-z",
-            "--topo-order",
-            "--no-show-signature",
-            "--encoding=UTF-8",
-            &most,
-            format,
-            &range,
-        ])?;
+        let ahead = ["--literal-pathspecs", "log", "-z", "--topo-order", "--no-show-signature", "--encoding=UTF-8"];
+        let arguments = ahead.into_iter().chain([most.as_str(), format, &range, "--"]).chain(subdir.as_deref());
+        let listing = self.text(&arguments.collect::<Vec<_>>())?;
         let listed = |entry: &str| {
             let mut lines = entry.splitn(3, '\n');
             let (name, parents, message) = (lines.next()?, lines.next()?, lines.next().unwrap_or_default());

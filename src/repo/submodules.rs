@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 
 use super::Repo;
-use super::git::TreeEntry;
 use crate::gitmodules;
 use crate::gitmodules::Module;
 use crate::wire::Revision;
@@ -25,6 +24,14 @@ pub struct Submodule {
 /// # Errors
 /// The first one whose commit no repository here has, or which `.gitmodules` does not name or describes badly.
 pub fn submodules(repo: &Repo, revision: &Revision) -> anyhow::Result<Vec<Submodule>> {
+    submodules_below(repo, revision, "")
+}
+
+/// Those submodules whose paths begin so; nobody asks for the others.
+///
+/// # Errors
+/// As of [`submodules`].
+pub(super) fn submodules_below(repo: &Repo, revision: &Revision, below: &str) -> anyhow::Result<Vec<Submodule>> {
     let top = Level {
         commit: revision.clone(),
         git_dirs: repo.git_dirs(),
@@ -34,7 +41,7 @@ pub fn submodules(repo: &Repo, revision: &Revision) -> anyhow::Result<Vec<Submod
     let (mut found, mut levels) = (Vec::new(), vec![top]);
     let mut reader = repo.clone();
     while let Some(level) = levels.pop() {
-        for (module, commit) in modules(&reader, &level)? {
+        for (module, commit) in modules(&reader, &level, below)? {
             let path = format!("{}{}", level.shown, module.path);
             let tree = level.tree.join(&module.path);
             let candidates = candidates(&level, &module, &tree);
@@ -85,10 +92,10 @@ fn candidates(level: &Level, module: &Module, tree: &Path) -> Vec<PathBuf> {
     candidates
 }
 
-fn modules(repo: &Repo, level: &Level) -> anyhow::Result<Vec<(Module, Revision)>> {
+fn modules(repo: &Repo, level: &Level, below: &str) -> anyhow::Result<Vec<(Module, Revision)>> {
     let commit = level.commit.as_str();
     let mut links = repo.entries(&level.commit)?;
-    links.retain(TreeEntry::is_submodule);
+    links.retain(|entry| entry.is_submodule() && format!("{}{}", level.shown, entry.path).starts_with(below));
     if links.is_empty() {
         return Ok(Vec::new());
     }

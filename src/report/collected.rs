@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::event::Note;
-use super::words::{gate_failed, limit_exceeded, step_name, used_up};
+use super::words::{gate_failed, limit_exceeded, once, step_name, used_up};
 use super::{Causes, Event, HostRow, Sample};
 use crate::clock;
 use crate::fleet::Step;
+use crate::once::OnceEnd;
 use crate::targets::{Target, fold};
 use crate::terminal::cut_line;
 use crate::wire::{Level, Stage};
@@ -123,6 +124,9 @@ impl Collected {
             }
             Event::GateFailed { gate, reason, inconclusive, .. } => {
                 self.halts.push(gate_failed(gate, reason, *inconclusive));
+            }
+            Event::OnceEnded { name, on, undo, end, .. } if *end != OnceEnd::Done => {
+                self.halts.push(format!("{}: {end}", once(name, on, *undo)));
             }
             Event::Interrupted => self.halts.push("interrupted".to_owned()),
             Event::Gate { group, label, sample, .. } => {

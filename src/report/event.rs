@@ -6,8 +6,9 @@ use super::row::HostRow;
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::gates::{Moment, Sample};
+use crate::once::OnceEnd;
 use crate::targets::{Group, Target};
-use crate::wire::{Level, Line, Outcome, Revision, RunId, StartedBy, outcome};
+use crate::wire::{Level, Line, Origin, Outcome, Revision, RunId, StartedBy, outcome};
 
 /// A group as the header of a run names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +65,9 @@ pub enum Event {
         by: StartedBy,
         repo: String,
         revision: Revision,
+        /// How the revision was made; nothing of a commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Box<Origin>>,
         message: String,
         groups: Vec<GroupHead>,
         /// Why gates, soak and windows are passed over in this run.
@@ -190,6 +194,30 @@ pub enum Event {
         reason: String,
         /// It could not tell, and nobody said to go on.
         inconclusive: bool,
+    },
+    /// A run-once step begins on a host, or on the deploy host; with `undo`, it is undone.
+    OnceStarted {
+        name: String,
+        on: String,
+        undo: bool,
+        /// No rollback leads back behind it.
+        irreversible: bool,
+    },
+    /// A line that a run-once step said.
+    OnceLine {
+        name: String,
+        on: String,
+        #[serde(flatten)]
+        line: Line,
+    },
+    OnceEnded {
+        name: String,
+        on: String,
+        undo: bool,
+        #[serde(flatten)]
+        end: OnceEnd,
+        #[serde(rename = "took_seconds")]
+        seconds: f64,
     },
     /// The operator was asked; `answer` is what was taken, `by` whom: `operator` or `--yes`.
     Asked {

@@ -1,9 +1,10 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
 use super::event::{Event, Note};
-use super::words::{counted, gate_failed, hosts, soak, step_name, stopping, took, used_up, waiting};
+use super::words::{counted, gate_failed, hosts, once, soak, step_name, stopping, took, used_up, waiting};
 use crate::fleet::Step;
 use crate::gates::SampleVerdict;
+use crate::once::OnceEnd;
 use crate::targets::Target;
 use crate::wire::Level;
 
@@ -37,9 +38,10 @@ pub fn name_of_step(step: Step) -> &'static str {
 /// What a line of the log says of `event`.
 pub fn said(event: &Event) -> LogLine {
     match event {
-        Event::Started { run, by, repo, revision, message, .. } => {
+        Event::Started { run, by, repo, revision, origin, message, .. } => {
+            let origin = origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
             let why = if message.is_empty() { String::new() } else { format!(": {message}") };
-            LogLine::here(Level::Info, format!("{repo} {} by {by}, run {run}{why}", revision.short()))
+            LogLine::here(Level::Info, format!("{repo} {}{origin} by {by}, run {run}{why}", revision.short()))
         }
         Event::Command { command, by, .. } => LogLine::here(Level::Info, format!("{command} by {by}")),
         Event::Note(Note { level, message, host, step }) => {
@@ -109,6 +111,14 @@ pub fn said(event: &Event) -> LogLine {
         }
         Event::GateFailed { gate, group, reason, inconclusive, .. } => {
             of_group(group, Level::Error, gate_failed(gate, reason, *inconclusive))
+        }
+        Event::OnceStarted { name, on, undo, .. } => {
+            LogLine::here(Level::Info, format!("{}: started", once(name, on, *undo)))
+        }
+        Event::OnceLine { name, line, .. } => LogLine::here(line.level, format!("{name}: {}", line.message)),
+        Event::OnceEnded { name, on, undo, end, seconds } => {
+            let level = if *end == OnceEnd::Done { Level::Info } else { Level::Error };
+            LogLine::here(level, format!("{}: {end}, after {}", once(name, on, *undo), took(*seconds)))
         }
         Event::Asked { question, answer, by } => LogLine::here(Level::Info, format!("{question} {answer} ({by})")),
         Event::Interrupted => LogLine::here(Level::Warning, "interrupted".to_owned()),

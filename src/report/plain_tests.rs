@@ -87,6 +87,7 @@ fn deployment() -> Vec<Event> {
             by: StartedBy { user: "alice".into(), deploy_host: "deploy1".into() },
             repo: "web/site".into(),
             revision: "a".repeat(40).parse().unwrap(),
+            origin: None,
             message: "new front page".into(),
             break_glass: None,
             signed_by: Vec::new(),

@@ -12,11 +12,12 @@ use super::folded::Folded;
 use super::gate_news::GateNews;
 use super::render_options::{RenderOptions, Verbosity};
 use super::words::{
-    counted, gate_failed, heading, hosts, limit_exceeded, soak, step_name, stopping, took, used_up, waiting,
+    counted, gate_failed, heading, hosts, limit_exceeded, once, soak, step_name, stopping, took, used_up, waiting,
 };
 use super::{Event, GroupHead, table};
 use crate::clock;
 use crate::fleet::Step;
+use crate::once::OnceEnd;
 use crate::targets::Target;
 use crate::terminal::{Style, Styled, cut_line};
 use crate::wire::{Fault, Level, Line};
@@ -93,10 +94,11 @@ impl Text {
             out.append(&mut self.held());
         }
         match event {
-            Event::Started { run, by, repo, revision, message, groups, break_glass, signed_by } => {
+            Event::Started { run, by, repo, revision, origin, message, groups, break_glass, signed_by } => {
                 if normal {
                     let what = Style::Strong.of(format!("{repo} {}", revision.short()));
                     out.push(self.line(what.with(format!(" by {by}, run {run}"))));
+                    out.extend(origin.iter().map(|origin| self.line(origin.to_string())));
                     if !message.is_empty() {
                         out.push(self.line(message));
                     }
@@ -171,6 +173,20 @@ impl Text {
             Event::GateFailed { gate, reason, inconclusive, .. } => {
                 out.push(self.line(Style::Bad.of(gate_failed(gate, reason, *inconclusive))));
             }
+            Event::OnceStarted { name, on, undo, .. } if normal => {
+                out.push(self.line(format!("{}: started", once(name, on, *undo))));
+            }
+            Event::OnceLine { name, line, .. } => {
+                let style = self.style(line.level, false);
+                out.extend(style.map(|style| self.host_line(name, style.of(cut_line(&line.message)))));
+            }
+            Event::OnceEnded { name, on, undo, end, seconds } => {
+                let how = if *end == OnceEnd::Done { Style::Good } else { Style::Bad };
+                if normal || *end != OnceEnd::Done {
+                    let text = Styled::from(format!("{}: ", once(name, on, *undo))).with(how.of(end.to_string()));
+                    out.push(self.line(text.with(format!(" after {}", took(*seconds)))));
+                }
+            }
             Event::Asked { question, answer, by } if normal => {
                 let arrow = theme.sign("→", "->");
                 // What could have been typed is of no more interest, and who has just typed it sees the question above.
@@ -210,7 +226,8 @@ impl Text {
                 let listed = if normal { Vec::new() } else { table::not_ok(&self.look, rows) };
                 out.extend(listed.into_iter().map(|(names, text)| self.host_line(names, Style::Bad.of(text))));
             }
-            Event::HostStarted { .. } | Event::HostDiff { .. } | Event::Asked { .. } => {}
+            Event::HostStarted { .. } | Event::HostDiff { .. } => {}
+            Event::OnceStarted { .. } | Event::Asked { .. } => {}
         }
         out
     }

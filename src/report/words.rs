@@ -65,6 +65,11 @@ pub fn gate_failed(gate: &str, reason: &str, inconclusive: bool) -> String {
     format!("gate {gate} {how}: {reason}")
 }
 
+/// A run-once step, or undoing it, and where: `step migrate on db1`.
+pub fn once(name: &str, on: &str, undo: bool) -> String {
+    format!("{}step {name} on {on}", if undo { "undo of " } else { "" })
+}
+
 /// What an interrupt meets: `interrupted: no more hosts are started; waiting for promote on web01 (12 s so far,
 /// 120 s at most)`.
 pub fn stopping(step: Step, names: &str, count: usize, stops: bool, (seconds, limit): (u64, u64)) -> String {

@@ -6,7 +6,8 @@ use crate::clock;
 use crate::deploy::Plan;
 use crate::deploy::health::Health;
 use crate::fleet::{Call, HostId, HostResult, Step, Task};
-use crate::journal::{Progress, Record, WholeRun};
+use crate::journal::{Progress, Record, WholeRun, once_of};
+use crate::once::OnceEnd;
 use crate::wire::{Level, Stage};
 
 use super::{CallSpan, Happening, HostSpan, LookSpan, Mark, Millis, SpanEnd, Timeline};
@@ -48,7 +49,7 @@ pub fn of_journal(run: WholeRun) -> Timeline {
         commits: Vec::new(),
         opened,
     };
-    let mut reading = Reading { timeline, current: HashMap::new(), call: None };
+    let mut reading = Reading { timeline, current: HashMap::new(), call: None, once: None };
     for (at, record) in records {
         if let Some(at) = millis(at.as_deref()) {
             // A clock that was set back would turn bars around.
@@ -68,6 +69,8 @@ struct Reading {
     /// What is live on each host, as last read.
     current: HashMap<HostId, Option<crate::wire::Revision>>,
     call: Option<Running>,
+    /// The run-once step under way.
+    once: Option<(u32, Option<HostId>)>,
 }
 
 /// The call that is being read.
@@ -105,6 +108,17 @@ impl Reading {
                 if let Some(call) = self.call.take() {
                     self.timeline.calls[call.place].end = Some(now);
                 }
+            }
+            Record::OnceBegun { number, host } => {
+                let text = format!("{}: started", self.once(number, host));
+                self.once = Some((number, host));
+                self.happened(Mark::Step, Level::Info, text);
+            }
+            Record::OnceEnded { number, end } => {
+                let host = self.once.take().and_then(|(_, host)| host);
+                let level = if end == OnceEnd::Done { Level::Info } else { Level::Error };
+                let text = format!("{}: {end}", self.once(number, host));
+                self.happened(Mark::Step, level, text);
             }
             Record::Answered { answer } => {
                 self.happened(
@@ -149,6 +163,16 @@ impl Reading {
             }
             Record::Closed { verdict, status, .. } => self.timeline.verdict = Some((verdict, status)),
         }
+    }
+
+    /// How a run-once step is called, or undoing it.
+    fn once(&self, number: u32, host: Option<HostId>) -> String {
+        let plan = self.timeline.plan();
+        let (step, undo) = once_of(plan.steps.len(), number);
+        let title = plan.steps.get(step).map_or_else(|| "a step".to_owned(), |step| step.title(undo));
+        let target = host.and_then(|host| plan.targets().nth(host.index()));
+        let on = target.map_or_else(|| "the deploy host".to_owned(), |(_, target)| target.to_string());
+        format!("{title} on {on}")
     }
 
     fn happened(&mut self, mark: Mark, level: Level, text: String) {
@@ -210,7 +234,7 @@ impl Reading {
 
     /// What was under way at the end of the journal has no end.
     fn finish(self) -> Timeline {
-        let Reading { mut timeline, current, call } = self;
+        let Reading { mut timeline, current, call, .. } = self;
         if timeline.progress == Progress::UnderWay {
             let now = clock::unix_millis(&clock::rfc3339_utc()).unwrap_or(timeline.ended);
             timeline.ended = timeline.ended.max(now);

@@ -174,6 +174,8 @@ enum Mark {
     Halt,
     Resumed,
     Rollback,
+    /// A run-once step.
+    Step,
 }
 
 /// Something that happened, in words.

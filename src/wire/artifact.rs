@@ -13,3 +13,16 @@ pub struct ArtifactRules {
     /// Whether links may lead out of the artifact.
     pub outside_links: bool,
 }
+
+/// An archive that a target downloads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactSource {
+    /// By http or https. It may hold a password or a signature.
+    pub url: String,
+    /// The SHA-256 of the archive, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The proxy to use; `None`: what the environment says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    pub rules: ArtifactRules,
+}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Revision, SharedPaths};
+use super::{ArtifactSource, Revision, SharedPaths};
 
 /// A tag that describes a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +145,9 @@ pub struct Fetch {
     pub shallow: Vec<Revision>,
     /// Fetch from a git server instead.
     pub source: Option<Source>,
+    /// Download the files of an artifact instead, if the revision is not there yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Box<ArtifactSource>>,
     /// Throw the cache away first.
     pub rebuild: bool,
     /// `None`: the tree's tags are left as they are.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Confirmation, Drained, Holder, LargeFile, Lease, Level, Outcome, Revision, RunId, RunningService, Stage};
+use super::{
+    Confirmation, Drained, Holder, LargeFile, Lease, Level, Origin, Outcome, Revision, RunId, RunningService, Stage,
+};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,9 @@ pub struct Facts {
     /// What the services run; empty unless the probe was to look, and for services whose manager does not tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunningService>,
+    /// How the live revision was made; `None` of a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
     /// Whether the live revision was confirmed since the host was started.
     #[serde(default, skip_serializing_if = "Confirmation::is_never")]
     pub confirmation: Confirmation,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, ConfigFile, ExternalContent, Header, LargeFile, Revision, RunId, Service, Stage, StageRequest};
+use super::{
+    Check, ConfigFile, ExternalContent, Header, LargeFile, Revision, RunId, Secrets, Service, Stage, StageRequest,
+};
 
 /// One line of JSON: what a target is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,6 +120,9 @@ pub struct ScriptHead {
 pub struct Run {
     pub stage: Stage,
     pub attempt: u32,
+    /// For a stage that renders. It is no part of the request proper, which is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Secrets>,
     #[serde(flatten)]
     pub request: StageRequest,
 }
@@ -147,6 +152,9 @@ pub struct Render {
     pub files: Vec<ConfigFile>,
     pub templates: IndexMap<String, String>,
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// They win over `vars`. A file that one of them is used in contains secrets.
+    #[serde(default)]
+    pub secrets: Secrets,
 }
 
 /// One line of a lock holder's standard input, after the request.

@@ -26,6 +26,8 @@ named! {
         ConfigDiff = "config_diff" => Role::Occasion { restarts: false },
         /// Run a command of the operator's while the target is drained.
         Command = "command" => Role::Internal,
+        /// Run a step that runs once in a run.
+        Once = "once" => Role::Internal,
     }
 }
 
@@ -44,6 +46,11 @@ impl Stage {
     /// Whether checks and keys may name it.
     pub fn is_configured(self) -> bool {
         self.role() != Role::Internal
+    }
+
+    /// Whether it renders the configuration files.
+    pub fn renders(self) -> bool {
+        matches!(self, Stage::ConfigDeploy | Stage::ConfigDiff)
     }
 
     /// Whether it takes the services of a host down for a while, where there are any.

@@ -1,13 +1,16 @@
 //! The request for a stage.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::url::without_password;
+use crate::url::{place, without_password};
 
-use super::{Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Revision, Service, SubmoduleSource};
+use super::{
+    Check, ConfigFile, Drain, ExternalContent, Fetch, Header, LfsSource, Origin, Revision, Service, SubmoduleSource,
+};
 
 /// Everything that a target needs to know for any stage of a deployment. It keeps the last one, for stages that are run by
 /// hand, and journals and git servers keep it too: a field that is added needs a default, so that older ones are read.
@@ -53,7 +56,7 @@ pub struct StageRequest {
     /// The target as its target file names it, for the commands that drain it.
     #[serde(default)]
     pub host: String,
-    /// What the stage `command` runs; `None`: the run has none.
+    /// What the stages `command` and `once` run; `None`: the run has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Box<CommandLine>>,
     /// `None` when `config_deploy` is off.
@@ -62,6 +65,12 @@ pub struct StageRequest {
     pub templates: IndexMap<String, String>,
     /// The template variables. They may be secret.
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// Files cannot be rendered without the variables of `vars_command`, which are not stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_secrets: bool,
+    /// What prints more variables on the target; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_vars_command: Option<Box<CommandLine>>,
     /// The revision was deployed here before and is gone back to: promote links the configuration files that its tree
     /// holds already, whatever is configured now, and the checks that it was deployed with judge it.
     #[serde(default)]
@@ -72,6 +81,9 @@ pub struct StageRequest {
     /// What Scap would have to know beside that; `None` where it does not deploy the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scap: Option<Box<ForScap>>,
+    /// How the revision was made, for whoever looks at its tree later; `None` of a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
 }
 
 impl StageRequest {
@@ -101,9 +113,12 @@ impl StageRequest {
             config_files: None,
             templates: IndexMap::new(),
             vars: serde_json::Map::new(),
+            needs_secrets: false,
+            remote_vars_command: None,
             kept: false,
             link_files: false,
             scap: None,
+            origin: None,
         }
     }
 
@@ -112,6 +127,10 @@ impl StageRequest {
         let mut request = self.clone();
         if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.source.as_mut()) {
             source.url = without_password(&source.url);
+            source.proxy = source.proxy.as_deref().map(without_password);
+        }
+        if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.artifact.as_mut()) {
+            source.url = place(&source.url);
             source.proxy = source.proxy.as_deref().map(without_password);
         }
         if let Some(SubmoduleSource::Server { url, proxy }) = &mut request.extras.submodules {
@@ -143,6 +162,18 @@ pub struct CommandLine {
     pub line: String,
     /// Seconds that it may take by itself; the request's own limit is for all that stands around it, too.
     pub timeout: u64,
+    /// What it finds in its environment besides.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+}
+
+impl CommandLine {
+    /// By what the processes of a run-once step are known again, whichever try they belong to: variables of their
+    /// environment. Empty for other commands.
+    pub fn marks(&self) -> Vec<String> {
+        let mark = |name: &str| Some(format!("{name}={}", self.environment.get(name)?));
+        ["HOIST_RUN", "HOIST_STEP"].into_iter().filter_map(mark).collect()
+    }
 }
 
 fn yes() -> bool {

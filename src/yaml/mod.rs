@@ -114,6 +114,25 @@ impl Node {
     }
 }
 
+/// The variables in what a command printed, which is a mapping in YAML or JSON.
+///
+/// # Errors
+/// Why there are none, after the command's name. It names the line, never the text, which may be secret.
+pub fn printed_variables(bytes: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    let wanted = "it has to print a mapping of variables in YAML or JSON";
+    if bytes.trim_ascii().is_empty() {
+        return Err(format!("printed nothing: {wanted}"));
+    }
+    let node = parse(bytes, "its output").map_err(|problem| {
+        let line = problem.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+        format!("printed what is not valid YAML{line}: {wanted}")
+    })?;
+    match node.value {
+        Value::Map(_) => Ok(node.variables().unwrap_or_default()),
+        _ => Err(format!("printed {} instead of a mapping: {wanted}", node.kind())),
+    }
+}
+
 /// How deep lists and mappings may nest: deep enough for people, and shallow enough for the stack of any thread.
 const DEEPEST: usize = 32;
 

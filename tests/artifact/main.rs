@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deploy;
 mod formats;
 mod refused;
 

@@ -16,8 +16,9 @@ use hoist::config::keys::{KEYS, Key, Prefix};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{HostResult, Step};
+use hoist::once::OnceEnd;
 use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, Pending, RowState, Sample, SampleVerdict};
-use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage, StartedBy};
+use hoist::wire::{Fault, Holder, Level, Line, Origin, OriginKind, Outcome, Stage, StartedBy};
 use schema::Answer;
 
 fn root() -> &'static Path {
@@ -267,6 +268,18 @@ fn holder() -> Holder {
     Holder { run, user: "u".into(), host: "h".into(), pid: 1, since, message: "m".into() }
 }
 
+fn origin() -> Origin {
+    Origin {
+        kind: OriginKind::Archive,
+        from: "f".into(),
+        sha256: Some("a".repeat(64)),
+        source: "a".repeat(40).parse().ok(),
+        inputs: Some("i".into()),
+        by: StartedBy { user: "u".into(), deploy_host: "d".into() },
+        at: "2026-11-23T12:00:00Z".into(),
+    }
+}
+
 /// One of each outcome. One that is new does not compile until it is here, and then the manual has to have it.
 fn outcomes() -> Vec<Outcome> {
     let all = vec![
@@ -328,6 +341,7 @@ fn events() -> Vec<Event> {
             by: StartedBy { user: "u".into(), deploy_host: "d".into() },
             repo: "r".into(),
             revision,
+            origin: Some(Box::new(origin())),
             message: "m".into(),
             groups: heads.clone(),
             break_glass: Some("w".into()),
@@ -373,6 +387,15 @@ fn events() -> Vec<Event> {
             reason: "r".into(),
             inconclusive: false,
         },
+        Event::OnceStarted { name: "n".into(), on: "db1".into(), undo: false, irreversible: true },
+        Event::OnceLine { name: "n".into(), on: "db1".into(), line: Line { level: Level::Info, message: "m".into() } },
+        Event::OnceEnded {
+            name: "n".into(),
+            on: "db1".into(),
+            undo: false,
+            end: OnceEnd::Failed { reason: "r".into() },
+            seconds: 1.0,
+        },
         Event::Asked { question: "q".into(), answer: "a".into(), by: "b".into() },
         Event::Interrupted,
         Event::Stopping {
@@ -412,9 +435,12 @@ fn events() -> Vec<Event> {
             Event::Gate { .. } => 20,
             Event::GateFailed { .. } => 21,
             Event::CapacityUsedUp { .. } => 22,
+            Event::OnceStarted { .. } => 23,
+            Event::OnceLine { .. } => 24,
+            Event::OnceEnded { .. } => 25,
         });
     }
-    assert_eq!(kinds.len(), 23, "an event is missing from the list above");
+    assert_eq!(kinds.len(), 26, "an event is missing from the list above");
     all
 }
 

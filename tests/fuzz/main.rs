@@ -139,6 +139,7 @@ readers_stand! {
     checks_stand_any_bytes: "checks";
     health_gates_stand_any_bytes: "gates";
     hooks_stand_any_bytes: "hooks";
+    steps_stand_any_bytes: "steps";
     configuration_files_stand_any_bytes: "config_files";
     target_files_stand_any_bytes: "targets";
     an_inventory_is_read_or_refused: "inventory";

@@ -81,6 +81,25 @@ pub const ALL: &[Reader] = &[
         ],
     },
     Reader {
+        name: "steps",
+        read: steps,
+        words: &[
+            "steps:",
+            "command:",
+            "undo:",
+            "on: deploy-host",
+            "on: first",
+            "when: before",
+            "when: after",
+            "group: default",
+            "stage: promote",
+            "timeout: 5m",
+            "irreversible: true",
+            "once: true",
+            "[a, b]",
+        ],
+    },
+    Reader {
         name: "config_files",
         read: config_files,
         words: &["template:", "remote_vars:", "output_format: yaml", "erb_syntax:", "/etc/x:", "../"],
@@ -262,6 +281,12 @@ fn checks(bytes: &[u8]) -> String {
 fn gates(bytes: &[u8]) -> String {
     let gates = with_file("gates.yaml", bytes).gates();
     gates.map_or_else(shape, |(gates, _)| entries(&gates, |gate| format!("{}{:?}", gate.source.name(), gate.scope.at)))
+}
+
+fn steps(bytes: &[u8]) -> String {
+    let config = with_file("steps.yaml", bytes);
+    let steps = config.groups(None).and_then(|(groups, _)| config.steps(&groups));
+    steps.map_or_else(shape, |(steps, _)| entries(&steps, |step| format!("{}{}", step.on, step.when)))
 }
 
 fn hooks(bytes: &[u8]) -> String {

@@ -18,10 +18,11 @@ use hoist::invocation::Invocation;
 use hoist::journal::{
     AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, history, open_run, parse, prune, unfinished,
 };
+use hoist::once::{On, When};
 use hoist::report::{Event, Reporter, RowState};
 use hoist::targets::Group;
-use hoist::wire::{Revision, State};
-use scripted::{Act, Calm, Fuse, Looked, Script, Scripted, ScriptedGates, World, plan_of, revision};
+use hoist::wire::{Revision, Stage, State};
+use scripted::{Act, Calm, Fuse, Looked, Script, Scripted, ScriptedGates, World, plan_of, revision, step};
 
 /// Agrees to everything, and interrupts at the n-th look.
 struct Yes {
@@ -37,6 +38,8 @@ impl Operator for Yes {
     fn ask(&mut self, question: &Question) -> Answer {
         match question {
             Question::RollBack { .. } if self.declines => Answer::No,
+            // Whoever looked says that it ran.
+            Question::StepUnknown { .. } => Answer::Done,
             _ => Answer::Yes,
         }
     }
@@ -240,6 +243,41 @@ fn a_run_killed_at_any_moment_is_rolled_back_on_every_host_that_it_touched() {
                 code => panic!("killed after {fuse}: {code:?}"),
             }
         });
+    }
+}
+
+/// A step in each place, on a host and on the deploy host.
+fn stepping(hosts: usize) -> Plan {
+    let mut plan = plan(hosts, 3);
+    plan.steps = vec![
+        step("first", On::DeployHost, When::Before, None, None),
+        step("before", On::First, When::Before, Some("default"), Some(Stage::Promote)),
+        step("after", On::First, When::After, Some("default"), None),
+        step("last", On::DeployHost, When::After, None, None),
+    ];
+    plan
+}
+
+/// The scripted fleet fails the test when a try is begun a second time.
+#[test]
+fn a_run_with_steps_killed_at_any_moment_is_ended_and_no_step_ran_twice() {
+    let plan = stepping(5);
+    for then in [AtTheEnd::GoOn, AtTheEnd::RollBack] {
+        let mut killed = 0;
+        for fuse in 0.. {
+            let outcome = killed_and_ended(&plan, fuse, &vec![Script::good(); 5], YES, then, |_| {});
+            let code = outcome.verdict.code;
+            let goes_back = outcome.ended && then == AtTheEnd::RollBack;
+            let wanted = if goes_back { ExitCode::Failed } else { ExitCode::Success };
+            assert_eq!(code, wanted, "killed after {fuse}: {:?}", outcome.verdict);
+            let live = revision(if goes_back { 'a' } else { 'b' });
+            assert!(outcome.current.iter().all(|current| *current == Some(live.clone())), "killed after {fuse}");
+            killed += usize::from(outcome.ended);
+            if outcome.lived {
+                break;
+            }
+        }
+        assert!(killed > 50, "killed only {killed} times");
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use hoist::wire::{Level, Revision, Stage, StageRequest, TargetEvent};
+use hoist::wire::{Level, Request, Revision, Run, Secrets, Stage, StageRequest, TargetEvent};
 
 use crate::harness::*;
 
@@ -182,4 +182,34 @@ fn without_config_deploy_the_stage_does_nothing() {
     let (target, one, request) = Target::with_one();
     run(&request, Stage::ConfigDeploy).ok();
     assert!(!target.rev(&one).exists());
+}
+
+#[test]
+fn secrets_are_used_and_never_kept_so_that_a_stage_by_hand_is_refused() {
+    let (target, _, mut request) = Target::fetched();
+    request.config_files = Some(vec![config_file(&target.etc("app.conf"), "t"), config_file("inside/x", "t")]);
+    request.templates.insert("t".to_owned(), "{{ word }}".to_owned());
+    request.vars.insert("word".to_owned(), "public".into());
+    request.needs_secrets = true;
+    let secrets = [("word".to_owned(), "hunter2".into())].into_iter().collect();
+    let asked = match asked(&request, Stage::ConfigDeploy, 0) {
+        Request::Run(run) => Request::Run(Box::new(Run { secrets: Some(Secrets(secrets)), ..*run })),
+        other => other,
+    };
+    let reply = call(&asked, b"").ok();
+    assert!(!format!("{reply:?}").contains("hunter2"));
+    run(&request, Stage::Promote).ok();
+    assert_eq!(target.reads(&target.etc("app.conf")), "hunter2");
+    let kept = fs::read_to_string(target.root().join(".hoist/last-request.json")).unwrap();
+    assert!(kept.contains("\"needs_secrets\":true") && !kept.contains("hunter2"), "{kept}");
+    let why = "the files need variables of vars_command, which only the deploy host has and no target keeps";
+    assert!(run(&request, Stage::ConfigDeploy).reason().starts_with(why));
+    let by_hand = std::process::Command::new(env!("CARGO_BIN_EXE_hoist"))
+        .args(["deploy-local", "--repo", &request.header.repo, "--deploy-dir"])
+        .args([target.deploy_dir().to_str().unwrap(), "config_deploy"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&by_hand.stdout) + String::from_utf8_lossy(&by_hand.stderr);
+    assert!(!by_hand.status.success() && said.contains(why), "{said}");
+    assert_eq!(target.reads(&target.etc("app.conf")), "hunter2", "nothing has changed");
 }

@@ -320,7 +320,7 @@ pub fn facts(probe: Probe) -> Facts {
 }
 
 pub fn asked(request: &StageRequest, stage: Stage, attempt: u32) -> Request {
-    Request::Run(Box::new(Run { stage, attempt, request: request.clone() }))
+    Request::Run(Box::new(Run { stage, attempt, secrets: None, request: request.clone() }))
 }
 
 /// Runs a stage.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use hoist::wire::{Level, Revision, ServiceName, Stage, StageRequest};
+use hoist::wire::{CommandLine, Fault, Level, Revision, ServiceName, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -298,4 +298,34 @@ fn promote_waits_for_the_port_and_fails_when_nobody_answers() {
     request.service.timeout = 1;
     let reply = run(&request, Stage::RestartService);
     assert_eq!(reply.reason(), format!("port {port} accepted no connection within 1 s"));
+}
+
+/// What was begun is never begun again under the same number, whoever asks, and the record says how it ended.
+#[test]
+fn a_run_once_step_runs_once_in_the_tree_of_its_revision() {
+    let (target, one, request) = Target::with_one();
+    target.deploy(&request);
+    let with = |line: &str| StageRequest {
+        command: Some(Box::new(CommandLine {
+            line: line.to_owned(),
+            timeout: 20,
+            environment: [("HOIST_REVISION".to_owned(), one.to_string())].into(),
+        })),
+        ..request.clone()
+    };
+    let log = target.log().display().to_string();
+    let step = with(&format!("echo step >> {log}; pwd; echo $HOIST_TREE; exit 3"));
+    let failed = Err(Fault::Failed { reason: "exit status 3".into(), status: Some(3) });
+    let before = target.logged().len();
+    let reply = run(&step, Stage::Once);
+    assert_eq!(reply.ended().0, &failed);
+    let tree = target.rev(&one).display().to_string();
+    assert_eq!(reply.lines(Level::Info), [tree.as_str(), tree.as_str()]);
+    let again = run(&step, Stage::Once);
+    assert_eq!((again.ended().0, target.logged().len()), (&failed, before + 1), "it ran again");
+    // The request of the deployment is still the one for stages by hand.
+    let kept = target.root().join(".hoist/last-request.json");
+    assert!(!fs::read_to_string(kept).unwrap().contains("HOIST_TREE"));
+    let none = run(&StageRequest { command: None, ..request.clone() }, Stage::Once);
+    assert_eq!(none.ended().0, &failed, "the record is what counts");
 }

@@ -155,6 +155,10 @@ pages! {
         files: &[("DESCRIPTION", "hoist/hooks.yaml")],
         ..Scene::of(Fleet::with(&["v2.1"]))
     };
+    steps_are_added_to_a_configuration: "hoist-steps.5", Scene {
+        files: &[("EXAMPLES", "hoist/steps.yaml")],
+        ..Scene::of(Fleet::with(&["v2.1"]))
+    };
     a_configuration_of_two_groups_is_read: "hoist.cfg.5", Scene {
         files: &[("EXAMPLES", "hoist/hoist.cfg")],
         ..Scene::of(Fleet::new())

@@ -61,7 +61,7 @@ pub fn r13_capacity(told: &Told) {
                 _ => {}
             },
             Trace::Asked(question) => asked_back |= question.contains("Roll back"),
-            Trace::Returned { .. } => {}
+            Trace::Returned { .. } | Trace::Once { .. } => {}
         }
     }
     // A halt for want of room is named so, and never in a run where nothing sets a budget.

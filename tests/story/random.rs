@@ -65,12 +65,16 @@ fn health() -> impl Strategy<Value = Health> {
     ]
 }
 
-fn answers() -> impl Strategy<Value = Vec<Answer>> {
+fn answers(with_steps: bool) -> impl Strategy<Value = Vec<Answer>> {
+    let of_steps = u32::from(with_steps);
     let answer = prop_oneof![
         6 => Just(Answer::Yes),
         1 => Just(Answer::No),
         1 => Just(Answer::All),
         1 => Just(Answer::AtOnce),
+        of_steps => Just(Answer::Done),
+        of_steps => Just(Answer::NotDone),
+        of_steps => Just(Answer::Unanswered),
     ];
     prop::collection::vec(answer, 0..4)
 }
@@ -86,11 +90,12 @@ fn count_by_zone(group: &mut Group) {
 }
 
 prop_compose! {
-    pub fn run()(
+    pub fn run(with_steps: bool)(
         groups in prop::collection::vec((1usize..9, prop::option::of(1usize..5), limit()), 1..4),
         steps in prop::option::weighted(0.3, prop::sample::select(vec!["1, 2", "1, 10%, 50%", "50%, 1", "1, all"])),
         capacity in prop::option::weighted(0.6, prop::sample::select(vec!["1", "2", "3", "25%", "50%", "100%"])),
         gates in prop::collection::vec((moment(), health()), 0..3),
+        once in steps::random(),
         soaks in any::<bool>(),
         batch in 1usize..7,
         retry_failed in prop_oneof![3 => Just(0usize), 1 => 1usize..3],
@@ -115,6 +120,7 @@ prop_compose! {
                 }
                 group.failed_targets = if leave { FailedTargets::Leave } else { FailedTargets::Rollback };
             }
+            plan.steps = if with_steps { once } else { Vec::new() };
             if !with_finalize { plan.finalize = None; }
             let at = |(moment, _): &(Moment, Health)| GatePlan {
                 name: "errors".into(),
@@ -125,7 +131,7 @@ prop_compose! {
             plan
         }),
         says in Just(gates),
-        answers in answers(),
+        answers in answers(with_steps),
         interrupt_at in prop::option::weighted(0.15, 0usize..60),
         order in any::<u64>(),
     ) -> Told {

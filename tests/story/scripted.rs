@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use hoist::deploy::health::{GateEvent, Gates, Health, Look, Moment, Sample, SampleVerdict};
 use hoist::deploy::{Kind, Pace, Plan, StagePlan};
-use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Step, Task};
+use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, OnceCall, OnceObserver, Step, Task};
+use hoist::once::{On, OnceEnd, OnceStep, When};
 use hoist::report::{Event, Reporter};
 use hoist::targets::Group;
 use hoist::wire::{DrainOn, Drained, Facts, Fault, Outcome, Revision, Stage, StartedBy, State};
@@ -35,6 +36,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         by: StartedBy { user: "op".into(), deploy_host: "deploy1".into() },
         repo: "app".into(),
         revision: revision('b'),
+        origin: None,
         message: String::new(),
         groups,
         stages: vec![stage(Stage::Fetch), stage(Stage::ConfigDeploy), stage(Stage::Promote)],
@@ -43,6 +45,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         confirm_timeout: Duration::ZERO,
         probe_batch: batch,
         gates: Vec::new(),
+        steps: Vec::new(),
         lease_slot: Duration::ZERO,
         rollback_pace: Pace::Budget,
         break_glass: None,
@@ -132,6 +135,23 @@ impl Script {
     }
 }
 
+/// A step on the first host of a group, or on the deploy host, that is undone by `undo NAME`.
+pub fn step(name: &str, on: On, when: When, group: Option<&str>, stage: Option<Stage>) -> OnceStep {
+    OnceStep {
+        name: name.into(),
+        command: name.into(),
+        undo: Some(format!("undo {name}")),
+        on,
+        when,
+        group: group.map(Into::into),
+        stage,
+        timeout: Duration::from_secs(60),
+        irreversible: false,
+        folder: "/".into(),
+        undoes: None,
+    }
+}
+
 /// The record of a drain.
 fn drained() -> Box<Drained> {
     let since = "2026-01-01T00:00:00Z".to_owned();
@@ -155,6 +175,11 @@ pub enum Trace {
         stopped: bool,
     },
     Asked(String),
+    /// A try of a run-once step began.
+    Once {
+        number: u32,
+        line: String,
+    },
     /// A host has gone out of service, or is back: by its own record.
     Drained(Host, bool),
 }
@@ -165,6 +190,8 @@ pub struct World {
     pub states: Vec<State>,
     /// Steps that were begun, and how they ended when they have.
     begun: HashMap<(Host, Step, u32), Option<HostResult>>,
+    /// Tries of run-once steps that were begun, on which host, and how they ended when they have.
+    pub once: HashMap<u32, (Option<Host>, Option<OnceEnd>)>,
 }
 
 /// How many moments a deployer has left; unset: it lives for ever.
@@ -258,6 +285,8 @@ pub struct Scripted {
     pub trace: Rc<RefCell<Vec<Trace>>>,
     pub fuse: Fuse,
     pub new: Revision,
+    /// How run-once steps end, by the number of the try; the others are done.
+    pub once: HashMap<u32, OnceEnd>,
     /// Picks which of the hosts under way ends next, and how many events come at once.
     pub order: u64,
 }
@@ -270,8 +299,9 @@ impl Scripted {
     pub fn new(scripts: Vec<Script>, order: u64) -> Self {
         let states: Vec<State> = scripts.iter().map(Script::before).collect();
         let before = states.clone();
-        let world = Rc::new(RefCell::new(World { states, begun: HashMap::new() }));
-        Scripted { scripts, world, before, trace: Default::default(), fuse: Fuse::default(), new: revision('b'), order }
+        let world = Rc::new(RefCell::new(World { states, ..World::default() }));
+        let (trace, fuse, once) = Default::default();
+        Scripted { scripts, world, before, trace, fuse, new: revision('b'), once, order }
     }
 
     /// A moment at which the deployer may be killed.
@@ -374,7 +404,8 @@ impl Scripted {
             Step::Run(stage) if *begun == host => Some((*stage, *attempt)),
             _ => None,
         };
-        world.begun.keys().filter_map(of).collect()
+        let once = world.once.iter().filter(|(_, (on, _))| *on == Some(host)).map(|(number, _)| (Stage::Once, *number));
+        world.begun.keys().filter_map(of).chain(once).collect()
     }
 
     fn work(&mut self, step: Step, task: &Task) -> HostResult {
@@ -437,6 +468,7 @@ impl Scripted {
                 before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
                 findings: Vec::new(),
                 running: Vec::new(),
+                origin: None,
                 confirmation: Default::default(),
                 unfit: None,
             });
@@ -448,6 +480,28 @@ impl Scripted {
 }
 
 impl Fleet for Scripted {
+    fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        let host = call.host.map(|host| host.index());
+        if call.recover {
+            let unknown = || OnceEnd::Unknown { reason: "its deployer died".into() };
+            return match (self.world.borrow().once.get(&call.number), host) {
+                (Some((_, Some(end))), Some(_)) => end.clone(),
+                (None, Some(_)) => OnceEnd::NotBegun { reason: "no record".into() },
+                // Nobody but its deployer knew of a step on the deploy host.
+                _ => unknown(),
+            };
+        }
+        on(Vec::new());
+        let before = self.world.borrow_mut().once.insert(call.number, (host, None));
+        assert!(before.is_none(), "try {} ran twice", call.number);
+        self.trace.borrow_mut().push(Trace::Once { number: call.number, line: call.command.line.clone() });
+        self.moment();
+        let end = self.once.get(&call.number).cloned().unwrap_or(OnceEnd::Done);
+        self.world.borrow_mut().once.insert(call.number, (host, Some(end.clone())));
+        self.moment();
+        end
+    }
+
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         let trace = self.trace.clone();
         trace.borrow_mut().push(Trace::Called { call: call.clone(), tasks: tasks.to_vec() });

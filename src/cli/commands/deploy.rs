@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::out::answer_line;
 use crate::config::Patience;
 use crate::deploy::{Choice, HostChoice, Kind};
-use crate::operation::{ChosenPlan, Deployment, Queueing, Refused};
+use crate::operation::{ChosenArtifact, ChosenPlan, Deployment, Queueing, Refused};
 
 use super::{Console, ExitCode, command, operation};
 
@@ -19,6 +19,10 @@ command! {
         options {
             /// the revision to deploy: any name that git knows (default: git_rev, or HEAD)
             rev ('r'): "revision",
+            /// deploy this archive, directory, or URL with #sha256=, in place of a revision
+            artifact: "path",
+            /// the commit that the artifact was built from; it is recorded, not deployed
+            source: "revision",
             /// the message, as one value; needed for a word that is also the name of a revision
             message ('m'): "message",
             /// deploy in spite of gates, soaks, windows and earlier rollbacks; the reason is in the log, the tag and the lock
@@ -64,6 +68,9 @@ fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
     let mut options = args.options_and_wait()?;
     let limit_hosts = args.limit()?;
     if args.init {
+        if args.artifact.is_some() {
+            return Err(Refused::not_both("--artifact", "--init"));
+        }
         let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), console)?;
         let (repo, targets, groups) = (ready.repo, ready.targets, ready.groups);
         answer_line(&format!(
@@ -71,6 +78,10 @@ fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
             options.invocation.command("plan")
         ));
         return Ok(ExitCode::Success);
+    }
+    let artifact = ChosenArtifact::of_flags(args.artifact, args.source, args.rev.as_deref())?;
+    if args.service_restart && artifact.is_some() {
+        return Err(Refused::not_both("--artifact", "--service-restart"));
     }
     let break_glass = reason(args.break_glass)?;
     let kind = match (args.dry_run, args.service_restart) {
@@ -110,7 +121,7 @@ fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
     let no_log_message = args.no_log_message;
     let signatures = args.signature.into_iter().map(Into::into).collect();
     let plan = args.plan.map(|file| ChosenPlan { file: file.into(), signatures });
-    let wanted = Deployment { choice, message, is_message, no_log_message, queueing, plan };
+    let wanted = Deployment { choice, artifact, message, is_message, no_log_message, queueing, plan };
     operation::deploy(&options, wanted, console)
 }
 
@@ -128,6 +139,8 @@ impl Args {
     fn refuse_beside_plan(&self) -> Result<(), Refused> {
         let fixed = [
             ("--rev", self.rev.is_some()),
+            ("--artifact", self.artifact.is_some()),
+            ("--source", self.source.is_some()),
             ("--stages", self.stages.is_some()),
             ("--groups", self.groups.is_some()),
             ("--limit-hosts", self.limit_hosts.is_some()),

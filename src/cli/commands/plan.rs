@@ -18,6 +18,14 @@ command! {
         #[argh(option, short = 'r', arg_name = "revision")]
         pub rev: Option<String>,
 
+        /// plan to deploy this archive, directory, or URL with #sha256=
+        #[argh(option, arg_name = "path")]
+        pub artifact: Option<String>,
+
+        /// the commit that the artifact was built from
+        #[argh(option, arg_name = "revision")]
+        pub source: Option<String>,
+
         /// write the plan to this file, for `hoist deploy --plan`
         #[argh(option, short = 'o', arg_name = "file")]
         pub output: Option<String>,
@@ -40,6 +48,7 @@ command! {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let options = args.options()?;
     let limit_hosts = args.limit()?;
+    let artifact = operation::ChosenArtifact::of_flags(args.artifact, args.source, args.rev.as_deref())?;
     let choice = Choice {
         rev: args.rev,
         stages: args.stages,
@@ -49,7 +58,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     };
     let console = Console::new("plan", Show::answer(args.format), false);
     let how = operation::PlanOptions { ask: args.ask, output: args.output.as_deref().map(Path::new) };
-    let planned = operation::plan(&options, choice, how, &console)?;
+    let planned = operation::plan(&options, choice, artifact, how, &console)?;
     match args.format {
         Format::Text => drop(render::text(&planned).answer()),
         Format::Json => drop(answer_json(&render::Answer::of(&planned))?),

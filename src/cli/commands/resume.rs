@@ -6,12 +6,12 @@ command! {
     /// Continue a deployment that was interrupted.
     #[argh(subcommand, name = "resume", help_triggers("-h", "--help"))]
     pub struct Args {
-    } with [yes, output, strict, wait, settings]
+    } with [yes, step, output, strict, wait, settings]
 }
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
-    let console = args.define_flags(&[]).console("resume")?;
+    let console = args.define_flags(&[]).console("resume")?.knowing_steps(&args.step)?;
     console.report_end(resume(&args, &console))
 }
 

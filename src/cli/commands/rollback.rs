@@ -23,7 +23,7 @@ command! {
             /// show the current and the earlier revision; changes nothing
             dry_run,
         }
-    } with [limit, yes, output, strict, wait, settings] then {
+    } with [limit, yes, step, output, strict, wait, settings] then {
         /// the revision to go back to, as with --to
         #[argh(positional)]
         pub revision: Option<String>,
@@ -32,7 +32,8 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
-    let console = args.define_flags(&[(args.at_once, "rollback_pace:at_once")]).console("rollback")?;
+    let console =
+        args.define_flags(&[(args.at_once, "rollback_pace:at_once")]).console("rollback")?.knowing_steps(&args.step)?;
     console.report_end(rollback(args, &console))
 }
 

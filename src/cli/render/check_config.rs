@@ -31,6 +31,7 @@ pub fn text(checked: &Checked) -> Page {
         counted(counts.checks, "check"),
         counted(counts.gates, "gate"),
         counted(counts.hooks, "hook"),
+        counted(counts.steps, "step"),
         counted(counts.config_files, "configuration file"),
         counted(counts.templates, "template"),
         counted(counts.variables, "variable"),

@@ -10,6 +10,7 @@ use crate::report::{step_name, took};
 use crate::targets::fold;
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns};
 use crate::text;
+use crate::wire::Origin;
 
 /// The columns that not every table has.
 const ENVIRONMENT: &str = "environment";
@@ -67,7 +68,8 @@ fn note(deployed: &Deployed) -> String {
     let failed: Vec<String> = deployed.end.causes.hosts.iter().map(failure).collect();
     let failed = (!failed.is_empty()).then(|| format!("failed: {}", text::some(&failed, NAMED)));
     let message = deployed.about.message.lines().next().map(str::to_owned);
-    let parts = [message, deployed.end.causes.gate.clone(), failed];
+    let origin = deployed.origin.as_ref().map(ToString::to_string);
+    let parts = [origin, message, deployed.end.causes.gate.clone(), failed];
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
@@ -90,6 +92,8 @@ struct Entry<'a> {
     who: &'a str,
     kind: Option<Kind>,
     revision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a Origin>,
     groups: Option<&'a [GroupSize]>,
     result: &'a str,
     status: Option<u8>,
@@ -119,6 +123,7 @@ pub fn json(history: &[Deployed]) -> Answer<'_> {
         who: &it.about.who,
         kind: it.plan.as_ref().map(|plan| plan.kind),
         revision: it.revision.as_str(),
+        origin: it.origin.as_ref(),
         groups: it.plan.as_ref().map(|plan| plan.groups.as_slice()),
         result: it.end.result,
         status: it.end.status,

@@ -6,7 +6,7 @@ use crate::operation::{Planned, PlannedGate, Steps};
 use crate::targets::fold;
 use crate::terminal::Page;
 use crate::text::counted;
-use crate::wire::Revision;
+use crate::wire::{Origin, Revision};
 
 use super::outlook;
 use super::outlook::OutlookAnswer;
@@ -23,6 +23,7 @@ pub fn text(planned: &Planned) -> Page {
         .collect();
     page.line(format!("repository  {}", plan.repo));
     page.line(format!("revision    {}", plan.revision));
+    plan.origin.iter().for_each(|origin| page.line(format!("artifact    {origin}")));
     for (number, stage) in stages.iter().enumerate() {
         page.line(format!("{:<12}{stage}", if number == 0 { "stages" } else { "" }));
     }
@@ -67,6 +68,13 @@ pub fn text(planned: &Planned) -> Page {
         page.line("");
         page.line("no gates are asked");
     }
+    if !plan.steps.is_empty() {
+        page.line("");
+        page.line("run-once steps");
+    }
+    for step in &plan.steps {
+        page.line(format!("  {:<14} {}", step.name, step.summary()));
+    }
     page
 }
 
@@ -75,6 +83,8 @@ pub fn text(planned: &Planned) -> Page {
 pub struct Answer<'a> {
     repo: &'a str,
     revision: &'a Revision,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a Origin>,
     #[serde(flatten)]
     steps: &'a Steps,
     #[serde(flatten)]
@@ -84,6 +94,12 @@ pub struct Answer<'a> {
 impl Answer<'_> {
     pub fn of(planned: &Planned) -> Answer<'_> {
         let Planned { plan, outlook, steps, .. } = planned;
-        Answer { repo: &plan.repo, revision: &plan.revision, steps, outlook: OutlookAnswer::of(plan, outlook) }
+        Answer {
+            repo: &plan.repo,
+            revision: &plan.revision,
+            origin: plan.origin.as_deref(),
+            steps,
+            outlook: OutlookAnswer::of(plan, outlook),
+        }
     }
 }

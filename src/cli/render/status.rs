@@ -13,7 +13,7 @@ use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns, cut_line};
 use crate::text;
-use crate::wire::{Confirmation, Drained, Holder, Lacking, Revision, RunId, RunningService, StartedBy};
+use crate::wire::{Confirmation, Drained, Holder, Lacking, Origin, Revision, RunId, RunningService, StartedBy};
 
 const HEAD: [&str; 10] =
     ["group", "hosts", "standing", "current", "running", "done", "in progress", "wanted", "last contact", "names"];
@@ -51,6 +51,9 @@ pub fn text(status: &Status) -> Page {
         let one = |(revision, hosts): &(Revision, Vec<Target>)| format!("{} on {}", revision.short(), fold(hosts));
         let revisions = skew.revisions.iter().map(one).collect::<Vec<_>>().join(", ");
         page.line(format!("skew: the hosts of {} run different revisions: {revisions}", skew.group));
+    }
+    for (revision, origin) in &status.artifacts {
+        page.line(format!("{} is {origin}", revision.short()));
     }
     let views = status.views.iter();
     let found =
@@ -164,7 +167,15 @@ pub struct Answer<'a> {
     unfinished: Option<UnfinishedRun<'a>>,
     /// Groups whose hosts run different revisions.
     skew: Vec<SkewAnswer>,
+    artifacts: Vec<Artifact<'a>>,
     hosts: Vec<HostAnswer<'a>>,
+}
+
+/// A revision that is no commit.
+#[derive(Serialize)]
+struct Artifact<'a> {
+    revision: &'a Revision,
+    origin: &'a Origin,
 }
 
 #[derive(Serialize)]
@@ -238,6 +249,7 @@ impl Answer<'_> {
             locked_all: status.locks.all.as_ref(),
             unfinished,
             skew: status.skew().into_iter().map(SkewAnswer::of).collect(),
+            artifacts: status.artifacts.iter().map(|(revision, origin)| Artifact { revision, origin }).collect(),
             hosts: status.views.iter().map(HostAnswer::of).collect(),
         }
     }

@@ -183,6 +183,13 @@ fn access(lines: &str) -> Result<crate::wire::Access, String> {
     }
 }
 
+/// A file with this value is refused.
+#[track_caller]
+fn is_refused(key: &str, written: &str, why: &str) {
+    let error = access(&format!("  {key}: {written}\n")).unwrap_err();
+    assert!(error.contains(why), "{written}: {error}");
+}
+
 #[test]
 fn a_mode_is_an_octal_number_or_says_what_each_may_do() {
     for (written, mode) in [
@@ -221,8 +228,7 @@ fn a_mode_is_an_octal_number_or_says_what_each_may_do() {
         ("[0640]", "mode is a list"),
         ("yes", "is no octal number"),
     ] {
-        let error = access(&format!("  mode: {written}\n")).unwrap_err();
-        assert!(error.contains(why), "{written}: {error}");
+        is_refused("mode", written, why);
     }
 }
 
@@ -241,7 +247,40 @@ fn an_owner_and_a_group_are_names_or_numbers() {
         ("33x", "neither a name nor a number"),
         ("[a]", "owner is a list"),
     ] {
-        let error = access(&format!("  owner: {written}\n")).unwrap_err();
-        assert!(error.contains(why), "{written}: {error}");
+        is_refused("owner", written, why);
     }
+}
+
+#[test]
+fn a_file_that_seems_to_use_variables_of_a_command_is_told_to_be_private() {
+    let repo = Repo::configured("config_deploy: true\nvars_command: cat /nonexistent\n");
+    let files = "/etc/a: {template: a.j2}\n/etc/b: {template: a.j2, group: adm}\n/etc/c: {template: a.j2, mode: '0644'}\n\
+                 /etc/d: {template: d.j2}\n";
+    for (path, text) in [
+        ("hoist/config-files.yaml", files),
+        ("hoist/templates/a.j2", "{{ user }} {{ password }} {{ token }}"),
+        ("hoist/templates/d.j2", "{{ user }}"),
+        ("hoist/vars.yaml", "user: app\n"),
+    ] {
+        repo.write(path, text);
+    }
+    let told = |file: &str, mode: &str| {
+        let why = format!(
+            "/etc/{file} gets the mode {mode}, since it uses variables that only vars_command may set (password, token): \
+             to change that, set its mode, owner or group"
+        );
+        (Level::Info, why)
+    };
+    assert_eq!(repo.config().config_files().unwrap().1, [told("a", "0600"), told("b", "0640")]);
+}
+
+#[test]
+fn a_command_of_variables_is_refused_where_scap_renders_the_same_files() {
+    let repo = Repo::new(&[
+        ("scap/scap.cfg", "[global]\ngit_repo: app\nconfig_deploy: yes\nvars_command: cat x\n"),
+        ("scap/config-files.yaml", "/etc/a: {template: t.j2}\n"),
+        ("scap/templates/t.j2", "x"),
+    ]);
+    let error = chain(repo.config().config_files());
+    assert!(error.contains("scap.cfg") && error.contains("Scap, which deploys this repository too"), "{error}");
 }

@@ -29,6 +29,13 @@ const MOST_STEPS: u64 = 50_000_000;
 /// Undefined values that are told of.
 const MOST_UNDEFINED: usize = 20;
 
+/// Names of variables, and whether one of them was looked up.
+#[derive(Debug)]
+pub struct Watched {
+    names: HashSet<Name>,
+    pub seen: Cell<bool>,
+}
+
 /// The state that all templates of a rendering share.
 #[derive(Debug)]
 pub struct Engine {
@@ -38,6 +45,7 @@ pub struct Engine {
     pub templates: RefCell<HashMap<String, Rc<Template>>>,
     /// Undefined values that were printed.
     pub undefined: RefCell<BTreeSet<Undefined>>,
+    pub watched: Rc<Watched>,
     depth: Cell<usize>,
     nested: Cell<usize>,
     steps: Cell<u64>,
@@ -45,12 +53,23 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(sources: &IndexMap<String, String>, delimiters: Delimiters, format: OutputFormat) -> Rc<Engine> {
+        Engine::watching(sources, delimiters, format, HashSet::new())
+    }
+
+    /// One that notes whether any of these names is looked up.
+    pub fn watching(
+        sources: &IndexMap<String, String>,
+        delimiters: Delimiters,
+        format: OutputFormat,
+        names: HashSet<Name>,
+    ) -> Rc<Engine> {
         Rc::new(Engine {
             sources: sources.clone(),
             delimiters,
             format,
             templates: RefCell::default(),
             undefined: RefCell::default(),
+            watched: Rc::new(Watched { names, seen: Cell::new(false) }),
             depth: Cell::new(0),
             nested: Cell::new(0),
             steps: Cell::new(0),
@@ -111,10 +130,11 @@ pub struct Context {
     pub exported: RefCell<HashSet<Name>>,
     /// By name; that of the most derived template first.
     pub blocks: RefCell<HashMap<Name, Vec<Rc<Block>>>>,
+    watched: Rc<Watched>,
 }
 
 impl Context {
-    pub fn new(template: &Template, parent: Variables) -> Rc<Context> {
+    pub fn new(engine: &Engine, template: &Template, parent: Variables) -> Rc<Context> {
         let blocks = template.blocks.iter().map(|block| (block.name.clone(), vec![block.clone()])).collect();
         Rc::new(Context {
             name: template.name.clone(),
@@ -122,10 +142,14 @@ impl Context {
             vars: RefCell::default(),
             exported: RefCell::default(),
             blocks: RefCell::new(blocks),
+            watched: engine.watched.clone(),
         })
     }
 
     fn resolve(&self, name: &Name) -> Option<Value> {
+        if self.watched.names.contains(name) {
+            self.watched.seen.set(true);
+        }
         self.vars.borrow().get(name).or_else(|| self.parent.get(name)).cloned()
     }
 
@@ -145,6 +169,7 @@ impl Context {
             vars: RefCell::default(),
             exported: RefCell::default(),
             blocks: RefCell::new(self.blocks.borrow().clone()),
+            watched: self.watched.clone(),
         })
     }
 }

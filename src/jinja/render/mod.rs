@@ -355,7 +355,7 @@ fn include(it: &Include, scope: &Scope, out: &mut String) -> Result<(), Error> {
         let module = default_module(&scope.engine, &found)?;
         return write(out, &python::str(&module)?);
     }
-    let context = Context::new(&found, scope.context.all(&scope.frame));
+    let context = Context::new(&scope.engine, &found, scope.context.all(&scope.frame));
     template(&scope.engine, &found, &context, out).map_err(at)
 }
 
@@ -379,7 +379,7 @@ fn default_module(engine: &Rc<Engine>, it: &Rc<Template>) -> Result<Value, Error
 }
 
 fn made_module(engine: &Rc<Engine>, it: &Rc<Template>, variables: Variables) -> Result<Value, Error> {
-    let context = Context::new(it, variables);
+    let context = Context::new(engine, it, variables);
     let mut text = String::new();
     template(engine, it, &context, &mut text)?;
     let vars = context.vars.borrow();

@@ -1,6 +1,7 @@
 //! The stage `command`: a command of the operator's, while the host is out of service (R15).
 
 use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::local::drain;
@@ -33,9 +34,8 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
 }
 
-/// Runs the line by the account's shell, in its home, as sshd would. Its output is told as it stands.
-fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
-    let CommandLine { line, timeout } = command;
+/// A line for the account's shell, in its home, as sshd would run it.
+pub fn by_login_shell(line: &str) -> Command {
     let shell = std::env::var("SHELL").ok().filter(|shell| shell.starts_with('/'));
     let shell = shell.unwrap_or_else(|| "/bin/sh".to_owned());
     let mut command = process::command(&shell);
@@ -48,11 +48,24 @@ fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
     }
     // A stage that was killed has nobody left to keep the time limit.
     sys::die_with_parent(&mut command);
+    command
+}
+
+/// Runs the line. Its output is told as it stands.
+fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
+    run_shell(job, by_login_shell(&command.line), command)
+}
+
+/// Runs what has the line of a command in it, and tells its output as it stands.
+pub(super) fn run_shell(job: &Job, mut process: Command, command: &CommandLine) -> Result<(), Fault> {
+    let CommandLine { timeout, environment, .. } = command;
+    let shell = process.get_program().display().to_string();
+    process.envs(environment);
     let until = job.deadline.within(Duration::from_secs(*timeout));
     let [mut out, mut err] = [Lines::new(), Lines::new()];
     let (mut say, mut complain) =
         (|line: String| job.out.line(Level::Info, line), |line: String| job.out.line(Level::Warning, line));
-    let exit = process::run(&mut command, Feed::Nothing, until, &mut |stream, piece| match stream {
+    let exit = process::run(&mut process, Feed::Nothing, until, &mut |stream, piece| match stream {
         Stream::Out => out.take(stream, piece, &mut say),
         Stream::Err => err.take(stream, piece, &mut complain),
     });

@@ -4,6 +4,7 @@ use crate::wire::{CheckPoint, Stage};
 
 use super::checks;
 use super::render;
+use super::render::Content;
 use super::rendered;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
@@ -28,10 +29,13 @@ pub fn run(job: &Job) -> Result<(), Fault> {
             place(layout, revision, &file.path)?;
         }
         let mut rendered = Vec::new();
-        for (file, text) in files.iter().zip(render::all(job, files)?) {
+        for (file, Content { text, is_secret }) in files.iter().zip(render::all(job, files)?) {
             let path = file.path.clone();
-            let rights = Rights::of(file, file.secret, job.deadline.at());
+            let rights = Rights::of(file, is_secret, job.deadline.at());
             let rights = rights.map_err(|why| Fault::failed(format!("configuration file {path}: {why}")))?;
+            if let (true, None, Some(mode)) = (is_secret, file.access.mode, rights.mode) {
+                job.out.info(format!("{path} contains secrets and has no mode: it gets {mode:04o}"));
+            }
             rendered.push(Rendered { path, text, rights });
         }
         rendered::stage(job, rendered)?;

@@ -11,6 +11,7 @@ use crate::wire::{CheckPoint, ConfigFile, Stage, TargetEvent};
 
 use super::checks;
 use super::render;
+use super::render::Content;
 use super::rendered::MODE;
 use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
@@ -35,9 +36,9 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     checks::run(job, CheckPoint::After(Stage::ConfigDiff), revision)
 }
 
-fn compare(job: &Job, file: &ConfigFile, new: &str) -> Result<(), Fault> {
+fn compare(job: &Job, file: &ConfigFile, Content { text: new, is_secret }: &Content) -> Result<(), Fault> {
     let path = &file.path;
-    let rights = Rights::of(file, file.secret, job.deadline.at());
+    let rights = Rights::of(file, *is_secret, job.deadline.at());
     let rights = rights.map_err(|why| Fault::failed(format!("configuration file {path}: {why}")))?;
     let rights = Rights { mode: rights.mode.or_else(|| Some(MODE & !sys::umask())), ..rights };
     let old_place = live(job, file)?;
@@ -49,11 +50,11 @@ fn compare(job: &Job, file: &ConfigFile, new: &str) -> Result<(), Fault> {
     }
     // What few may read now may contain secrets, whatever is configured.
     let is_closed = found.is_some_and(|found| found.permissions().mode() & ALL_READ == 0);
-    if old == new {
+    if old == *new {
         if new_rights.is_none() {
             job.out.info(format!("{path} would not change"));
         }
-    } else if file.secret || is_closed {
+    } else if *is_secret || is_closed {
         let diff = TextDiff::from_lines(&old, new);
         let count = |tag| counted(diff.iter_all_changes().filter(|change| change.tag() == tag).count(), "line");
         let (removed, added) = (count(ChangeTag::Delete), count(ChangeTag::Insert));

@@ -11,11 +11,13 @@ use crate::local::os::files;
 use crate::local::state::going_live;
 use crate::local::state::layout::Link;
 use crate::local::tree::again;
+use crate::local::tree::artifact;
 use crate::local::tree::cache;
 use crate::local::tree::cache::Supply;
 use crate::local::tree::checkout;
 use crate::local::tree::content::ExternalContent;
 use crate::local::tree::describe;
+use crate::local::tree::download;
 use crate::local::tree::external;
 use crate::local::tree::lfs;
 use crate::local::tree::modified;
@@ -32,6 +34,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     }
     let mut extras = ExternalContent::of(job);
     external::check_programs(&extras)?;
+    extras.is_artifact = Some(job.request.origin.is_some());
     extras.shared().require(&extras.wanted.shared)?;
     extras.inherited = extras.shared().inherited(&extras.wanted.shared);
     bring(job, input)?;
@@ -68,6 +71,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         return Err(Fault::failed(format!("{} is incomplete after its checkout", layout.rev(revision).display())));
     }
     describe::add(job);
+    artifact::note_origin(job)?;
     layout.point(Link::InProgress, revision)?;
     checks::run(job, CheckPoint::After(Stage::Fetch), revision)?;
     verify::note_removed(job, revision)
@@ -81,6 +85,13 @@ fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {
         job.out.debug(format!("receiving {} large files", fetch.large_files.len()));
     }
     lfs::receive(layout, &fetch.large_files, &mut input, job.deadline)?;
+    if let Some(source) = &fetch.artifact {
+        let is_here = layout.complete(revision) || cache::has(layout, job.deadline, revision)?;
+        if is_here && !fetch.rebuild {
+            return keep(job);
+        }
+        return download::bring(job, source, fetch.rebuild);
+    }
     let supply = match (fetch.pack_bytes, &fetch.source) {
         (Some(bytes), _) => {
             job.out.debug(format!("receiving a pack of {bytes} bytes"));

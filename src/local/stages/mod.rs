@@ -7,6 +7,7 @@ pub mod config_diff;
 pub mod fetch;
 pub mod finalize;
 pub mod lease_watch;
+pub mod once;
 pub mod own_checks;
 pub mod promote;
 pub mod render;
@@ -40,5 +41,6 @@ fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>, by: &By) -> R
         Stage::Undrain => undrain::run(&job_of(input)),
         Stage::ConfigDiff => config_diff::run(job),
         Stage::Command => command::run(&job_of(input)),
+        Stage::Once => once::run(job),
     }
 }

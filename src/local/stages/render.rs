@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::jinja;
+use crate::jinja::Output;
+use crate::procfs;
 use crate::wire::{ConfigFile, Render, Request};
 
 use super::vars as remote;
@@ -35,11 +37,20 @@ enum Line {
     /// A remark on something that is printed as nothing in the file that it is at.
     Undefined(String),
     Text(String),
+    /// The text of a file that secrets were used in.
+    SecretText(String),
     Failed(String),
 }
 
-/// The contents of files for this target, in their order.
-pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
+/// The content of a file for this target.
+pub struct Content {
+    pub text: String,
+    /// It may not be shown, and not everybody may read it by default.
+    pub is_secret: bool,
+}
+
+/// The contents of files, in their order.
+pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<Content>, Fault> {
     if files.is_empty() {
         return Ok(Vec::new());
     }
@@ -48,6 +59,7 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
         files: files.to_vec(),
         templates: job.request.templates.clone(),
         vars: job.request.vars.clone(),
+        secrets: remote::secrets(job)?,
     }));
     let cannot = |why: String| Fault::failed(format!("cannot render the configuration files: {why}"));
     let mut line = serde_json::to_vec(&request).map_err(|error| cannot(error.to_string()))?;
@@ -71,7 +83,10 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
         match serde_json::from_slice(line) {
             Ok(Line::Begun(file)) => at = file,
             Ok(Line::Undefined(remark)) => job.out.warn(remark),
-            Ok(Line::Text(text)) => texts.push(text),
+            Ok(Line::Text(text)) => {
+                texts.push(Content { text, is_secret: files.get(at).is_some_and(|file| file.secret) });
+            }
+            Ok(Line::SecretText(text)) => texts.push(Content { text, is_secret: true }),
             Ok(Line::Failed(reason)) => return Err(Fault::failed(reason)),
             // A sign of life; or the last line, which its process did not end.
             Err(_) => {}
@@ -96,15 +111,18 @@ pub fn run(request: &Render, out: &Out) -> u8 {
     if let Err(error) = sys::limit_memory(MEMORY) {
         log::debug!("cannot limit memory: {error}");
     }
+    if !request.secrets.0.is_empty() {
+        procfs::stay_private();
+    }
     for (number, file) in request.files.iter().enumerate() {
         say(out, &Line::Begun(number));
         let line = match one(request, file) {
-            Ok((text, _)) if text.len() > LENGTH => {
+            Ok((output, _)) if output.text.len() > LENGTH => {
                 Line::Failed(format!("{}: it would be longer than {} MiB", file.path, LENGTH >> 20))
             }
-            Ok((text, undefined)) => {
+            Ok((output, undefined)) => {
                 undefined.into_iter().for_each(|remark| say(out, &Line::Undefined(remark)));
-                Line::Text(text)
+                if output.has_secrets { Line::SecretText(output.text) } else { Line::Text(output.text) }
             }
             Err(fault) => Line::Failed(fault.reason()),
         };
@@ -120,14 +138,17 @@ fn say(out: &Out, line: &Line) {
     out.text(serde_json::to_string(line).unwrap_or_default() + "\n");
 }
 
-/// The text, and remarks on what is undefined in it, but for what the deploy host can tell without rendering.
-fn one(request: &Render, file: &ConfigFile) -> Result<(String, Vec<String>), Fault> {
-    let mut vars = request.vars.clone();
+/// The file, and remarks on what is undefined in it, but for what the deploy host can tell without rendering.
+fn one(request: &Render, file: &ConfigFile) -> Result<(Output, Vec<String>), Fault> {
+    let (mut vars, mut secrets) = (request.vars.clone(), request.secrets.0.clone());
     if let Some(path) = &file.remote_vars {
-        vars.extend(remote::variables(Path::new(path))?);
+        let own = remote::variables(Path::new(path))?;
+        secrets.retain(|name, _| !own.contains_key(name));
+        vars.extend(own);
     }
-    let (text, mut undefined) = jinja::render(&request.templates, file, &vars).map_err(Fault::failed)?;
-    if file.remote_vars.is_none() && !undefined.is_empty() {
+    let output = jinja::render(&request.templates, file, &vars, &secrets).map_err(Fault::failed)?;
+    let mut undefined = output.undefined.clone();
+    if file.remote_vars.is_none() && request.secrets.0.is_empty() && !undefined.is_empty() {
         let told = jinja::undefined(&request.templates, file, &vars);
         undefined.retain(|it| told.iter().all(|told| told.name != it.name));
     }
@@ -137,5 +158,5 @@ fn one(request: &Render, file: &ConfigFile) -> Result<(String, Vec<String>), Fau
             file.path, it.template, it.line, it.name
         )
     };
-    Ok((text, undefined.into_iter().map(remark).collect()))
+    Ok((output, undefined.into_iter().map(remark).collect()))
 }

@@ -102,6 +102,11 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
         By::Watcher if lease::due(&job.layout, &holder.run) != lease::Due::Now => return Ok(()),
         By::Watcher => lease::rolling_back(&job.layout),
     }
+    if stage == Stage::Once
+        && let Some(outcome) = super::once::begun_before(job, attempt)
+    {
+        return outcome;
+    }
     let start = record::start(&job.layout, &job.request, stage, attempt);
     let kept = match by {
         // What a command needs says nothing of how the host is deployed to.

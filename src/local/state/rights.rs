@@ -13,12 +13,10 @@ use crate::wire::{Access, ConfigFile};
 
 /// What a file has to have; `None`: what it gets by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rights {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<u32>,
 }
 

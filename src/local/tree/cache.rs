@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::artifact;
 use crate::url::{mask_in, without_password};
-use crate::wire::{Revision, Source};
+use crate::wire::{ArtifactRules, Revision, Source};
 
 use super::git::Git;
 use super::refs;
@@ -61,6 +62,8 @@ pub enum Supply<'a> {
         shallow: &'a [Revision],
     },
     Server(&'a Source),
+    /// An archive that was downloaded.
+    Archive(&'a Path, &'a ArtifactRules),
 }
 
 /// Brings a revision's objects into the cache, which is made when it is missing. With `anew`, the old cache is replaced.
@@ -202,9 +205,10 @@ fn remove_locks(folder: &Path) {
 }
 
 fn fill(git: &Git, dir: &Path, revision: &Revision, supply: Supply<'_>, is_empty: bool) -> Result<(), Fault> {
-    let Supply::Pack { bytes, input, shallow } = supply else {
-        let Supply::Server(source) = supply else { return Ok(()) };
-        return fetch(git, revision, source);
+    let (bytes, input, shallow) = match supply {
+        Supply::Pack { bytes, input, shallow } => (bytes, input, shallow),
+        Supply::Server(source) => return fetch(git, revision, source),
+        Supply::Archive(archive, rules) => return import(git, dir, revision, (archive, rules)),
     };
     add_shallow(git, dir, shallow)?;
     let is_connected =
@@ -213,6 +217,27 @@ fn fill(git: &Git, dir: &Path, revision: &Revision, supply: Supply<'_>, is_empty
         expect_everything(git, revision)?;
     }
     keep(git, revision)
+}
+
+/// Unpacks an archive into the cache. What it contains is compared with what the deployer has found in it.
+fn import(git: &Git, dir: &Path, revision: &Revision, (archive, rules): (&Path, &ArtifactRules)) -> Result<(), Fault> {
+    let in_time = || match git.deadline().check() {
+        Ok(()) => Ok(()),
+        Err(fault) => Err(anyhow::anyhow!("{}", fault.reason())),
+    };
+    let imported = artifact::import(archive, dir, rules, &in_time)
+        .map_err(|error| git.deadline().check().err().unwrap_or_else(|| Fault::failed(format!("{error:#}"))))?;
+    if imported.commit != revision.as_str() {
+        let short = revision.short();
+        let found = imported.commit.get(..short.len()).unwrap_or_default();
+        return Err(Fault::failed(format!(
+            "the archive contains {found} and not {short}: the deploy host reads it otherwise"
+        )));
+    }
+    expect_everything(git, revision)?;
+    let changes = format!("update {} {revision}\ndelete {}\n", reference(revision.as_str()), artifact::REFERENCE);
+    let answer = git.call(&["update-ref", "--stdin"], Feed::text(changes))?;
+    git.expect_whole(&answer, "update-ref")
 }
 
 /// Everything the revision needs has to be there before a ref says so: others build on that.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::wire::Revision;
 
+use super::artifact;
 use super::cache;
 use super::content::ExternalContent;
 use super::external;
@@ -12,7 +13,6 @@ use super::git::Git;
 use super::index_stamp;
 use super::share;
 use crate::local::fault::{Fault, Tried};
-use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::os::files::TEMPORARY;
 use crate::local::os::process::Feed;
@@ -26,10 +26,10 @@ const CACHE_FROM_TREE: &str = "../../../..";
 /// Checks a revision out of the cache, beside its place, and puts it there once it is whole and on the disk. Files that
 /// another tree has as well are shared with it, where that is wanted.
 pub fn build(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result<(), Fault> {
-    let (layout, deadline) = (&extras.layout, extras.deadline);
+    let layout = &extras.layout;
     let place = layout.rev(revision);
     let beside = layout.revs().join(format!("{revision}{TEMPORARY}{tag}"));
-    let result = check_out(layout, deadline, revision, &beside, extras.link_files)
+    let result = check_out(extras, revision, &beside)
         .and_then(|()| external::add(extras, revision, &beside))
         .and_then(|()| extras.shared().rescue(&place, revision, &extras.wanted.shared))
         .and_then(|()| sys::sync_file_system(&beside).tried("sync", &beside))
@@ -42,17 +42,15 @@ pub fn build(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result
     result.and_then(|()| config_files::bring_back(layout, revision, None))
 }
 
-fn check_out(
-    layout: &Layout,
-    deadline: Deadline,
-    revision: &Revision,
-    beside: &Path,
-    link_files: bool,
-) -> Result<(), Fault> {
+fn check_out(extras: &ExternalContent, revision: &Revision, beside: &Path) -> Result<(), Fault> {
+    let (layout, deadline) = (&extras.layout, extras.deadline);
     let git = Git::tree(beside, deadline);
+    let force = || force(&git, beside, (revision, extras.is_artifact));
     prepare(layout, &git, revision, beside)?;
-    if link_files && let Some(shared) = share::into(layout, deadline, revision, beside)? {
-        match force(&git, revision) {
+    if extras.link_files
+        && let Some(shared) = share::into(layout, deadline, revision, beside)?
+    {
+        match force() {
             Ok(()) if shared.holds(beside, revision) => return index_stamp::put(beside),
             Ok(()) => log::debug!("{}: other attributes change the files", beside.display()),
             Err(Fault::Failed { reason, .. }) => log::debug!("a checkout with {} shared files: {reason}", shared.count),
@@ -60,7 +58,7 @@ fn check_out(
         }
         prepare(layout, &git, revision, beside)?;
     }
-    force(&git, revision)?;
+    force()?;
     index_stamp::put(beside)
 }
 
@@ -110,14 +108,15 @@ pub fn repair(extras: &ExternalContent, revision: &Revision) -> Result<(), Fault
     for lock in ["index.lock", "HEAD.lock"] {
         files::remove(&tree.join(".git").join(lock))?;
     }
-    force(&Git::tree(&tree, extras.deadline), revision)?;
+    force(&Git::tree(&tree, extras.deadline), &tree, (revision, extras.is_artifact))?;
     external::add(extras, revision, &tree)?;
     // They may be tracked files as well.
     config_files::bring_back(&extras.layout, revision, None)?;
     sys::sync_file_system(&tree).tried("sync", &tree)
 }
 
-fn force(git: &Git, revision: &Revision) -> Result<(), Fault> {
+fn force(git: &Git, tree: &Path, (revision, is_artifact): (&Revision, Option<bool>)) -> Result<(), Fault> {
+    artifact::prepare(git, tree, revision, is_artifact)?;
     // Whoever calls this syncs the whole file system once.
     let unsynced = ["-c", "core.fsync=none"];
     let args = ["checkout", "--quiet", "--force", "--detach", revision.as_str()];

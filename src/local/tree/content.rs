@@ -52,6 +52,8 @@ pub struct ExternalContent {
     /// A tree that is made for them may share files with one that stands.
     pub link_files: bool,
     pub wanted: wire::ExternalContent,
+    /// Whether the revision is an artifact; `None`: its commit has to be asked.
+    pub is_artifact: Option<bool>,
     /// Paths that the live revision shares, though that is no longer configured.
     pub inherited: SharedPaths,
 }
@@ -62,7 +64,7 @@ impl ExternalContent {
         let wanted = job.request.extras.clone();
         let (layout, out) = (job.layout.clone(), job.out.clone());
         let (link_files, inherited) = (job.request.link_files, SharedPaths::default());
-        ExternalContent { layout, deadline: job.deadline, out, link_files, wanted, inherited }
+        ExternalContent { layout, deadline: job.deadline, out, link_files, wanted, is_artifact: None, inherited }
     }
 
     /// Those that an earlier revision has or had, for whoever has to check it out anew; when even that is not known,

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::wire;
 use crate::wire::Revision;
 
+use super::artifact;
 use super::content::{ExternalContent, FAT, LFS, Part, SUBMODULES, record, recorded};
 use super::describe;
 use super::fat;
@@ -36,7 +37,7 @@ pub fn add(extras: &ExternalContent, revision: &Revision, tree: &Path) -> Result
 /// Until this is done the tree does not count as whole.
 fn add_parts(extras: &ExternalContent, revision: &Revision, tree: &Path) -> Result<(), Fault> {
     let names = names(&extras.wanted);
-    if names.is_empty() {
+    if names.is_empty() || artifact::is_exact(tree) {
         return Ok(());
     }
     check_programs(extras)?;
@@ -90,7 +91,7 @@ pub fn are_in(wanted: &wire::ExternalContent, tree: &Path) -> bool {
 pub fn parts_are_in(wanted: &wire::ExternalContent, tree: &Path) -> bool {
     let wanted = names(wanted);
     // Most trees want nothing, which needs no look at the disk.
-    wanted.is_empty() || {
+    wanted.is_empty() || artifact::is_exact(tree) || {
         let has = if describe::is_clone(tree) { found(tree) } else { recorded(tree) };
         wanted.into_iter().all(|name| has.contains(name))
     }

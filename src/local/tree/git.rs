@@ -117,6 +117,11 @@ impl Git {
         Git { dir: dir.to_owned(), tree: None, for_program: None, deadline, proxy: None, login: None }
     }
 
+    /// When calls end.
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
     /// The repository of a working tree.
     pub fn tree(tree: &Path, deadline: Deadline) -> Git {
         Git { tree: Some(tree.to_owned()), ..Git::bare(&tree.join(".git"), deadline) }

@@ -1,10 +1,12 @@
 //! Working trees: the git cache they come from, how they are checked out, shared, verified and repaired.
 
 pub mod again;
+pub mod artifact;
 pub mod cache;
 pub mod checkout;
 pub mod content;
 pub mod describe;
+pub mod download;
 pub mod external;
 pub mod fat;
 pub mod git;

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use crate::wire::Revision;
 
+use super::artifact;
 use super::git::Git;
 use super::index;
 use super::index::{Hash, IndexEntry, Object, Stat};
@@ -35,8 +36,8 @@ const CONVERTING_WORDS: [&str; 4] = ["filter", "ident", "crlf", "working-tree-en
 /// Pieces that files are read in.
 const PIECE: usize = 64 << 10;
 
-/// The files of attributes of a tree: path, mode, blob.
-type Attributes = Vec<(Vec<u8>, Object)>;
+/// The files of attributes of a tree: path, mode, blob. `None`: they have no effect.
+type Attributes = Option<Vec<(Vec<u8>, Object)>>;
 
 /// What a tree was given ahead of its checkout.
 pub struct SharedFiles {
@@ -50,7 +51,7 @@ impl SharedFiles {
     /// another file by other attributes.
     pub fn holds(&self, tree: &Path, revision: &Revision) -> bool {
         let index = Index::read(tree, revision.as_str().len() / 2);
-        index.is_some_and(|index| attributes(&index.entries) == self.attributes)
+        index.is_some_and(|index| attributes(tree, &index.entries) == self.attributes)
     }
 }
 
@@ -87,9 +88,12 @@ fn bases(layout: &Layout, revision: &Revision) -> Vec<Revision> {
     bases
 }
 
-fn attributes(entries: &[IndexEntry]) -> Attributes {
+fn attributes(tree: &Path, entries: &[IndexEntry]) -> Attributes {
+    if artifact::is_exact(tree) {
+        return None;
+    }
     let named = |entry: &&IndexEntry| entry.path.rsplit(|byte| *byte == b'/').next() == Some(b".gitattributes");
-    entries.iter().filter(named).map(|entry| (entry.path.clone(), entry.object.clone())).collect()
+    Some(entries.iter().filter(named).map(|entry| (entry.path.clone(), entry.object.clone())).collect())
 }
 
 /// A tree that stands.
@@ -111,13 +115,16 @@ impl Standing {
         let record = Record::of(tree);
         let is_shared = |entry: &IndexEntry| index_stamp::plain_path(entry).is_some_and(|path| record.covers(path));
         let offered = index.entries.iter().map(|entry| entry.is_file() && !is_shared(entry)).collect();
-        let attributes = attributes(&index.entries);
+        let attributes = attributes(tree, &index.entries);
         let mut standing = Standing { index, offered, attributes };
         Ok(standing.leave_out_converted(deadline)?.then_some(standing))
     }
 
     /// Takes those files out that a checkout does not write as their blobs are. `false` when that cannot be found out.
     fn leave_out_converted(&mut self, deadline: Deadline) -> Result<bool, Fault> {
+        if self.attributes.is_none() {
+            return Ok(true);
+        }
         let mut converts = false;
         for entry in self.index.entries.iter().filter(|entry| entry.path.ends_with(b".gitattributes")) {
             let text = match index_stamp::plain_path(entry) {

@@ -102,8 +102,10 @@ impl State {
     fn ask(&mut self, question: &Question, by: &str) {
         match question {
             Question::Continue { .. } => self.close_group(),
-            Question::RollBack { why, .. } if !self.watched.halted => self.halt(None, why),
-            Question::RollBack { .. } | Question::Inconclusive { .. } => {}
+            Question::RollBack { why, .. } | Question::RollBackPast { why, .. } if !self.watched.halted => {
+                self.halt(None, why);
+            }
+            _ => {}
         }
         if by != UNATTENDED {
             let question = Some(question.to_string());

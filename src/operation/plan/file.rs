@@ -58,6 +58,9 @@ pub struct PlanFile {
     pub stages: Value,
     pub groups: Value,
     pub gates: Value,
+    /// In plans with run-once steps.
+    #[serde(default = "no_steps", skip_serializing_if = "is_empty")]
+    pub steps: Value,
     /// Every key with the value that counts. Of one that may hold a password, what is shown, and a short digest.
     pub settings: BTreeMap<String, String>,
     /// A digest of each file that decides what happens, but for files of keys and of targets.
@@ -149,6 +152,7 @@ impl PlanFile {
             stages: serde_json::to_value(&fixed.steps.stages)?,
             groups: serde_json::to_value(&fixed.steps.groups)?,
             gates: serde_json::to_value(&fixed.steps.gates)?,
+            steps: serde_json::to_value(&fixed.steps.steps)?,
             settings: std::mem::take(&mut fixed.settings),
             files: fixed.files,
             salt: fixed.salt,
@@ -315,4 +319,12 @@ fn digest(mut value: Value) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn no_steps() -> Value {
+    Value::Array(Vec::new())
+}
+
+fn is_empty(list: &Value) -> bool {
+    list.as_array().is_none_or(Vec::is_empty)
 }

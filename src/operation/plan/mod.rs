@@ -17,9 +17,10 @@ use crate::repo::Repo;
 use crate::text::quoted;
 use crate::wire::Level;
 
+use super::artifact::{ChosenArtifact, take};
 use super::deploy::undone;
 use super::status::{self, Asking, View};
-use super::{Frontend, Refused, admission, distance, load, shrinkage, signatures};
+use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures};
 
 pub use file::PlanFile;
 pub use outlook::{Change, Estimate, Outlook};
@@ -46,14 +47,17 @@ pub struct PlanOptions<'a> {
 /// Plans, and tells what a deployment would meet. It touches nothing on any target.
 pub fn plan(
     options: &Options,
-    choice: Choice,
+    mut choice: Choice,
+    artifact: Option<ChosenArtifact>,
     PlanOptions { ask, output }: PlanOptions<'_>,
     front: &dyn Frontend,
 ) -> Result<Planned, Refused> {
     let config = load(options)?;
-    let repo = Repo::open(&config.top)?;
+    let repo = repository(&config)?;
+    let taken = artifact.iter().map(|it| take(&config, &repo, it, &mut choice, front)).next().transpose()?;
     let undone = undone(&config, &choice)?;
-    let prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
+    prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
     let views = match ask {
         true => status::ask(&config, prepared.plan.groups.clone(), Asking::default(), front)?,
         false => status::remembered(&config, &prepared.plan.groups, front)?,

@@ -53,7 +53,7 @@ pub fn refuse_changed(
 fn changes(file: &PlanFile, config: &Config, prepared: &Prepared, views: &[View]) -> Result<Vec<String>, Refused> {
     let now = file.now(config, prepared)?;
     let then: Steps = serde_json::from_value(serde_json::json!({
-        "stages": file.stages, "groups": file.groups, "gates": file.gates
+        "stages": file.stages, "groups": file.groups, "gates": file.gates, "steps": file.steps
     }))?;
     let mut changes = Vec::new();
     let version = env!("CARGO_PKG_VERSION");

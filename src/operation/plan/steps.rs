@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deploy::{GatePlan, Plan, StagePlan};
 use crate::gates::Moment;
+use crate::once::{On, OnceStep, When};
 use crate::targets::{FailedTargets, FailureLimit, Group, Share, Target};
 use crate::wire::Stage;
 
@@ -14,6 +15,23 @@ pub struct Steps {
     pub groups: Vec<PlannedGroup>,
     /// The gates that are asked.
     pub gates: Vec<PlannedGate>,
+    /// The run-once steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PlannedStep>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    step: String,
+    when: When,
+    group: Option<String>,
+    stage: Option<Stage>,
+    on: On,
+    command: String,
+    undo: Option<String>,
+    irreversible: bool,
+    /// In seconds.
+    timeout: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +89,7 @@ impl Steps {
             stages: plan.stages.iter().chain(&plan.finalize).map(PlannedStage::of).collect(),
             groups: plan.groups.iter().map(PlannedGroup::of).collect(),
             gates: gates.filter(|(_, moments)| !moments.is_empty()).map(PlannedGate::of).collect(),
+            steps: plan.steps.iter().map(PlannedStep::of).collect(),
         }
     }
 }
@@ -78,6 +97,13 @@ impl Steps {
 impl PlannedStage {
     fn of(plan: &StagePlan) -> PlannedStage {
         PlannedStage { stage: plan.stage, batch_size: plan.batch, timeout: plan.timeout.as_secs() }
+    }
+}
+
+impl PlannedStep {
+    fn of(step: &OnceStep) -> PlannedStep {
+        let OnceStep { name, command, undo, on, when, group, stage, timeout, irreversible, .. } = step.clone();
+        PlannedStep { step: name, when, group, stage, on, command, undo, irreversible, timeout: timeout.as_secs() }
     }
 }
 

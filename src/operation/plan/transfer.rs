@@ -59,7 +59,7 @@ impl Transfer {
             not_measured: 0,
             is_estimate: !asked || !views.iter().all(View::was_read),
         };
-        if requests.by_server() || hosts == 0 {
+        if requests.by_server() || requests.by_download() || hosts == 0 {
             return Ok(Some(Transfer { bytes: (hosts == 0).then_some(0), ..transfer }));
         }
         let packs = Packs::new(repo.clone(), plan.revision.clone()).with_parts(requests.parts(), requests.shallow());

@@ -10,6 +10,7 @@ use crate::fleet::ssh::Ssh;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
 use crate::operation::announce::Announcer;
+use crate::operation::repository::drop_artifacts;
 use crate::operation::status::wanted_on;
 use crate::operation::{Frontend, Refused, announce, memory, ssh, state_folder};
 use crate::repo::Repo;
@@ -67,6 +68,7 @@ pub fn begin(
     options: &Options,
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
+    prepared.requests.read_secrets(config, &prepared.plan)?;
     let mut remarks = Vec::new();
     let announcer = Announcer::start(config, &prepared.plan, front)?;
     let replay = match prepared.plan.kind {
@@ -77,9 +79,17 @@ pub fn begin(
                 let message = format!("cannot remove old journals: {error:#}");
                 remarks.push(Remark { level: Level::Warning, host: None, message });
             }
+            // What is left over takes space, and nothing else.
+            if let Err(error) = drop_artifacts(config, repo, &prepared.plan.revision) {
+                log::debug!("artifacts that nobody needs: {error:#}");
+            }
+            // Of what the same files were made before counts no more.
+            if let (Kind::Deploy, Some(origin)) = (prepared.plan.kind, &prepared.plan.origin) {
+                repo.artifacts_to_write()?.record(&prepared.plan.revision, origin)?;
+            }
             let opened = Opened {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                format: journal::FORMAT,
+                format: Opened::format_of(&prepared.plan),
                 plan: prepared.plan.clone(),
                 environment: config.environment.clone(),
                 // Whole, since it may be resumed from another folder.

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::deploy::Plan;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, OnceCall, OnceObserver, Step, Task};
 use crate::fleet_state::{Links, Observation};
+use crate::once::OnceEnd;
 use crate::targets::Target;
 use crate::wire::Revision;
 
@@ -78,6 +79,10 @@ impl<F: Fleet, N: Fn(&mut Observation, Step, &HostResult)> Fleet for Watched<F, 
             }
             on(events)
         });
+    }
+
+    fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        self.inner.run_once(call, on)
     }
 
     fn recalls(&self, host: HostId) -> bool {

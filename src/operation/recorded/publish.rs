@@ -31,6 +31,9 @@ pub fn publish(config: &Config, repo: &Repo, prepared: &Prepared, verdict: &Verd
     if !went_through || !is_for_the_fleet(config, plan, &memory)? {
         return Ok(());
     }
+    if plan.origin.is_some() || repo.is_artifact(&plan.revision) {
+        return publish_no_artifact(config, repo, plan);
+    }
     let copies = &Copies::of(config, state);
     let head = repo.git_dir().join(DEPLOY_HEAD);
     if config.is_known_to_scap() && head.is_file() {
@@ -49,6 +52,16 @@ pub fn publish(config: &Config, repo: &Repo, prepared: &Prepared, verdict: &Verd
         copies.keep(&plan.revision, published::Kind::Request, &request)?;
     }
     Ok(())
+}
+
+/// New hosts fetch from a git server, which has no artifacts: they are to get none rather than what was deployed before.
+fn publish_no_artifact(config: &Config, repo: &Repo, plan: &Plan) -> Result<()> {
+    if config.git_server().is_none() {
+        return Ok(());
+    }
+    repo.unpublish()?;
+    let (short, reconcile) = (plan.revision.short(), plan.invocation.command("reconcile"));
+    bail!("{short} is an artifact, which is not on the git server: `{reconcile}` brings it to them")
 }
 
 /// Writes Scap's file. What it said of another revision is kept: it is true again after a rollback to that one.

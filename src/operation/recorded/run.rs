@@ -60,6 +60,7 @@ impl<'a> RecordedRun<'a> {
             by: plan.by.clone(),
             repo: plan.repo.clone(),
             revision: plan.revision.clone(),
+            origin: plan.origin.clone(),
             message: plan.message.clone(),
             groups: plan.heads(),
             break_glass: plan.break_glass.clone(),
@@ -67,6 +68,10 @@ impl<'a> RecordedRun<'a> {
         });
         for (level, note) in config.notes.iter().chain(&prepared.notes) {
             report.event(&Event::note(*level, note.clone()));
+        }
+        for step in &plan.steps {
+            let told = format!("{}: {}", step.title(false), step.summary());
+            report.event(&Event::note(Level::Info, told));
         }
         let (began, locks_after) = (Instant::now(), locks_after(config, plan, front));
         Ok(RecordedRun { config, repo, prepared, report, operator, announcer, began, compares: false, locks_after })
@@ -104,15 +109,15 @@ impl<'a> RecordedRun<'a> {
             }
         };
         let all_well = verdict.rows.iter().all(|row| row.ok);
-        let text = match plan.signed_by.as_slice() {
-            [] => verdict.text,
-            names => format!("{}; the plan was signed by {}", verdict.text, names.join(", ")),
-        };
+        let made_from = plan.origin.iter().map(|origin| format!("; {} is {origin}", plan.revision.short()));
+        let signers = plan.signed_by.join(", ");
+        let signed = (!signers.is_empty()).then(|| format!("; the plan was signed by {signers}"));
+        let text = made_from.chain(signed).fold(verdict.text, |text, more| text + &more);
         let verdict = Verdict { text, code: verdict.code.judged(self.config.settings.strict, all_well), ..verdict };
         if let Some(remark) = fleet.remark() {
             self.report.event(&Event::note(Level::Warning, remark));
         }
-        if let Some(replay) = replay {
+        if let Some(replay) = replay.filter(|_| !verdict.open) {
             // First, so that a resumed run remembers what this one did not come to.
             replay.make_room();
             self.remember(&verdict, observations.take());
@@ -123,11 +128,15 @@ impl<'a> RecordedRun<'a> {
             }
             self.close_journal(&replay, &verdict);
         }
-        if let Err(error) = publish(self.config, self.repo, self.prepared, &verdict, &state_folder(self.config)) {
+        if !verdict.open
+            && let Err(error) = publish(self.config, self.repo, self.prepared, &verdict, &state_folder(self.config))
+        {
             let note = format!("new hosts may not get this revision: {error:#}");
             self.report.event(&Event::note(Level::Warning, note));
         }
-        self.announce_end(&verdict);
+        if !verdict.open {
+            self.announce_end(&verdict);
+        }
         let Verdict { text: verdict, ways_out, code, rows, .. } = verdict;
         let seconds = self.began.elapsed().as_secs_f64();
         self.report.event(&Event::Ended { verdict, ways_out, status: code.status(), rows, seconds });

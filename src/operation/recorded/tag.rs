@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::config::Config;
 use crate::deploy::Prepared;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, OnceCall, OnceObserver, Step, Task};
+use crate::once::OnceEnd;
 use crate::repo::{Repo, TaggedRun, Tags, describing, operator};
 
 /// A fleet that leaves the deployment's tag in the repository just before the first host is touched.
@@ -33,13 +34,16 @@ impl<'a, F> TaggingFleet<'a, F> {
         let TaggingFleet { config, repo, prepared, .. } = self;
         let plan = &prepared.plan;
         let tags = Tags::new(repo, &config.control_name);
+        // An artifact is not in the repository: its tag names the commit that it was made from, if that is known.
+        let Some(commit) = plan.commit() else { return Ok(()) };
         anyhow::ensure!(
-            !repo.has(std::slice::from_ref(&plan.revision))?.is_empty(),
+            !repo.has(std::slice::from_ref(commit))?.is_empty(),
             "the deploy host no longer has {}, only the targets do",
-            plan.revision.short()
+            commit.short()
         );
+        anyhow::ensure!(!repo.is_artifact(commit), "{} is an artifact, and nothing says of what", commit.short());
         let of = TaggedRun { run: plan.run.as_str(), environment: config.environment.as_deref() };
-        let tag = tags.tag(&crate::clock::date(), &plan.revision, &plan.message, &operator(), of)?;
+        let tag = tags.tag(&crate::clock::date(), commit, &plan.message, &operator(), of)?;
         prepared.requests.set_tag(&tag);
         if plan.brings_code() {
             prepared.requests.set_describing(describing(repo, &plan.revision)?);
@@ -61,5 +65,9 @@ impl<F: Fleet> Fleet for TaggingFleet<'_, F> {
             self.remark = self.tag().err().map(|error| format!("no deployment tag: {error:#}"));
         }
         self.inner.run(call, tasks, on);
+    }
+
+    fn run_once(&mut self, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        self.inner.run_once(call, on)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use super::store::ArtifactStore;
 use crate::repo::Repo;
 use crate::wire::{Origin, Revision};
@@ -34,6 +36,23 @@ impl Repo {
     /// Whether a revision is an artifact: no commit that a ref or a tag of the repository could name.
     pub fn is_artifact(&self, revision: &Revision) -> bool {
         self.artifacts().is_some_and(|store| store.has(revision))
+    }
+
+    /// The commit that a revision is, or was made from, and the only directory of it that counts; `None`: nobody knows.
+    pub(in crate::repo) fn commit_of(&self, revision: &Revision) -> Option<(Revision, Option<String>)> {
+        match self.place_of(revision) {
+            Place::Commit { commit, subdir } => Some((commit, subdir)),
+            Place::Nowhere => None,
+        }
+    }
+
+    /// The artifacts of this repository; their store is made where there is none.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn artifacts_to_write(&self) -> anyhow::Result<ArtifactStore> {
+        let state = self.state().context("this repository has no folder for artifacts")?;
+        ArtifactStore::open_or_create(state, self)
     }
 
     /// Where a revision stands in the history.

@@ -2,6 +2,7 @@
 
 mod history;
 mod store;
+mod subdir;
 
 pub use history::Place;
 pub use store::ArtifactStore;

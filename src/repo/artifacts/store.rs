@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -98,6 +98,36 @@ impl ArtifactStore {
     /// The git directory, with the objects.
     pub fn git_dir(&self) -> &Path {
         self.repo.git_dir()
+    }
+
+    /// The repository of the store, with the objects of another one beside its own.
+    pub(super) fn borrowing(&self, from: &Repo) -> Repo {
+        let folders = from.object_folders();
+        self.repo.with_objects_of(folders.iter().filter_map(|folder| folder.parent()))
+    }
+
+    /// Copies a tree that `from` has, with all that is in it; the revision that stands for it.
+    ///
+    /// # Errors
+    /// Something of the tree is missing, or the store cannot be written.
+    pub(super) fn copy_tree(&self, from: &Repo, tree: &str) -> anyhow::Result<Revision> {
+        let name = self
+            .repo
+            .feed(self.repo.command(&["hash-object", "-t", "commit", "--stdin"]), artifact_commit(tree).as_bytes())?;
+        let known: Revision = String::from_utf8_lossy(&name).trim().parse().map_err(anyhow::Error::msg)?;
+        if self.has(&known) {
+            return Ok(known);
+        }
+        let here = self.revisions()?.into_iter().map(|revision| format!("^{revision}^{{tree}}\n"));
+        let asked: String = [format!("{tree}\n")].into_iter().chain(here).collect();
+        let mut pack = tempfile::tempfile_in(self.git_dir()).context("cannot create a temporary file")?;
+        let arguments = ["pack-objects", "--revs", "--stdout", "--delta-base-offset", "--quiet"];
+        from.feed_into(from.command(&arguments), asked.as_bytes(), pack.try_clone()?)?;
+        pack.rewind()?;
+        let mut command = self.repo.command(&["index-pack", "--stdin"]);
+        command.stdin(pack);
+        self.repo.finish(command)?;
+        self.revision_of_tree(tree)
     }
 
     /// The revision that stands for a tree of the store, which is kept from now on. The same tree is the same revision,

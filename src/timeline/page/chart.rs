@@ -98,6 +98,7 @@ impl Chart<'_> {
                         Mark::Question => "question",
                         Mark::Interrupt | Mark::Halt => "halt",
                         Mark::Resumed => "resumed",
+                        Mark::Step => "step",
                         Mark::Rollback => "rollback",
                     };
                     self.dot(svg, class, happening.at, &happening.text);

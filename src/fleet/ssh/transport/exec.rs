@@ -234,7 +234,7 @@ impl Running {
     fn move_until(
         &mut self,
         link: &mut Link,
-        deadline: Instant,
+        mut deadline: Instant,
         on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Result<Option<ExecEnd>, String> {
         if let Some(why) = link.broken() {
@@ -294,8 +294,10 @@ impl Running {
                 if still.is_none() && self.has_ended() {
                     still = Some(Instant::now());
                 }
-                let until = self.feed.more_at().map_or(until, |at| until.min(at));
-                link.pause(&mut liveness, true, false, until)?;
+                let limited = self.feed.more_at();
+                link.pause(&mut liveness, true, false, limited.map_or(until, |at| until.min(at)))?;
+                // Time that the transfer limit takes is not the target's.
+                deadline += limited.map_or(Duration::ZERO, |_| now.elapsed());
             }
         }
     }

@@ -47,6 +47,11 @@ impl Link {
         self.broken.is_none()
     }
 
+    /// Whether files are sent no faster than a limit says.
+    pub fn is_limited(&self) -> bool {
+        self.transfer_limit.is_some()
+    }
+
     /// Ends the session.
     pub(in crate::fleet::ssh) fn break_off(&mut self, why: &str) {
         self.broken.get_or_insert_with(|| why.to_owned());

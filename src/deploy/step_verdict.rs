@@ -1,0 +1,86 @@
+//! R16: what a verdict says of run-once steps.
+
+use crate::exit_code::ExitCode;
+use crate::fleet::HostId;
+use crate::once::OnceEnd;
+
+use super::plan::Plan;
+use super::ran::{Ran, Steps};
+use super::verdict::{End, Verdict};
+
+/// What is left of a step of a run that went back.
+struct Left {
+    text: Option<String>,
+    /// Whether somebody has to look after it.
+    is_wrong: bool,
+}
+
+impl Verdict {
+    /// The same, with the steps that are not as the hosts are: done and not undone, or nobody knows.
+    pub(super) fn with_steps(self, end: End, steps: &Steps, plan: &Plan) -> Verdict {
+        if end == End::Undecided {
+            return self.undecided(steps, plan);
+        }
+        if end.is_untouched() || end == End::Done {
+            return self;
+        }
+        let left: Vec<Left> = steps.0.iter().filter_map(|ran| self.left(ran, plan)).collect();
+        if left.is_empty() {
+            return self;
+        }
+        // No host was touched, but a step ran.
+        let mut text = self.text.replace("; nothing was touched", "; no host was changed");
+        left.iter().filter_map(|left| left.text.as_ref()).for_each(|more| text += &format!("; {more}"));
+        let code = match self.code {
+            ExitCode::Failed if left.iter().any(|left| left.is_wrong) => ExitCode::Mixed,
+            code => code,
+        };
+        Verdict { text, code, ..self }
+    }
+
+    /// Names the step that nobody says anything of, and the flags that do.
+    fn undecided(self, steps: &Steps, plan: &Plan) -> Verdict {
+        let unknown = |end: &Option<&OnceEnd>| matches!(end, Some(OnceEnd::Unknown { .. }));
+        let open = steps.0.iter().rev().find_map(|ran| {
+            let undo = unknown(&ran.undone.as_ref());
+            (undo || unknown(&Some(&ran.end))).then_some((ran, undo))
+        });
+        let Some((ran, undo)) = open else { return self };
+        let step = &plan.steps[ran.index];
+        let what = format!("{} on {}", step.title(undo), self.place(ran.host));
+        let text = format!("stopped: it is not known whether {what} ran; the run stays unfinished");
+        let key = step.key(undo);
+        let typed = |command: &str, is: &str| plan.invocation.command(&format!("{command} --step {key}={is}"));
+        let ways_out = vec![format!(
+            "if it ran, continue with `{}`; if it did not, `{}` runs it; `hoist rollback` takes the same flag",
+            typed("resume", "done"),
+            typed("resume", "not-done"),
+        )];
+        Verdict { text, ways_out, ..self }
+    }
+
+    fn place(&self, host: Option<HostId>) -> String {
+        let row = host.and_then(|host| self.rows.get(host.index()));
+        row.map_or_else(|| "the deploy host".to_owned(), |row| row.host.to_string())
+    }
+
+    /// `None`: nothing is left of it.
+    fn left(&self, ran: &Ran, plan: &Plan) -> Option<Left> {
+        let step = &plan.steps[ran.index];
+        let what = format!("{} on {}", step.title(false), self.place(ran.host));
+        let (text, is_wrong) = match (&ran.end, &ran.undone) {
+            (OnceEnd::NotBegun { .. }, _) | (OnceEnd::Done, Some(OnceEnd::Done)) => return None,
+            // What halted the run says so.
+            (OnceEnd::Failed { .. }, _) => return Some(Left { text: None, is_wrong: false }),
+            (OnceEnd::Unknown { .. }, _) => (format!("it is not known whether {what} ran"), true),
+            (OnceEnd::Done, Some(OnceEnd::Unknown { .. })) => {
+                (format!("it is not known whether {what} was undone"), true)
+            }
+            (OnceEnd::Done, Some(end)) => (format!("{what} was not undone ({end})"), true),
+            (OnceEnd::Done, None) if step.bars_rollback() => (format!("{what} is done, and irreversible"), true),
+            (OnceEnd::Done, None) if step.undo.is_some() => (format!("{what} was not undone"), true),
+            (OnceEnd::Done, None) => (format!("{what} stays done: it has no undo"), false),
+        };
+        Some(Left { text: Some(text), is_wrong })
+    }
+}

@@ -1,0 +1,126 @@
+//! The run-once steps of a run that keeps a journal: that one begins is on disk before it begins, and how it ended before
+//! the story hears of it.
+
+use crate::deploy::Answer;
+use crate::fleet::{Fleet, Flow, HostId, OnceCall, OnceEvent, OnceObserver};
+use crate::once::OnceEnd;
+
+use super::{Record, Replay};
+
+/// Why a step is not begun.
+const GOING_BACK: &str = "the run was interrupted before it began";
+
+impl Replay {
+    /// Carries out a step over the fleet that really does it.
+    pub(super) fn run_once(&self, inner: &mut impl Fleet, call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
+        let number = call.number;
+        let recorded = call.host.is_some_and(|host| self.0.borrow_mut().told.takes_once(host, number));
+        let fits = |record: &Record| matches!(record, Record::OnceBegun { number: then, .. } if *then == number);
+        let fresh = self.next_if(fits).is_none();
+        if !fresh && let Some(end) = self.once_ended(on) {
+            return end;
+        }
+        self.break_off();
+        if fresh {
+            let (leads_on, has_gap) = (self.0.borrow().told.leads_on(), self.0.borrow().has_gap);
+            if !self.write(&[Record::OnceBegun { number, host: call.host }]) {
+                let why = self.stopped().unwrap_or_default();
+                return OnceEnd::NotBegun { reason: format!("it cannot be recorded: {why}") };
+            }
+            // The journal has lost what became of it. Targets have what came later, or nobody knows.
+            let lost = match call.host {
+                None if leads_on => Some(OnceEnd::Done),
+                None if has_gap => Some(OnceEnd::Unknown { reason: "the journal has no record of it".to_owned() }),
+                _ => None,
+            };
+            if let Some(end) = lost {
+                return self.ended(number, end);
+            }
+        }
+        let mut stop = on(Vec::new()) != Flow::Continue;
+        let mut live = |events: Vec<OnceEvent>| {
+            self.0.borrow_mut().telling.happens();
+            on(events)
+        };
+        if !fresh || recorded {
+            let recovery = OnceCall { recover: true, ..call.clone() };
+            match inner.run_once(&recovery, &mut live) {
+                OnceEnd::NotBegun { .. } => stop |= live(Vec::new()) != Flow::Continue,
+                end => return self.ended(number, end),
+            }
+        }
+        let end = match stop {
+            true => OnceEnd::NotBegun { reason: GOING_BACK.to_owned() },
+            false => inner.run_once(call, &mut live),
+        };
+        self.ended(number, end)
+    }
+
+    /// How a step ended, as the journal has it.
+    fn once_ended(&self, on: &mut OnceObserver) -> Option<OnceEnd> {
+        // An interrupt stands where it was noticed: the story has to look up there too.
+        while self.is_next(|record| matches!(record, Record::Interrupted)) {
+            on(Vec::new());
+            self.next_if(|record| matches!(record, Record::Interrupted));
+        }
+        match self.next_if(|record| matches!(record, Record::OnceEnded { .. }))? {
+            Record::OnceEnded { end, .. } => Some(end),
+            _ => None,
+        }
+    }
+
+    fn ended(&self, number: u32, end: OnceEnd) -> OnceEnd {
+        self.0.borrow_mut().telling.happens();
+        self.write(&[Record::OnceEnded { number, end: end.clone() }]);
+        end
+    }
+}
+
+/// What a journal has of a step, or of undoing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastOnce {
+    /// Its place in the plan.
+    pub step: usize,
+    pub undo: bool,
+    pub host: Option<HostId>,
+    /// `None`: it was begun, and its deployer died.
+    pub end: Option<OnceEnd>,
+}
+
+/// The step of a try, of so many in the plan, and whether the try undoes it.
+pub fn once_of(steps: usize, number: u32) -> (usize, bool) {
+    let kind = number as usize % (2 * steps.max(1));
+    (kind / 2, kind % 2 == 1)
+}
+
+/// The last try of each step of a run with so many, and of undoing it, from the records of its journal.
+pub fn past_steps<'a>(steps: usize, records: impl Iterator<Item = &'a Record>) -> Vec<PastOnce> {
+    let mut found: Vec<PastOnce> = Vec::new();
+    for record in records {
+        match record {
+            Record::OnceBegun { number, host } => {
+                let (step, undo) = once_of(steps, *number);
+                found.retain(|past| (past.step, past.undo) != (step, undo));
+                found.push(PastOnce { step, undo, host: *host, end: None });
+            }
+            Record::OnceEnded { end, .. } => {
+                if let Some(past) = found.last_mut() {
+                    past.end = Some(end.clone());
+                }
+            }
+            Record::Answered { answer } => {
+                let unknown = |it: &&mut PastOnce| matches!(it.end, Some(OnceEnd::Unknown { .. }));
+                let told = match answer {
+                    Answer::Done => Some(OnceEnd::Done),
+                    Answer::NotDone => Some(OnceEnd::NotBegun { reason: "as the operator said".to_owned() }),
+                    _ => None,
+                };
+                if let (Some(past), Some(end)) = (found.iter_mut().find(unknown), told) {
+                    past.end = Some(end);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}

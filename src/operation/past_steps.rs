@@ -1,0 +1,166 @@
+//! The run-once steps of runs that are ended or undone.
+
+use std::collections::BTreeSet;
+
+use crate::deploy::{Plan, Prepared, roll_back_past};
+use crate::invocation::Invocation;
+use crate::journal::{History, Opened, PastOnce, Unfinished, past_steps};
+use crate::once::{On, OnceEnd, OnceStep, When};
+use crate::targets::Target;
+use crate::text::meant_or_known;
+use crate::wire::{Level, Revision};
+
+use super::{Frontend, Refused};
+
+/// Every step of which the operator has said something is one of the run.
+///
+/// # Errors
+/// The first that is none.
+pub fn check_answers(opened: &Opened, front: &dyn Frontend) -> Result<(), Refused> {
+    let known: Vec<String> = opened.plan.steps.iter().flat_map(|step| [step.key(false), step.key(true)]).collect();
+    let unknown = front.steps_answered().into_iter().find(|name| !known.contains(name));
+    let Some(unknown) = unknown else { return Ok(()) };
+    let why = match known.is_empty() {
+        true => ": the run has no steps".to_owned(),
+        false => meant_or_known(&unknown, "steps", &known),
+    };
+    Err(Refused::Usage(format!("--step: unknown step {unknown:?}{why}")))
+}
+
+/// Nobody is there to type the words that a rollback of an unfinished run takes.
+///
+/// # Errors
+/// A step that is irreversible was done, or begun.
+pub fn refuse_past_irreversible(unfinished: &Unfinished, here: &Invocation) -> Result<(), Refused> {
+    let plan = &unfinished.opened.plan;
+    let past = past_steps(plan.steps.len(), unfinished.read.records.iter());
+    let barring: Vec<String> =
+        past.iter().filter_map(|past| barring(plan, past)).map(|step| step.name.clone()).collect();
+    if barring.is_empty() {
+        return Ok(());
+    }
+    let rollback = unfinished.opened.invocation(here).command("rollback");
+    Err(Refused::new(format!(
+        "the run has done {}, which is irreversible, and nothing was touched: run `{rollback}` at a terminal, without \
+         --yes, and type: {}",
+        named(&barring),
+        roll_back_past(&barring)
+    )))
+}
+
+fn named(steps: &[String]) -> String {
+    let word = if steps.len() == 1 { "step" } else { "steps" };
+    format!("{word} {}", steps.join(", "))
+}
+
+/// The step, if it ran or may have, and no rollback leads back behind it.
+fn barring<'a>(plan: &'a Plan, past: &PastOnce) -> Option<&'a OnceStep> {
+    let may_have_run = matches!(past.end, None | Some(OnceEnd::Done | OnceEnd::Unknown { .. }));
+    plan.steps.get(past.step).filter(|step| !past.undo && may_have_run && step.bars_rollback())
+}
+
+/// What the steps of the deployments mean that a rollback undoes.
+#[derive(Debug, Default)]
+pub struct Undoing {
+    /// Steps that undo what was done, for the run that goes back.
+    pub steps: Vec<OnceStep>,
+    /// Steps that are irreversible.
+    pub barring: Vec<String>,
+    /// Steps that stay done.
+    pub left: Vec<String>,
+}
+
+impl Undoing {
+    /// Of a rollback of these targets to a revision.
+    pub fn of(history: &History, targets: &[Target], to: &Revision) -> Undoing {
+        let mut runs: BTreeSet<usize> = BTreeSet::new();
+        for target in targets {
+            let stack = history.stack(target, history.runs.len());
+            let above = stack.iter().rposition(|(_, revision)| revision == to).map_or(stack.len(), |place| place + 1);
+            runs.extend(stack.iter().skip(above).filter_map(|(run, _)| *run));
+        }
+        let mut undoing = Undoing::default();
+        for run in runs.into_iter().rev().map(|run| &history.runs[run]) {
+            for (step, on) in run.steps_done.iter().rev() {
+                if step.bars_rollback() {
+                    undoing.barring.push(step.name.clone());
+                } else if let Some(undo) = &step.undo {
+                    let previous = run.before.iter().map(|(_, revision)| revision.clone()).next();
+                    undoing.steps.push(mirrored(step, undo, on.clone(), (run.revision.clone(), previous)));
+                } else {
+                    undoing.left.push(step.name.clone());
+                }
+            }
+        }
+        undoing
+    }
+
+    /// The operator types the words that a rollback past irreversible steps takes.
+    ///
+    /// # Errors
+    /// Nobody is there, or wants it.
+    pub fn insist(&self, front: &dyn Frontend) -> Result<(), Refused> {
+        if self.barring.is_empty() {
+            return Ok(());
+        }
+        let words = roll_back_past(&self.barring);
+        let verb = if self.barring.len() == 1 { "is" } else { "are" };
+        let what = format!("{} {verb} irreversible", named(&self.barring));
+        if front.is_unattended() {
+            let why = format!(
+                "{what}, and nothing was touched: run the command at a terminal, without --yes, and type: {words}"
+            );
+            return Err(Refused::new(why));
+        }
+        match front.ask_line(&format!("{what}. To go back all the same, type: {words}")) == words {
+            true => Ok(()),
+            false => Err(Refused::stopped()),
+        }
+    }
+
+    /// Adds the steps to a run that goes back. A run of some hosts only leaves them as they are, and so does one without the
+    /// host or the group of a step.
+    pub fn plan_into(self, prepared: &mut Prepared, is_limited: bool) {
+        for step in self.steps {
+            let groups = &prepared.plan.groups;
+            let has_group = step.group.as_ref().is_none_or(|name| groups.iter().any(|group| group.name == *name));
+            let has_host = match &step.on {
+                On::Host(target) => groups.iter().any(|group| group.targets.contains(target)),
+                On::DeployHost | On::First => true,
+            };
+            let why = match (is_limited, has_group && has_host) {
+                (true, _) => "only some hosts go back",
+                (false, false) => "its group or its host is not part of this run",
+                (false, true) => {
+                    prepared.plan.steps.push(step);
+                    continue;
+                }
+            };
+            let note = format!("step {} is not undone: {why}", step.name);
+            prepared.notes.push((Level::Warning, note));
+        }
+    }
+
+    /// A line for each step that is undone, or stays done.
+    pub fn lines(&self) -> Vec<String> {
+        let undo = self.steps.iter().map(|step| format!("{}: {}", step.title(true), step.summary()));
+        let left = self.left.iter().map(|name| format!("step {name} stays done: it has no undo"));
+        undo.chain(left).collect()
+    }
+}
+
+/// The undoing of a step as a step of its own, on the other side of its group.
+fn mirrored(step: &OnceStep, undo: &str, on: On, of: (Revision, Option<Revision>)) -> OnceStep {
+    let when = if step.when == When::Before { When::After } else { When::Before };
+    OnceStep {
+        command: undo.to_owned(),
+        undo: None,
+        irreversible: false,
+        // A rollback has no other stage.
+        stage: None,
+        on,
+        when,
+        undoes: Some(of),
+        ..step.clone()
+    }
+}
