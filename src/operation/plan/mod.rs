@@ -18,7 +18,7 @@ use crate::text::quoted;
 use crate::wire::Level;
 
 use super::artifact::{ChosenArtifact, take};
-use super::deploy::undone;
+use super::deploy::deployed_before;
 use super::status::{self, Asking, View};
 use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures};
 
@@ -55,8 +55,8 @@ pub fn plan(
     let config = load(options)?;
     let repo = repository(&config)?;
     let taken = artifact.iter().map(|it| take(&config, &repo, it, &mut choice, front)).next().transpose()?;
-    let undone = undone(&config, &choice)?;
-    let mut prepared = deploy::prepare(&config, &repo, &choice, &undone, &deploy::holder(String::new())?)?;
+    let deployed = deployed_before(&config, &choice)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice, &deployed, &deploy::holder(String::new())?)?;
     prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
     let views = match ask {
         true => status::ask(&config, prepared.plan.groups.clone(), Asking::default(), front)?,
