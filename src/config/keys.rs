@@ -124,6 +124,10 @@ pub const KEYS: &[Key] = &[
     key("git_deploy_dir", Path, Some("/srv/deployment"), "where targets keep repositories"),
     key("git_rev", Text, Some("HEAD"), "what to deploy when no revision is given"),
     key("subdir", RelativePath, None, "directory of the repository that is deployed; unset: all of it"),
+    key("build_command", Text, None, "command that builds what is deployed, in a clean checkout on this host"),
+    key("build_output", RelativePath, None, "directory that build_command writes; required with it"),
+    key("build_timeout", Seconds, Some("30m"), "time limit for build_command"),
+    key("build_inputs", Names, None, "environment variables whose values make another build"),
     key("git_server", Text, None, "server that targets fetch from; unset: code comes through the SSH session"),
     key("git_scheme", Choice(&["http", "https", "ssh", "git", "file"]), Some("http"), "how targets reach git_server"),
     key(

@@ -3,6 +3,7 @@
 mod addresses;
 pub mod algorithms;
 mod authority;
+mod build;
 mod check;
 mod checks;
 mod config_files;
@@ -47,6 +48,7 @@ use crate::targets::{SYSTEM_FOLDER, Target};
 use crate::wire::Level;
 use crate::yaml;
 
+pub use build::Build;
 pub use check::{Checked, Counts, check};
 pub use config_files::ConfigFiles;
 pub use control_files::ControlFile;

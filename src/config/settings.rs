@@ -12,7 +12,7 @@ use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService
 use super::layers::Layers;
 use super::problems::Problems;
 use super::settings_reader::{GroupReader, SettingsReader};
-use super::{addresses, algorithms, keys, rate, shared_paths, size, subdir, values};
+use super::{addresses, algorithms, build, keys, rate, shared_paths, size, subdir, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +170,8 @@ settings! {
         git_rev: String = filled(values::argument),
         /// The only directory of the repository that is deployed; `None`: all of it.
         subdir: Option<String> = opt(subdir::path),
+        /// What is deployed in place of the commit's own files.
+        build: Option<build::Build> = { build::read(read)? },
         git_server: Option<String> = opt(addresses::server),
         git_scheme: String = choice(),
         fetch_from: FetchFrom = { FetchFrom::named(&read.choice("fetch_from")?) },

@@ -1,4 +1,4 @@
-//! `subdir`: the directory of the repository that is deployed.
+//! `subdir`: the directory of the repository that is deployed. `build_output` is written in the same way.
 
 use crate::paths;
 

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::repo::{Repo, Wanted, operator};
 use crate::wire::{Origin, OriginKind, Revision};
 
+use super::build;
 use super::plan::Kind;
 
 /// The revision of a run, and how it was made; `None`: it is a commit of the repository.
@@ -25,6 +26,9 @@ pub fn chosen(config: &Config, repo: &Repo, kind: Kind, named: Revision) -> Resu
     }
     if repo.is_artifact(&named) {
         bail!("{} is an artifact, and it is not known any more what it was made from: make it again", named.short());
+    }
+    if let Some(build) = &config.settings.build {
+        return build::chosen(config, repo, (build, wanted_of_subdir(config)), kind, named);
     }
     let Some(subdir) = &config.settings.subdir else { return Ok((named, None)) };
     if config.settings.git_fat {
@@ -49,7 +53,7 @@ pub fn chosen(config: &Config, repo: &Repo, kind: Kind, named: Revision) -> Resu
     Ok((revision, Some(Box::new(origin))))
 }
 
-/// The parts of a commit that are put into the artifact of a directory: targets never fetch them by themselves.
+/// The parts of a commit that are put into the artifact of a directory, or into the checkout of a build: targets never fetch them by themselves.
 pub fn wanted_of_subdir(config: &Config) -> Wanted {
     Wanted { submodules: config.settings.git_submodules, large_files: config.settings.git_lfs }
 }

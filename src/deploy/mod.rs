@@ -2,6 +2,7 @@
 
 mod asked;
 mod basis;
+mod build;
 mod calls;
 mod capacity;
 mod chosen;
@@ -37,6 +38,7 @@ mod way_out;
 
 pub use asked::Asked;
 pub use basis::Basis;
+pub use build::{BUILDS, unbuilt};
 pub use calls::CONTACT_TIMEOUT;
 pub use capacity::{Capacity, contradictions, used_up};
 pub use chosen::{chosen, wanted_of_subdir};

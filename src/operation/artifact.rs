@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::artifact::{self, Imported, Patience, digest};
+use crate::artifact::{self, Imported, Patience, Summary, digest};
 use crate::clock;
 use crate::config::Config;
 use crate::deploy::Choice;
-use crate::files::shared;
 use crate::repo::{ArtifactStore, Repo, operator};
 use crate::text::{bytes, counted, quoted};
 use crate::url::place;
@@ -200,36 +199,20 @@ impl Taker<'_> {
         let Imported { tree, sha256, summary, .. } = imported.with_context(|| format!("--artifact {name}"))?;
         let revision = self.store.revision_of_tree(&tree)?;
         if let Some(sha256) = &sha256 {
-            self.note(sha256, &revision)?;
+            self.store.note(ARCHIVES, &self.note_of(sha256), &revision)?;
         }
-        let files = counted(usize::try_from(summary.files).unwrap_or(usize::MAX), "file");
-        self.front.tell(&format!("note: {name} is {}: {files}, {}", revision.short(), bytes(summary.bytes)));
-        for remark in summary.remarks() {
-            self.front.tell(&format!("warning: {name}: {remark}"));
-        }
+        tell_imported(name, &revision, &summary, self.front);
         Ok((revision, sha256))
     }
 
     /// The revision of an archive that was imported by the same rules.
     fn known(&self, sha256: &str) -> Option<Revision> {
-        let text = std::fs::read_to_string(self.note_of(sha256)).ok()?;
-        text.trim().parse().ok().filter(|revision| self.store.has(revision))
+        self.store.noted(ARCHIVES, &self.note_of(sha256))
     }
 
-    fn note(&self, sha256: &str, revision: &Revision) -> anyhow::Result<()> {
-        let path = self.note_of(sha256);
-        let folder = path.parent().unwrap_or(&path);
-        match std::fs::create_dir(folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error)?,
-            _ => shared::take_group(folder),
-        }
-        shared::replace(&path, revision.as_str().as_bytes()).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    fn note_of(&self, sha256: &str) -> PathBuf {
+    fn note_of(&self, sha256: &str) -> String {
         let ArtifactRules { strip_components, max_bytes, outside_links } = self.rules();
-        let name = format!("{sha256}-{strip_components}-{max_bytes}-{outside_links}");
-        self.store.git_dir().join(ARCHIVES).join(name)
+        format!("{sha256}-{strip_components}-{max_bytes}-{outside_links}")
     }
 
     fn record(
@@ -244,6 +227,15 @@ impl Taker<'_> {
         let source = source.or_else(|| self.store.origin(revision)?.source);
         let origin = Origin { kind, from, sha256, source, inputs: None, by: operator(), at: clock::rfc3339_utc() };
         self.store.record(revision, &origin)
+    }
+}
+
+/// Tells what was imported.
+pub(super) fn tell_imported(name: &str, revision: &Revision, summary: &Summary, front: &dyn Frontend) {
+    let files = counted(usize::try_from(summary.files).unwrap_or(usize::MAX), "file");
+    front.tell(&format!("note: {name} is {}: {files}, {}", revision.short(), bytes(summary.bytes)));
+    for remark in summary.remarks() {
+        front.tell(&format!("warning: {name}: {remark}"));
     }
 }
 

@@ -10,12 +10,13 @@ use crate::fleet::ssh::Ssh;
 use crate::invocation::Invocation;
 use crate::journal;
 use crate::repo::{Repo, Tags};
-use crate::report::LogFile;
+use crate::report::{LogFile, Reporter, Tee};
 use crate::text::quoted;
 use crate::wire::{Holder, Level};
 
 use super::admission;
 use super::artifact::{ChosenArtifact, take};
+use super::build::built;
 use super::elsewhere::count_elsewhere;
 use super::names::misplaced;
 use super::plan::{PlanFile, refuse_changed};
@@ -109,19 +110,29 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         }
     }
     let Wanted { mut config, repo, mut prepared, ssh } = ready;
-    prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
     if no_log_message {
         config.forgo_hook("tcpircbot");
     }
-    prepared.notes.extend(long);
-    prepared.plan.signed_by = signers.names;
-    prepared.notes.extend(signers.remarks.into_iter().map(|remark| (Level::Warning, remark)));
     refuse_unfinished(options, &config, front)?;
     if queueing == Queueing::GivesWay
         && let Some(by) = deployed_since(&config, &repo, &prepared.plan)?
     {
         return Ok(superseded(&prepared.plan, &by, front));
     }
+    if deploy::unbuilt(&prepared.plan).is_some() {
+        admission::ahead_of_build(&config, &repo, &prepared.plan, front)?;
+    }
+    let log = || LogFile::open(&config.control, &holder.run, config.settings.journals_to_keep);
+    let mut report = None;
+    let mut tell = |event| {
+        report.get_or_insert_with(|| Tee::new(vec![front.reporter(), Box::new(log())])).event(&event);
+    };
+    prepared = built(&config, &repo, (&mut choice, &holder), prepared, &mut tell, front)?;
+    drop(report);
+    prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
+    prepared.notes.extend(long);
+    prepared.plan.signed_by = signers.names;
+    prepared.notes.extend(signers.remarks.into_iter().map(|remark| (Level::Warning, remark)));
     prepared.notes.extend(admission::check(&config, &repo, &prepared.plan, front)?);
     // A plan and a pattern say which hosts are meant.
     if matches!(choice.hosts, HostChoice::All) && choice.kind.changes_revision() && choice.break_glass.is_none() {

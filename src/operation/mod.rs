@@ -7,6 +7,7 @@
 mod admission;
 mod announce;
 mod artifact;
+mod build;
 mod command;
 mod deploy;
 mod distance;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::wire::Revision;
 
 /// Variables by which a calling process (a git hook, say) would lead git to another repository than the one named.
-const MISLEADING: [&str; 11] = [
+pub const MISLEADING: [&str; 11] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_COMMON_DIR",

@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod changed_files;
+mod checkout;
 mod commits;
 mod contents;
 mod describe;
@@ -21,7 +22,7 @@ pub use artifacts::{ArtifactStore, Place};
 pub use changed_files::{ChangedFile, ChangedFiles};
 pub use commits::{Commit, Commits, Distance};
 pub use describe::describing;
-pub use git::{Repo, TreeSize};
+pub use git::{MISLEADING, Repo, TreeSize};
 pub use large_files::StoredFile;
 #[cfg(feature = "test-access")]
 pub(crate) use large_files::pointer;

@@ -58,7 +58,7 @@ impl Note {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The first event of a deployment.
+    /// The first event of a deployment, but for those of its build.
     Started {
         run: RunId,
         #[serde(flatten)]
@@ -195,7 +195,8 @@ pub enum Event {
         /// It could not tell, and nobody said to go on.
         inconclusive: bool,
     },
-    /// A run-once step begins on a host, or on the deploy host; with `undo`, it is undone.
+    /// A run-once step begins on a host, or on the deploy host; with `undo`, it is undone. `build_command` is such a step
+    /// ahead of the run.
     OnceStarted {
         name: String,
         on: String,

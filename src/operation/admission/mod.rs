@@ -33,6 +33,18 @@ impl Objection {
         let (Objection::Time(why) | Objection::Locked(why) | Objection::Doubt(why)) = self;
         why
     }
+
+    /// What it is to somebody who answers no questions.
+    fn refusal(&self) -> Refused {
+        let emergency = "nothing was touched; in an emergency, give the reason with --break-glass";
+        match self {
+            Objection::Time(why) => Refused::new(format!("{why}; {emergency}")),
+            Objection::Locked(why) => Refused::Because(ExitCode::Locked, format!("{why}; {emergency}")),
+            Objection::Doubt(why) => Refused::new(format!(
+                "{why}; --yes is no answer to that: deploy it without --yes, which asks twice; {emergency}"
+            )),
+        }
+    }
 }
 
 /// Refuses a run that may not begin now, and asks about one of a revision that was rolled back. Gives remarks on what it
@@ -43,20 +55,24 @@ pub fn check(config: &Config, repo: &Repo, plan: &Plan, front: &dyn Frontend) ->
         let remark = |it: &Objection| (Level::Warning, format!("deployed all the same (--break-glass): {}", it.why()));
         return Ok(objections.iter().map(remark).collect());
     }
-    let emergency = "nothing was touched; in an emergency, give the reason with --break-glass";
     for objection in &objections {
         match objection {
-            Objection::Time(why) => return Err(Refused::new(format!("{why}; {emergency}"))),
-            Objection::Locked(why) => return Err(Refused::Because(ExitCode::Locked, format!("{why}; {emergency}"))),
-            Objection::Doubt(why) if front.is_unattended() => {
-                return Err(Refused::new(format!(
-                    "{why}; --yes is no answer to that: deploy it without --yes, which asks twice; {emergency}"
-                )));
-            }
+            Objection::Time(_) | Objection::Locked(_) => return Err(objection.refusal()),
+            Objection::Doubt(_) if front.is_unattended() => return Err(objection.refusal()),
             Objection::Doubt(why) => ask_twice(why, plan, front)?,
         }
     }
     Ok(Vec::new())
+}
+
+/// Refuses a run that may not begin now, before it builds what it deploys. Questions are asked when that is known.
+pub fn ahead_of_build(config: &Config, repo: &Repo, plan: &Plan, front: &dyn Frontend) -> Result<(), Refused> {
+    if plan.break_glass.is_some() {
+        return Ok(());
+    }
+    let stands = |it: &Objection| front.is_unattended() || !matches!(it, Objection::Doubt(_));
+    let refused = objections(config, repo, plan)?.into_iter().find(stands);
+    refused.map_or(Ok(()), |objection| Err(objection.refusal()))
 }
 
 /// What a deployment would be told if it began now; for `hoist plan`.

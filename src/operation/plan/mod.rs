@@ -14,10 +14,12 @@ use crate::deploy::{Choice, HostChoice, Plan, Prepared};
 use crate::invocation::Invocation;
 use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
+use crate::report::Event;
 use crate::text::quoted;
 use crate::wire::Level;
 
 use super::artifact::{ChosenArtifact, take};
+use super::build::built;
 use super::deploy::deployed_before;
 use super::status::{self, Asking, View};
 use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures};
@@ -56,7 +58,14 @@ pub fn plan(
     let repo = repository(&config)?;
     let taken = artifact.iter().map(|it| take(&config, &repo, it, &mut choice, front)).next().transpose()?;
     let deployed = deployed_before(&config, &choice)?;
-    let mut prepared = deploy::prepare(&config, &repo, &choice, &deployed, &deploy::holder(String::new())?)?;
+    let holder = deploy::holder(String::new())?;
+    let prepared = deploy::prepare(&config, &repo, &choice, &deployed, &holder)?;
+    let mut tell = |event| {
+        if let Event::OnceLine { line, .. } = event {
+            front.tell(&format!("build_command: {}", line.message));
+        }
+    };
+    let mut prepared = built(&config, &repo, (&mut choice, &holder), prepared, &mut tell, front)?;
     prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
     let views = match ask {
         true => status::ask(&config, prepared.plan.groups.clone(), Asking::default(), front)?,

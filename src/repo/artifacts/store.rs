@@ -199,6 +199,38 @@ impl ArtifactStore {
         Ok(gone)
     }
 
+    /// Notes that something, of which `folder` has the kind, is this revision.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note(&self, folder: &str, name: &str, revision: &Revision) -> anyhow::Result<()> {
+        let folder = self.notes(folder)?;
+        let path = folder.join(name);
+        shared::replace(&path, revision.as_str().as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The revision that was noted of something, if it is still kept.
+    pub fn noted(&self, folder: &str, name: &str) -> Option<Revision> {
+        let text = fs::read_to_string(self.git_dir().join(folder).join(name)).ok()?;
+        text.trim().parse().ok().filter(|revision| self.has(revision))
+    }
+
+    /// The folder of notes of a kind, which is made where there is none.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn notes(&self, folder: &str) -> anyhow::Result<PathBuf> {
+        let path = self.git_dir().join(folder);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot create {}", path.display()));
+            }
+            Err(_) => {}
+            Ok(()) => shared::take_group(&path),
+        }
+        Ok(path)
+    }
+
     fn origin_file(&self, revision: &Revision) -> PathBuf {
         self.git_dir().join(ORIGINS).join(format!("{revision}.json"))
     }

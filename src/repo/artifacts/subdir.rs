@@ -11,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::repo::checkout::{ENVIRONMENT, SETTINGS};
 use crate::repo::large_files::located;
 use crate::repo::parts::{Wanted, searched};
 use crate::repo::submodules::{Submodule, submodules_below};
@@ -19,11 +20,6 @@ use crate::wire::Revision;
 
 /// Attributes by which a checkout may write something else than the blob.
 const CONVERTING: [&str; 5] = ["filter", "ident", "eol", "crlf", "working-tree-encoding"];
-
-/// As on targets, whatever this host and its users have set.
-const SETTINGS: [&str; 3] = ["core.autocrlf=false", "core.eol=lf", "core.attributesFile=/dev/null"];
-const ENVIRONMENT: [(&str, &str); 3] =
-    [("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_ATTR_NOSYSTEM", "1")];
 
 /// Files of one command.
 const AT_ONCE: usize = 500;
@@ -63,7 +59,10 @@ impl Repo {
     }
 
     /// Fails if a commit has something else than a directory at a path.
-    fn require_directory(&self, commit: &Revision, subdir: &str) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// What it has, in words that begin with the key.
+    pub fn require_directory(&self, commit: &Revision, subdir: &str) -> anyhow::Result<()> {
         let ends = subdir.match_indices('/').map(|(at, _)| at).chain([subdir.len()]);
         for path in ends.map(|end| &subdir[..end]) {
             let listing =
