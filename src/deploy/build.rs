@@ -4,13 +4,10 @@ use anyhow::{Result, bail};
 
 use crate::artifact::digest;
 use crate::config::{Build, Config};
-use crate::repo::{Repo, Wanted, operator};
+use crate::repo::{BUILDS, Repo, Wanted, operator};
 use crate::wire::{Origin, OriginKind, Revision};
 
 use super::plan::{Kind, Plan};
-
-/// The folder of the store of artifacts that says which revision came of which inputs.
-pub const BUILDS: &str = "builds";
 
 /// The build of a commit. If there is none, a deployment is of the commit, with the origin that its build is going to have,
 /// until it is built; other runs are of the commit. `wanted`: the parts that its checkout has.

@@ -38,7 +38,7 @@ mod way_out;
 
 pub use asked::Asked;
 pub use basis::Basis;
-pub use build::{BUILDS, unbuilt};
+pub use build::unbuilt;
 pub use calls::CONTACT_TIMEOUT;
 pub use capacity::{Capacity, contradictions, used_up};
 pub use chosen::{chosen, wanted_of_subdir};

@@ -11,15 +11,12 @@ use crate::artifact::{self, Imported, Patience, Summary, digest};
 use crate::clock;
 use crate::config::Config;
 use crate::deploy::Choice;
-use crate::repo::{ArtifactStore, Repo, operator};
+use crate::repo::{ARCHIVES, ArtifactStore, Repo, operator};
 use crate::text::{bytes, counted, quoted};
 use crate::url::place;
 use crate::wire::{ArtifactRules, ArtifactSource, Origin, OriginKind, Revision};
 
 use super::{Frontend, Refused, state_folder};
-
-/// The folder of the store that says which revision an archive is.
-const ARCHIVES: &str = "archives";
 
 /// How long a download to this host may take, and how long no byte may come.
 const DOWNLOAD: Duration = Duration::from_secs(60 * 60);

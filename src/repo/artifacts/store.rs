@@ -18,6 +18,10 @@ const STORE: &str = "artifacts.git";
 /// The folder in it that has a file for each origin.
 const ORIGINS: &str = "origins";
 
+/// The folders of notes: which revision an archive is, and which one came of the inputs of a build.
+pub const ARCHIVES: &str = "archives";
+pub const BUILDS: &str = "builds";
+
 /// Where the refs are that keep the revisions.
 const REFS: &str = "refs/artifacts/";
 
@@ -194,6 +198,9 @@ impl ArtifactStore {
                 _ => {}
             }
         }
+        for folder in [ARCHIVES, BUILDS] {
+            self.forget_notes(folder, &gone);
+        }
         // Somebody may be importing right now: what is young stays.
         self.repo.run(&["gc", "--auto", "--quiet", "--prune=1.day.ago"])?;
         Ok(gone)
@@ -213,6 +220,16 @@ impl ArtifactStore {
     pub fn noted(&self, folder: &str, name: &str) -> Option<Revision> {
         let text = fs::read_to_string(self.git_dir().join(folder).join(name)).ok()?;
         text.trim().parse().ok().filter(|revision| self.has(revision))
+    }
+
+    /// Removes the notes of revisions that are gone. One that stays is of no account.
+    fn forget_notes(&self, folder: &str, gone: &[Revision]) {
+        for entry in fs::read_dir(self.git_dir().join(folder)).into_iter().flatten().flatten() {
+            let revision = fs::read_to_string(entry.path()).ok().and_then(|text| text.trim().parse().ok());
+            if revision.is_some_and(|revision| gone.contains(&revision)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// The folder of notes of a kind, which is made where there is none.
@@ -321,7 +338,13 @@ mod tests {
         store.record(&first, &origin("a")).unwrap();
         store.record(&first, &origin("b")).unwrap();
         assert_eq!(store.origin(&first), Some(origin("b")));
+        for (name, revision) in [("a", &first), ("b", &second)] {
+            store.note(BUILDS, name, revision).unwrap();
+            assert_eq!(store.noted(BUILDS, name).as_ref(), Some(revision));
+        }
         assert_eq!(store.retain(&HashSet::from([second.clone()])).unwrap(), std::slice::from_ref(&first));
+        assert_eq!((store.noted(BUILDS, "a"), store.noted(BUILDS, "b").as_ref()), (None, Some(&second)));
+        assert_eq!(fs::read_dir(store.git_dir().join(BUILDS)).unwrap().count(), 1, "a note of nothing");
         assert_eq!((store.origin(&first), store.revisions().unwrap()), (None, vec![second]));
     }
 
