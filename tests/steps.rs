@@ -125,7 +125,7 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
         .says("it is not known whether step tell on the deploy host ran")
         .says(way);
     scene.go_on(false);
-    project.run(&["resume", "--yes", "--step", "tell=done"]).ends(0);
+    project.run(&["resume", "--yes", "--step", "tell=done"]).ends(0).says("done (--step)");
     assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), "tell".into()));
     all_on(&scene.farm, 2, &four);
 

@@ -347,4 +347,11 @@ impl Operator for Console {
     fn name(&self) -> &'static str {
         if self.yes { "--yes" } else { "operator" }
     }
+
+    fn answers(&self, question: &Question) -> &'static str {
+        match question {
+            Question::StepUnknown { key, .. } if self.steps.iter().any(|(name, _)| name == key) => "--step",
+            _ => self.name(),
+        }
+    }
 }

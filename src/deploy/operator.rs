@@ -128,7 +128,7 @@ pub(super) fn ask(operator: &mut dyn Operator, report: &mut dyn Reporter, questi
     report.event(&Event::Asked {
         question: question.to_string(),
         answer: answer.word().to_owned(),
-        by: operator.name().to_owned(),
+        by: operator.answers(question).to_owned(),
     });
     answer
 }
@@ -163,6 +163,11 @@ pub trait Operator {
 
     /// Who gives the answers, for the log: `operator` or `--yes`.
     fn name(&self) -> &'static str;
+
+    /// Who answers this question: a flag may, in place of whom [`Operator::name`] gives.
+    fn answers(&self, _question: &Question) -> &'static str {
+        self.name()
+    }
 }
 
 /// The methods of an [`Operator`] that leaves them to the one in this field.
@@ -182,6 +187,10 @@ macro_rules! left_to {
 
         fn name(&self) -> &'static str {
             self.$inner.name()
+        }
+
+        fn answers(&self, question: &Question) -> &'static str {
+            self.$inner.answers(question)
         }
     };
 }

@@ -220,7 +220,7 @@ pub enum Event {
         #[serde(rename = "took_seconds")]
         seconds: f64,
     },
-    /// The operator was asked; `answer` is what was taken, `by` whom: `operator` or `--yes`.
+    /// The operator was asked; `answer` is what was taken, `by` whom: `operator`, `--yes` or `--step`.
     Asked {
         question: String,
         answer: String,

@@ -183,7 +183,7 @@ struct Asked {
 
 impl Operator for Asked {
     fn ask(&mut self, question: &Question) -> Answer {
-        let by = self.inner.name();
+        let by = self.inner.answers(question);
         self.announcer.with(|state| state.ask(question, by));
         self.inner.ask(question)
     }
