@@ -43,7 +43,7 @@ fn a_directory_of_the_repository_is_deployed_and_counted_by_itself() {
     let project = monorepo(&farm);
     let first_commit = project.git(&["rev-parse", "HEAD"]);
     let short = &first_commit[..10];
-    let planned = project.run(&["plan"]).ends(0).says(&format!("artifact    services/api of {short}"));
+    let planned = project.run(&["plan"]).ends(0).says(&format!("origin      services/api of {short}"));
     assert!(planned.out.contains("revision    "), "{}", planned.out);
     let ran = project.deploy(&[]).ends(0).says(&format!("services/api of {short}"));
     assert!(ran.out.contains(&format!(" is services/api of {short}")), "the verdict: {}", ran.out);

@@ -200,7 +200,7 @@ fn a_host_that_missed_a_deployment_serves_only_once_it_is_reconciled() {
     assert!(said.contains("was started after it was last confirmed") && said.contains("hoist reconcile"), "{said}");
 
     let status = project.run(&["status"]).ends(1);
-    status.says("not confirmed since it was started").says("a promote or rollback began here and never ended");
+    status.says("not confirmed since it was started").says("a promote or rollback was not completed here");
     let status = project.run(&["status", "--format", "json"]);
     let answer: serde_json::Value = serde_json::from_str(&status.out).unwrap();
     let confirmed: Vec<_> = answer["hosts"].as_array().unwrap().iter().map(|host| &host["confirmed"]).collect();

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -114,8 +115,12 @@ fn nothing_leaked(farm: &Farm, project: &Project, said: &[Ran]) {
     for ran in said {
         assert!(!format!("{ran:?}").contains(SENTINEL), "{ran:?}");
     }
-    let found =
-        Command::new("grep").args(["-rlaF", SENTINEL]).arg(farm.dir.path()).arg(project.path("")).output().unwrap();
+    // The arguments of a process are what other tests look into.
+    let mut pattern = tempfile::NamedTempFile::new().unwrap();
+    writeln!(pattern, "{SENTINEL}").unwrap();
+    let mut grep = Command::new("grep");
+    grep.arg("-rlaFf").arg(pattern.path()).arg(farm.dir.path()).arg(project.path(""));
+    let found = grep.output().unwrap();
     for path in String::from_utf8(found.stdout).unwrap().lines().map(Path::new) {
         let shown = path.display().to_string();
         let is_copy = shown.contains("/.hoist/config/");

@@ -62,7 +62,8 @@ pub fn kept_defines(defines: &[String], git_scheme: &str) -> Vec<String> {
 
 /// A name to be looked up, without user and port.
 pub fn host(value: &str) -> Result<String, String> {
-    let named: Target = value.trim_end_matches('.').parse()?;
+    let named: Target =
+        value.trim_end_matches('.').parse().map_err(|why| format!("{value:?} is not a name to look up: {why}"))?;
     match named.user.is_some() || named.port.is_some() {
         true => Err(format!("{value:?} has a user or a port: write a name only")),
         false => Ok(named.host),

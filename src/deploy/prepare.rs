@@ -1,6 +1,5 @@
 //! From the configuration and the repository to a plan.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -18,6 +17,7 @@ use super::plan::{GatePlan, Kind, Pace, Plan, StagePlan};
 use super::plan_steps;
 use super::requests::{Requests, parts, requests};
 use super::revision;
+use super::revision::Deployed;
 
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +65,7 @@ pub struct Prepared {
 }
 
 /// Decides everything about a run. Reads the repository and its configuration, and touches nothing. A run that names no
-/// revision does not choose one that was undone.
+/// revision, and brings none, is about the last one of `deployed`.
 ///
 /// # Errors
 /// The first problem with the configuration, the target files, the checks, or the revision.
@@ -73,7 +73,7 @@ pub fn prepare(
     config: &Config,
     repo: &Repo,
     choice: &Choice,
-    undone: &HashSet<Revision>,
+    deployed: &Deployed,
     holder: &Holder,
 ) -> Result<Prepared> {
     let settings = &config.settings;
@@ -108,7 +108,7 @@ pub fn prepare(
     let chosen = stages(kind, choice.stages.as_deref())?;
     let (name, remark) = match &choice.rev {
         Some(name) => (name.clone(), None),
-        None => revision::unnamed(config, repo, kind, &chosen, undone)?,
+        None => revision::unnamed(config, repo, kind, &chosen, deployed)?,
     };
     notes.extend(remark);
     // Targets have kept the revision of a rollback, even if this host has not.

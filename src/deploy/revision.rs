@@ -16,20 +16,35 @@ use super::plan::Kind;
 /// How many files a remark names.
 pub const SHOWN: usize = 5;
 
+/// What the runs before this one deployed, for a run that is about the last of them.
+#[derive(Debug, Clone, Default)]
+pub struct Deployed {
+    /// The revisions whose last deployment was undone.
+    pub undone: HashSet<Revision>,
+    /// The last one of the others.
+    pub last: Option<Revision>,
+}
+
 /// The revision of a run if the command line names none, and a remark. A run that brings no code is for the last
-/// revision that was deployed and not rolled back, according to the deployment tags; `HEAD` may be newer.
+/// revision that was deployed and not rolled back; `HEAD` may be newer. If that is an artifact, the journals name it; of
+/// commits, the deployment tags also tell what other deploy hosts deployed.
 pub fn unnamed(
     config: &Config,
     repo: &Repo,
     kind: Kind,
     stages: &[Stage],
-    undone: &HashSet<Revision>,
+    deployed: &Deployed,
 ) -> Result<(String, Option<Note>)> {
     let brings = kind == Kind::Deploy && stages.contains(&Stage::Fetch);
     if brings || config.sets("git_rev") {
         return Ok((config.settings.git_rev.clone(), None));
     }
-    let Some((tag, is_newest)) = Tags::new(repo, &config.control_name).newest(undone)? else {
+    if let Some(last) = deployed.last.as_ref().filter(|last| repo.is_artifact(last)) {
+        let short = last.short();
+        let note = format!("no revision given and no fetch stage: using artifact {short}, which was deployed last");
+        return Ok((last.to_string(), Some((Level::Info, note))));
+    }
+    let Some((tag, is_newest)) = Tags::new(repo, &config.control_name).newest(&deployed.undone)? else {
         return Ok((config.settings.git_rev.clone(), None));
     };
     let which = if is_newest { "" } else { " that was not rolled back" };

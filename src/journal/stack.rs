@@ -85,6 +85,12 @@ impl History {
         undone
     }
 
+    /// The revision of the last run, of those whose last deployment was not undone.
+    pub fn last_deployed(&self) -> Option<&Revision> {
+        let undone = self.undone();
+        self.runs.iter().map(|past| &past.revision).rfind(|revision| !undone.contains(*revision))
+    }
+
     /// The deployment that brought a revision last.
     pub fn deployment_of(&self, revision: &Revision) -> Option<&PastRun> {
         self.runs.iter().rfind(|past| past.kind == Kind::Deploy && past.revision == *revision && past.stayed())
@@ -172,6 +178,17 @@ mod tests {
             history(vec![run(Deploy, 'a', "a b", "a b"), run(Deploy, 'b', "a b", "a b"), run(Deploy, 'c', "a", "a")]);
         assert_eq!((newest(&canary, "a b"), newest(&canary, "b")), ("c: b".into(), "b: a".into()));
         assert_eq!(newest(&history(Vec::new()), "a b"), "");
+    }
+
+    #[test]
+    fn what_was_deployed_last_is_what_was_not_undone_since() {
+        let undone = |digit| PastRun { undone: true, ..run(Deploy, digit, "a", "") };
+        let last = |runs| history(runs).last_deployed().map(|revision| revision.as_str()[..1].to_owned());
+        assert_eq!(last(Vec::new()), None);
+        assert_eq!(last(vec![run(Deploy, 'a', "a", "a"), undone('b')]).as_deref(), Some("a"));
+        let again = vec![run(Deploy, 'a', "a", "a"), undone('b'), run(Deploy, 'b', "a", "a")];
+        assert_eq!(last(again).as_deref(), Some("b"));
+        assert_eq!(last(vec![run(Deploy, 'b', "a", "a"), run(Rollback, 'a', "a", "a")]).as_deref(), Some("a"));
     }
 
     #[test]

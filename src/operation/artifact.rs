@@ -144,7 +144,8 @@ impl Taker<'_> {
             From::Path(path) => {
                 let shown = path.display();
                 let (kind, name) = match path.is_dir() {
-                    true => (OriginKind::Directory, path.to_string_lossy().into_owned()),
+                    // What was typed may be relative to a directory that nobody remembers.
+                    true => (OriginKind::Directory, path.canonicalize()?.to_string_lossy().into_owned()),
                     false => (OriginKind::Archive, file_name(path)),
                 };
                 let known = match kind {

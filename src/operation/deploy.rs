@@ -1,11 +1,10 @@
 //! A deployment, from what was asked for to the first contact.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::{Choice, HostChoice, Kind, Prepared};
+use crate::deploy::{Choice, Deployed, HostChoice, Kind, Prepared};
 use crate::exit_code::ExitCode;
 use crate::fleet::ssh::Ssh;
 use crate::invocation::Invocation;
@@ -13,7 +12,7 @@ use crate::journal;
 use crate::repo::{Repo, Tags};
 use crate::report::{LogFile, Reporter, Tee};
 use crate::text::quoted;
-use crate::wire::{Holder, Level, Revision};
+use crate::wire::{Holder, Level};
 
 use super::admission;
 use super::artifact::{ChosenArtifact, take};
@@ -157,20 +156,21 @@ struct Wanted {
 impl Wanted {
     fn prepare(config: Config, choice: &Choice, holder: &Holder) -> Result<Wanted, Refused> {
         let repo = repository(&config)?;
-        let undone = undone(&config, choice)?;
-        let prepared = deploy::prepare(&config, &repo, choice, &undone, holder)?;
+        let deployed = deployed_before(&config, choice)?;
+        let prepared = deploy::prepare(&config, &repo, choice, &deployed, holder)?;
         signatures::check_revision(&config, &repo, &prepared.plan)?;
         let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
         Ok(Wanted { config, repo, prepared, ssh })
     }
 }
 
-/// What was rolled back, for a run that may be about what was deployed last.
-pub fn undone(config: &Config, choice: &Choice) -> Result<HashSet<Revision>, Refused> {
+/// What was deployed before, for a run that may be about the last of it.
+pub fn deployed_before(config: &Config, choice: &Choice) -> Result<Deployed, Refused> {
     if choice.rev.is_some() || (choice.kind == Kind::Deploy && choice.stages.is_none()) {
-        return Ok(HashSet::new());
+        return Ok(Deployed::default());
     }
-    Ok(journal::history(&state_folder(config), config.environment.as_deref())?.undone())
+    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    Ok(Deployed { undone: history.undone(), last: history.last_deployed().cloned() })
 }
 
 /// Refuses a message of one word that names something else: without the flag for that, something else would be deployed,

@@ -1,10 +1,8 @@
 //! Bringing every host of the lists to what is wanted of it.
 
-use std::collections::HashSet;
-
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::{Choice, HostChoice};
+use crate::deploy::{Choice, Deployed, HostChoice};
 use crate::exit_code::ExitCode;
 use crate::journal;
 use crate::repo::Repo;
@@ -58,11 +56,13 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
     }
     let views = status::ask(&config, groups, Asking { confirm: !dry_run, ..Asking::default() }, front)?;
     let count = views.len();
-    if let (None, Some(other)) = (limit_hosts, deployed_elsewhere(&views)) {
+    let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
+    let is_known = |revision: &Revision| history.runs.iter().any(|past| past.revision == *revision);
+    if let (None, Some((other, share))) = (limit_hosts, deployed_elsewhere(&views, is_known)) {
         let short = other.short();
         return Err(Refused::new(format!(
-            "most hosts run {short}, which is finalized and was not deployed from here, so somebody else has deployed \
-             since: `{}` makes it the wanted revision; with `-l`, reconcile brings hosts to the old one",
+            "{share} hosts run {short}, which is finalized and is not what was deployed last from here, so somebody else \
+             has deployed since: `{}` makes it the wanted revision; with `-l`, reconcile brings hosts to the old one",
             config.invocation.command(&format!("deploy -r {short}"))
         )));
     }
@@ -75,7 +75,6 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
         front.answer(&format!("nothing to do: {} in sync", are(count)));
         return unconfirmed.map_or(Ok(ExitCode::Success), |why| Err(Refused::Because(ExitCode::Failed, why)));
     }
-    let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
     let (wanted, _) = wanted(astray.iter().filter(|view| view.may_be_brought()));
     let mut lines = lines(&astray);
     for (revision, targets) in &wanted {
@@ -122,8 +121,9 @@ fn unconfirmed(views: &[View]) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// The revision that is finalized on most of several hosts, though another one is wanted on each of these.
-fn deployed_elsewhere(views: &[View]) -> Option<Revision> {
+/// The revision that is finalized on all of several hosts, though another one is wanted on each; or on most of them, if
+/// none of the journals here `is_known` to name it: hosts may have been put back by hand to what was deployed from here.
+fn deployed_elsewhere(views: &[View], is_known: impl Fn(&Revision) -> bool) -> Option<(Revision, &'static str)> {
     fn finalized(view: &View) -> Option<&Revision> {
         let state = view.known.state.as_ref()?;
         // One that is drained, or whose links lead astray, has drifted with the right revision.
@@ -133,7 +133,13 @@ fn deployed_elsewhere(views: &[View]) -> Option<Revision> {
     let read: Vec<&View> = views.iter().filter(|view| view.was_read()).collect();
     let revision = most(read.iter().copied().filter_map(finalized))?;
     let count = read.iter().filter(|view| finalized(view) == Some(&revision)).count();
-    (read.len() > 1 && count * 2 > read.len()).then_some(revision)
+    if read.len() < 2 {
+        return None;
+    }
+    if count == read.len() {
+        return Some((revision, "all"));
+    }
+    (count * 2 > read.len() && !is_known(&revision)).then_some((revision, "most"))
 }
 
 /// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that cannot be reached are
@@ -155,7 +161,7 @@ pub fn bring(
         let holder = deploy::holder(message(targets.len(), &revision))?;
         let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
         let choice = Choice { rev, hosts, ..Choice::default() };
-        let mut prepared = deploy::prepare(config, repo, &choice, &HashSet::new(), &holder)?;
+        let mut prepared = deploy::prepare(config, repo, &choice, &Deployed::default(), &holder)?;
         count_elsewhere(config, &mut prepared, &seen, front)?;
         // How these are once the run is over has to be asked anew.
         seen.retain(|view| !targets.contains(&view.target));

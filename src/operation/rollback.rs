@@ -1,11 +1,9 @@
 //! The end of an unfinished deployment, or the way back from a finished one.
 
-use std::collections::HashSet;
-
 use crate::clock;
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::{Choice, HostChoice, Kind};
+use crate::deploy::{Choice, Deployed, HostChoice, Kind};
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::journal;
@@ -103,7 +101,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
     let hosts = HostChoice::matching(limit_hosts);
     let choice = Choice { rev, hosts, kind: Kind::Rollback, ..Choice::default() };
-    let mut prepared = deploy::prepare(&config, &repo, &choice, &HashSet::new(), &holder)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice, &Deployed::default(), &holder)?;
     undoing.plan_into(&mut prepared, back.limit_hosts.is_some());
     let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
     prepared.notes.extend(warnings);

@@ -105,6 +105,11 @@ fn an_artifact_is_deployed_shown_rolled_back_and_resumed_without_its_archive() {
     for same in ["one.zip", "app"] {
         deploy(&project, &dir.join(same).to_string_lossy(), &[]).ends(0).says("is already live");
     }
+    // Without a fetch stage the run is about what was deployed last, not about the commit that the tag names.
+    let about = "using artifact ";
+    project.run(&["plan", "-s", "promote"]).ends(0).says(about).says("built from ");
+    project.deploy(&["-s", "promote"]).ends(0).says(about);
+    is_live(&farm, 2, dir, "one.tar");
     let refused = [
         (vec!["--artifact", "app", "-r", "HEAD"], "--artifact and --rev cannot be combined"),
         (vec!["--source", "HEAD"], "--source is of an artifact"),

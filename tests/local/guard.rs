@@ -138,8 +138,8 @@ fn what_a_host_can_see_by_itself_stands_against_serving_whoever_confirmed_it() {
     let own = target.root().join(".hoist");
     let marker = own.join("going-live");
     fs::write(&marker, one.as_str()).unwrap();
-    refuses(&target, "a promote or rollback began here and never ended");
-    assert_eq!(look(&request, &one).unfit.as_deref(), Some("a promote or rollback began here and never ended"));
+    refuses(&target, "a promote or rollback was not completed here");
+    assert_eq!(look(&request, &one).unfit.as_deref(), Some("a promote or rollback was not completed here"));
     fs::remove_file(&marker).unwrap();
     let index = target.rev(&one).join(".git/index");
     fs::rename(&index, target.dir.path().join("index")).unwrap();

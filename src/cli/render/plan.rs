@@ -23,7 +23,7 @@ pub fn text(planned: &Planned) -> Page {
         .collect();
     page.line(format!("repository  {}", plan.repo));
     page.line(format!("revision    {}", plan.revision));
-    plan.origin.iter().for_each(|origin| page.line(format!("artifact    {origin}")));
+    plan.origin.iter().for_each(|origin| page.line(format!("origin      {origin}")));
     for (number, stage) in stages.iter().enumerate() {
         page.line(format!("{:<12}{stage}", if number == 0 { "stages" } else { "" }));
     }

@@ -30,7 +30,7 @@ fn every_key_of_the_table_is_read_and_an_unusable_value_is_told_with_its_place()
     for key in KEYS.iter().filter(|key| key.name != "max_failures") {
         let bad = match key.kind {
             Kind::Text => "a\x01b",
-            Kind::RelativePaths => "../x",
+            Kind::RelativePath | Kind::RelativePaths => "../x",
             _ => "!%",
         };
         let repo = Repo::new(&[("hoist/hoist.cfg", &format!("[global]\n\n{}: {bad}\n", key.name))]);

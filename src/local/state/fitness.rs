@@ -32,7 +32,7 @@ pub fn trouble(layout: &Layout) -> Option<String> {
         return Some(format!("the working tree of {short} is not complete"));
     }
     if going_live::is_marked(layout) && !is_going_live(layout, &current, stage_at_work(layout)) {
-        return Some("a promote or rollback began here and never ended".to_owned());
+        return Some("a promote or rollback was not completed here".to_owned());
     }
     if !layout.is_live(&current) {
         return Some(format!("{} does not point to {short}", layout.live().display()));

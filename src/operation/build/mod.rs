@@ -2,7 +2,6 @@
 
 mod workspace;
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use crate::artifact;
 use crate::clock;
 use crate::config::{Build, Config};
 use crate::deploy;
-use crate::deploy::{Choice, Prepared};
+use crate::deploy::{Choice, Deployed, Prepared};
 use crate::once::OnceEnd;
 use crate::repo::{ArtifactStore, BUILDS, MISLEADING, Repo};
 use crate::report::Event;
@@ -70,7 +69,7 @@ pub fn built(
     let builder = Builder { config, repo, build, origin: &origin, front };
     let revision = builder.build(tell).with_context(|| format!("nothing was touched: {NAME} ({place})"))?;
     choice.rev = Some(revision.to_string());
-    let mut prepared = deploy::prepare(config, repo, choice, &HashSet::new(), holder)?;
+    let mut prepared = deploy::prepare(config, repo, choice, &Deployed::default(), holder)?;
     let took = began.elapsed().as_secs();
     prepared.notes.push((Level::Info, format!("{origin} with `{}` in {took} s", build.command)));
     Ok(prepared)

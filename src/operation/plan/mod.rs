@@ -20,7 +20,7 @@ use crate::wire::Level;
 
 use super::artifact::{ChosenArtifact, take};
 use super::build::built;
-use super::deploy::undone;
+use super::deploy::deployed_before;
 use super::status::{self, Asking, View};
 use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures};
 
@@ -57,9 +57,9 @@ pub fn plan(
     let config = load(options)?;
     let repo = repository(&config)?;
     let taken = artifact.iter().map(|it| take(&config, &repo, it, &mut choice, front)).next().transpose()?;
-    let undone = undone(&config, &choice)?;
+    let deployed = deployed_before(&config, &choice)?;
     let holder = deploy::holder(String::new())?;
-    let prepared = deploy::prepare(&config, &repo, &choice, &undone, &holder)?;
+    let prepared = deploy::prepare(&config, &repo, &choice, &deployed, &holder)?;
     let mut tell = |event| {
         if let Event::OnceLine { line, .. } = event {
             front.tell(&format!("build_command: {}", line.message));
