@@ -25,8 +25,6 @@ pub struct Choice {
     /// For a rollback, `rev` is the revision to go back to, which targets have kept.
     pub kind: Kind,
     pub rev: Option<String>,
-    /// `rev` is what targets are to run, even if it is a commit and something is made of commits by now.
-    pub is_exact: bool,
     pub stages: Option<String>,
     pub hosts: HostChoice,
     pub force: bool,
@@ -41,6 +39,7 @@ pub enum HostChoice {
     All,
     /// Hosts that match a pattern of `-l`.
     Matching(String),
+    /// These, which are to be brought to `rev`.
     Only(Vec<Target>),
 }
 
@@ -115,9 +114,10 @@ pub fn prepare(
     // Targets have kept the revision of a rollback, even if this host has not.
     let kept = (kind == Kind::Rollback).then(|| name.parse().ok()).flatten();
     let named = kept.map_or_else(|| repo.resolve(&name), Ok)?;
-    let (revision, origin) = match choice.is_exact && !repo.is_artifact(&named) {
-        true => (named, None),
-        false => chosen_revision(config, repo, kind, named)?,
+    let (revision, origin) = match &choice.hosts {
+        // It is as it was deployed, whatever is made of commits by now.
+        HostChoice::Only(_) if !repo.is_artifact(&named) => (named, None),
+        _ => chosen_revision(config, repo, kind, named)?,
     };
     // Of an artifact that was made elsewhere, nothing is known that the working tree could be compared with.
     let source = origin.as_ref().map_or(Some(&revision), |origin| origin.source.as_ref());

@@ -160,7 +160,7 @@ pub fn bring(
     for (revision, targets) in wanted.clone() {
         let holder = deploy::holder(message(targets.len(), &revision))?;
         let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
-        let choice = Choice { rev, hosts, is_exact: true, ..Choice::default() };
+        let choice = Choice { rev, hosts, ..Choice::default() };
         let mut prepared = deploy::prepare(config, repo, &choice, &Deployed::default(), &holder)?;
         count_elsewhere(config, &mut prepared, &seen, front)?;
         // How these are once the run is over has to be asked anew.

@@ -108,7 +108,6 @@ fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
         stages: args.stages,
         hosts: HostChoice::matching(limit_hosts),
         force: args.force,
-        is_exact: false,
         kind,
     };
     let is_message = args.message.is_some();
