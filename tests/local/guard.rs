@@ -120,7 +120,7 @@ fn a_rollback_serves_what_was_served_before_and_starts_nothing_that_was_not() {
     serves(&target, two.short());
     let Err(Fault::Failed { reason, .. }) = roll_back(&request, Some(&one)).ended().0.clone() else { panic!() };
     assert!(reason.contains("restart"), "{reason}");
-    refuses(&target, "never ended");
+    refuses(&target, "was not completed");
     // A lock holder of the next run confirms it first, if it is in sync.
     fs::remove_file(target.root().join(".hoist/going-live")).unwrap();
     refuses(&target, "no deployment or reconcile has confirmed this host yet");
@@ -247,7 +247,7 @@ fn a_promote_that_is_killed_while_its_service_starts_leaves_a_host_that_does_not
     serves(&target, &format!("promote starts {}", two.short()));
     child.kill().unwrap();
     child.wait().unwrap();
-    refuses(&target, "never ended");
+    refuses(&target, "was not completed");
     request.service.command = fine;
     assert_eq!(run(&request, Stage::Promote).status, Some(0));
     serves(&target, two.short());
