@@ -4,10 +4,13 @@ pattern, in order, with how they are reached, their groups and labels; or the wo
 import json
 import os
 import sys
+import tempfile
 
 os.environ["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"] = "true"
 os.environ["ANSIBLE_LOCALHOST_WARNING"] = "false"
-os.environ["HOME"] = "/nonexistent"
+# Ansible makes the home where it is missing, and other tests rely on what is not there.
+home = tempfile.TemporaryDirectory()
+os.environ["HOME"] = home.name
 os.chdir("/")
 
 from ansible.errors import AnsibleError
