@@ -46,7 +46,11 @@ impl Deployment<'_> {
     fn ask_for_rollback(&mut self, why: &str, hosts: usize) -> Answer {
         let (kind, why, steps) = (self.plan.kind, why.to_owned(), self.barring());
         if !steps.is_empty() {
-            return self.ask(&Question::RollBackPast { why, hosts, steps });
+            // The words mean a rollback as the plan has it: nothing else is offered, nor taken for them.
+            return match self.ask(&Question::RollBackPast { why, hosts, steps }) {
+                Answer::Yes => Answer::Yes,
+                _ => Answer::No,
+            };
         }
         let at_once = self.plan.rollback_pace == Pace::Budget && self.plan.groups.iter().any(takes_turns);
         let undoes = self.to_undo();

@@ -117,10 +117,12 @@ pub fn r12_verdict(told: &Told) {
         }
         if scripted.done[host] == Some(revision('b')) {
             // An interrupt while others were not finalized yet leads to a rollback, which may fail on this one.
+            let failed = |call: &&Called| call.told.iter().any(|(it, outcome)| *it == host && outcome.is_err());
             let goes_back =
-                calls.iter().any(|call| call.step == Step::Run(Stage::Rollback) && call.tasks.contains(&host));
+                calls.iter().filter(|call| call.step == Step::Run(Stage::Rollback)).any(|call| failed(&call));
             let is_open = [RowState::Unknown, RowState::Unreachable, RowState::RollbackFailed].contains(&row.state);
-            let is_named = [RowState::Finalized, RowState::NotFinalized].contains(&row.state) || (goes_back && is_open);
+            let is_named =
+                [RowState::Finalized, RowState::NotFinalized].contains(&row.state) || (goes_back && is_open && !row.ok);
             assert!(is_named, "{row:?}");
         }
         assert!(row.ok || row.reason.is_some() || row.state == RowState::Passed, "not ok, and no reason: {row:?}");
