@@ -12,7 +12,6 @@ use crate::wire::{Drain, Header, Holder, LfsSource, PROTOCOL, StageRequest, Subm
 
 use super::basis::Basis;
 use super::plan::Plan;
-use super::preflight::Ahead;
 use super::requests::{Requests, server};
 
 /// The template variables.
@@ -91,24 +90,8 @@ impl Requests {
             }
             None => {}
         }
-        let shallow = parts.shallow(repo)?;
-        let ahead = Arc::new(Ahead::of(plan, repo, &request));
-        let (tag, describing, secrets) = Default::default();
         let (drains, invocation) = (Arc::new(asked.drains.clone()), plan.invocation.clone());
-        let basis = Basis { request: Arc::new(request), drains, invocation };
-        let wanted = Arc::default();
-        Ok(Requests {
-            basis,
-            shallow,
-            parts: Arc::new(parts),
-            server,
-            artifact: None,
-            tag,
-            describing,
-            secrets,
-            ahead,
-            wanted,
-        })
+        Requests::new(Basis { request: Arc::new(request), drains, invocation }, server, parts, (repo, plan))
     }
 
     /// The requests for a rollback from the finished deployment `undone` to the deployment `restored`. The services of

@@ -44,6 +44,20 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Of what is asked of all targets, and where they fetch from.
+    pub(super) fn new(
+        basis: Basis,
+        server: Option<(String, Option<String>)>,
+        parts: Parts,
+        (repo, plan): (&Repo, &Plan),
+    ) -> Result<Requests> {
+        let shallow = parts.shallow(repo)?;
+        let ahead = Arc::new(Ahead::of(plan, repo, &basis.request));
+        let (tag, describing, secrets, wanted) = Default::default();
+        let (parts, artifact) = (Arc::new(parts), None);
+        Ok(Requests { basis, shallow, parts, server, artifact, tag, describing, secrets, ahead, wanted })
+    }
+
     /// What all stage requests have in common.
     pub fn basis(&self) -> &StageRequest {
         &self.basis.request
@@ -200,22 +214,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         origin: plan.origin.clone(),
         ..basis::request(config, holder, plan.revision.clone())
     };
-    let shallow = parts.shallow(repo)?;
-    let ahead = Arc::new(Ahead::of(plan, repo, &request));
-    let (tag, describing, secrets, wanted) = Default::default();
-    let basis = Basis::new(config, request, plan.invocation.clone());
-    Ok(Requests {
-        basis,
-        shallow,
-        parts: Arc::new(parts),
-        server,
-        artifact: None,
-        tag,
-        describing,
-        secrets,
-        ahead,
-        wanted,
-    })
+    Requests::new(Basis::new(config, request, plan.invocation.clone()), server, parts, (repo, plan))
 }
 
 /// What prints more variables on each target.
