@@ -44,6 +44,7 @@ pub mod targets;
 mod terminal;
 mod text;
 pub mod timeline;
+pub mod timings;
 mod url;
 pub mod wire;
 mod yaml;

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 43] = [
+const LAYERS: [&str; 44] = [
     "main",
     "cli",
     "operation",
@@ -44,6 +44,7 @@ const LAYERS: [&str; 43] = [
     "problem",
     "invocation",
     "wire",
+    "timings",
     "calendar",
     "clock",
     "exit_code",

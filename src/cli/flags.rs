@@ -83,10 +83,11 @@ macro_rules! command {
     };
     (@read $name:ident strict) => {
         impl $name {
-            /// Has `--strict` stand with the settings, and each of `more` that is given: as definitions they are in the
+            /// Has `--strict` and `--timings` stand with the settings, and each of `more` that is given: as definitions they are in the
             /// journal too, and hold for whoever resumes the run.
             pub(in crate::cli) fn define_flags(&mut self, more: &[(bool, &str)]) -> &Self {
-                let all = [&[(self.strict, "strict:yes")], more].concat();
+                let own = [(self.strict, "strict:yes"), (self.timings, "timings:yes")];
+                let all = [&own, more].concat();
                 let given = all.into_iter().filter(|(is_given, _)| *is_given);
                 self.define.extend(given.map(|(_, definition)| definition.to_owned()));
                 self
@@ -162,6 +163,13 @@ macro_rules! shared {
             /// exit with 7, not 0, if hosts failed within the limits
             #[argh(switch)]
             pub strict: bool,
+        ] $($to)*);
+    };
+    (timings => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// measure where the time of each host goes, and show it at the end
+            #[argh(switch)]
+            pub timings: bool,
         ] $($to)*);
     };
     (wait => $($to:tt)*) => {

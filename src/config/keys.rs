@@ -297,6 +297,7 @@ pub const KEYS: &[Key] = &[
     key("revoked_signers", Path, None, "file of keys that may sign no more, as ssh-keygen reads it"),
     key("require_signed_revision", Bool, Some("no"), "refuse a revision that nobody in allowed_signers has signed"),
     key("strict", Bool, Some("no"), "exit with 7 if hosts failed, even within the limits"),
+    key("timings", Bool, Some("no"), "measure where the time of each host goes"),
     key("require_clean", Bool, Some("no"), "refuse to deploy while there are uncommitted changes"),
     key("require_terminal_multiplexer", Bool, Some("no"), "refuse to deploy from a terminal outside tmux and screen"),
     key("lock_file", Path, None, "lock of the repository on the deploy host; unset: one of its own in lock_dir"),

@@ -274,6 +274,8 @@ settings! {
         require_signed_revision: bool = get(values::boolean),
         /// Whether failures within the limits have a status of their own.
         strict: bool = get(values::boolean),
+        /// Whether it is measured where the time goes.
+        timings: bool = get(values::boolean),
         require_clean: bool = get(values::boolean),
         require_terminal_multiplexer: bool = get(values::boolean),
         lock_file: Option<PathBuf> = opt(values::absolute),

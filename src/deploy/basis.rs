@@ -83,6 +83,7 @@ pub(super) fn header(config: &Config, holder: Holder) -> Header {
         control_dir: config.control_name.clone(),
         umask: umask(config),
         timeout: 0,
+        timings: false,
     }
 }
 

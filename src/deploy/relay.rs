@@ -95,7 +95,7 @@ pub fn relay(
                     report.event(&Event::HostWaiting { host: observer.target(host).clone(), what, seconds, limit });
                 }
                 HostEvent::Ended(host, result) => {
-                    let mut tail = result.tail.clone();
+                    let (mut tail, timings) = (result.tail.clone(), result.timings.clone());
                     let (outcome, then) = observer.ended(host, *result);
                     if then == Flow::Stop {
                         flow = Flow::Stop;
@@ -113,6 +113,7 @@ pub fn relay(
                         outcome,
                         tail,
                         seconds,
+                        timings,
                     });
                 }
             }

@@ -9,7 +9,8 @@ use crate::wire::{Ask, Fetch, Header, Probe, ProbedDeployment, Request, Run, Run
 
 impl Work<'_> {
     fn header(&self) -> Header {
-        Header { timeout: self.timeout.as_secs().max(1), ..self.shared.requests.header().clone() }
+        let timings = self.shared.ssh.options.timings;
+        Header { timeout: self.timeout.as_secs().max(1), timings, ..self.shared.requests.header().clone() }
     }
 
     pub(super) fn probe_request(&self) -> Request {

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::measured::Measured;
 use super::output_sink::OutputSink;
 use super::pool::Pool;
 use super::ssh::{AfterLine, Driven, ExecEnd, Input, OutputChunk, Ssh};
 use super::talk::{CLOSED, Failure, not_run};
 use super::{Call, Fleet, Flow, HostEvent, HostResult, Task};
 use crate::targets::Target;
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{Fault, Level, Outcome};
 
 /// The maximum bytes of a line in one event; a longer line is split. Together with the pool's limit on pending events this
@@ -48,7 +51,9 @@ impl Fleet for CommandFleet {
             return;
         }
         let (shared, shared_call) = (self.shared.clone(), call.clone());
-        let job = move |task: &Task, tell: &dyn Fn(HostEvent)| shared.on_host(&shared_call, task, tell);
+        let measured = Measured::from_now(self.shared.ssh.options.timings);
+        let job =
+            move |task: &Task, tell: &dyn Fn(HostEvent)| measured.step(|| shared.on_host(&shared_call, task, tell));
         let (pool, remarks) = (&mut self.pool, self.shared.ssh.remarks());
         let mut heeded = |events| {
             let flow = on(events);
@@ -80,6 +85,7 @@ impl CommandJob {
             return Err(Fault::failed("aborted by the operator; nothing was run"));
         }
         let deadline = Instant::now() + call.timeout;
+        let _exchange = timings::exchange(Part::Command);
         // Standard input is empty.
         let running = match link.start(&self.command, Input::default(), deadline) {
             Ok(running) => running,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::timings::Timings;
 use crate::wire::{Facts, Fault, Line, Outcome, State, outcome};
 
 /// The one result of a step on one host.
@@ -18,6 +19,9 @@ pub struct HostResult {
     /// The last lines of output of the host, at most [`super::TAIL_LINES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tail: Vec<Line>,
+    /// Where the time went, if that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Box<Timings>>,
 }
 
 impl HostResult {
@@ -39,7 +43,7 @@ impl HostResult {
 
 impl From<Outcome> for HostResult {
     fn from(outcome: Outcome) -> Self {
-        HostResult { outcome, facts: None, state: None, tail: Vec::new() }
+        HostResult { outcome, facts: None, state: None, tail: Vec::new(), timings: None }
     }
 }
 

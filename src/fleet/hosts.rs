@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connection::Work;
 use super::keep_alive;
+use super::measured::Measured;
 use super::noise::Noise;
 use super::once;
 use super::open::OpenSessions;
@@ -156,10 +157,13 @@ impl SshFleet {
             _ => {}
         }
         let (shared, shared_call) = (self.shared.clone(), call.clone());
+        let measured = Measured::from_now(self.shared.ssh.options.timings);
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
             let terms = Terms::of(&shared_call, task);
-            let result = shared.on_host(&terms, tell, |work| Some(work.step(&shared_call, task)));
-            result.unwrap_or_else(HostResult::ok)
+            measured.step(|| {
+                let result = shared.on_host(&terms, tell, |work| Some(work.step(&shared_call, task)));
+                result.unwrap_or_else(HostResult::ok)
+            })
         };
         // With more hosts than sessions may be open, they would close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));

@@ -10,6 +10,7 @@ mod host_result;
 mod hosts;
 pub mod keep_alive;
 mod loss;
+mod measured;
 mod noise;
 mod once;
 mod open;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::noise::{Noise, StrayOutput, presentable};
 use super::ssh::OutputChunk;
 use super::{HostEvent, HostId, HostResult, TAIL_LINES};
+use crate::timings;
 use crate::wire::limits;
 use crate::wire::limits::{HOST_OUTPUT, RUN_OUTPUT, TAIL_LINE};
 use crate::wire::{LONGEST_EVENT, Level, Line, TargetEvent};
@@ -158,6 +159,7 @@ impl<'a> OutputSink<'a> {
         self.words.understood = true;
         match event {
             TargetEvent::Alive => {}
+            TargetEvent::Timings { parts } => timings::told(parts),
             TargetEvent::Waiting { what, seconds, limit } => {
                 (self.tell)(HostEvent::Waiting { host: self.host, what, seconds, limit });
             }

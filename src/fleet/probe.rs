@@ -10,6 +10,8 @@ use super::ssh::{
 };
 use super::talk::{Failure, NoSession, Remote, lines_of, not_run, refusal, unanswered};
 use crate::targets::Target;
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{Facts, Fault, Request, TargetEvent};
 
 impl Remote {
@@ -70,6 +72,7 @@ fn probe(
         let input = Input { head: lines_of(request), payload: Payload::default(), keep_open: true };
         let began = Instant::now();
         sink.begin();
+        let _exchange = timings::exchange(Part::Start);
         let mut running = link.start(&first_command, input, deadline).map_err(not_run)?;
         let mut command = bootstrap.installed();
         let (mut facts, mut ended, mut stop) = (None, None, None);
@@ -109,7 +112,7 @@ fn probe(
         match (stop, ended) {
             (Some(Marker::Missing { unpacks }), _) if !uploaded => {
                 uploaded = true;
-                let began = Instant::now();
+                let (began, _timed) = (Instant::now(), timings::during(Part::Transfer));
                 bootstrap.upload(link, unpacks, deadline).map_err(|error| match error {
                     UploadError::Lost(why) => Failure::Lost(why),
                     UploadError::Failed(why) => Failure::failed(why),

@@ -7,6 +7,8 @@ use super::drain::LocalDrain;
 use super::output_sink::OutputSink;
 use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Running};
 use super::{HostResult, Payload};
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{FIRST_LINE, Facts, Fault, Level, LockHolderLine, Outcome, Recorded, Request, State, TargetEvent};
 
 /// Time limit for a lock holder to release its lock.
@@ -103,6 +105,7 @@ impl Remote {
         let Some(mut lock_holder) = self.lock_holder.take() else {
             return Err(Failure::failed("no process on the target can hold its lock"));
         };
+        let _exchange = timings::exchange(Part::Lock);
         lock_holder.say(&line_of(if claims { &LockHolderLine::Claim } else { &LockHolderLine::Hold }));
         sink.begin();
         let mut refused = None;
@@ -169,6 +172,7 @@ impl Remote {
         };
         let input = Input { head: lines_of(request), payload, keep_open: drain.is_some() };
         sink.begin();
+        let _exchange = timings::exchange(Part::Other);
         let mut running = self.start(input, deadline)?;
         let mut answer = None;
         let end = loop {
@@ -221,6 +225,7 @@ impl Remote {
     pub fn ask(&mut self, request: &Request, deadline: Instant, sink: &mut OutputSink) -> Result<Recorded, Failure> {
         let mut answer = None;
         sink.begin();
+        let _exchange = timings::exchange(Part::Other);
         let end = self.exec(request, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Recorded(recorded)) => {
                 answer = Some(Ok(recorded));
@@ -297,6 +302,7 @@ impl Remote {
 
     fn close_until(mut self, deadline: Instant) {
         if let Some(mut lock_holder) = self.lock_holder.take() {
+            let _exchange = timings::exchange(Part::Work);
             lock_holder.say(&line_of(&LockHolderLine::Release));
             lock_holder.finish(&mut self.link, deadline);
         }

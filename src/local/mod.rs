@@ -31,6 +31,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::procfs;
+use crate::timings;
+use crate::timings::Waited;
 use crate::wire::{FIRST_LINE, Header, Holder, Request, Stage, StageRequest, State, TargetEvent};
 
 pub use guard::{Guard, guard};
@@ -57,7 +59,8 @@ const TAKEN: &str = "a start-up file of the login shell (.bashrc, .profile, ~/.s
 /// Takes one request from `input` and does what it asks; answers on `output`. Returns the exit status: 0 when it is
 /// done, 1 when it failed, in which case the last line of `output` says why.
 pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> u8 {
-    let mut input = BufReader::with_capacity(64 << 10, input);
+    timings::start(Duration::ZERO);
+    let mut input = BufReader::with_capacity(64 << 10, Waited(input));
     let out = Out::new(output, Audience::Deployer);
     let came = expect_request(&out);
     let prepared = read_request(&mut input, came).and_then(|request| {
@@ -76,6 +79,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
         Request::Probe(probe) => probe::run(&layout, &probe, &out, input),
         Request::Ask(ask) => {
             let recorded = state::record::ask(&layout, &ask.header.holder.run, ask.stage, ask.attempt);
+            out.timings(&ask.header);
             out.event(&TargetEvent::Recorded(recorded));
             out.flush(Duration::from_secs(60));
             0

@@ -7,8 +7,9 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use crate::terminal::sanitize_lines;
+use crate::timings;
 use crate::wire::limits;
-use crate::wire::{Fault, HEARTBEAT, LONGEST_EVENT, Level, Line, Outcome, PIECE, State, TargetEvent};
+use crate::wire::{Fault, HEARTBEAT, Header, LONGEST_EVENT, Level, Line, Outcome, PIECE, State, TargetEvent};
 
 /// Who reads what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,13 @@ impl Out {
         }
     }
 
+    /// Reports where the time went so far, if the request asks for it. To be called ahead of the answer.
+    pub fn timings(&self, header: &Header) {
+        if let Some(parts) = header.timings.then(timings::so_far).flatten() {
+            self.event(&TargetEvent::Timings { parts });
+        }
+    }
+
     /// Queues text as it stands.
     pub fn text(&self, text: String) {
         let _ = self.queue.send(Message::Text(text));
@@ -146,7 +154,8 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
         TargetEvent::Ended { outcome, state } => format!("{}; {}", ending(outcome), standing(state)),
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
         TargetEvent::Waiting { what, seconds, limit } => format!("{what}: {seconds} of {limit} s"),
-        TargetEvent::Wanted { .. } | TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
+        TargetEvent::Wanted { .. } | TargetEvent::Timings { .. } => return None,
+        TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
     };
     Some(format!("{time} {}\n", one_line(&text)))
 }

@@ -199,7 +199,10 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
         1
     };
     match facts(layout, probe, Deadline::after(probe.header.timeout)) {
-        Ok(facts) => out.event(&TargetEvent::Facts(Box::new(facts))),
+        Ok(facts) => {
+            out.timings(&probe.header);
+            out.event(&TargetEvent::Facts(Box::new(facts)));
+        }
         Err(fault) => return failed(fault),
     }
     let mut held: Option<RunLock> = None;

@@ -11,7 +11,7 @@ use crate::fleet::ssh::{Ssh, shell_word};
 use crate::fleet::{CommandFleet, Fleet, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Links, Observation};
 use crate::locks::{LockOwner, Locks};
-use crate::report::{Event, LogFile, Moment, Reporter, Tee};
+use crate::report::{Event, LogFile, Moment, Reporter, Tee, WithTimings};
 use crate::run;
 use crate::run::{CommandRun, Drains, Room};
 use crate::targets::{Group, Share, Target};
@@ -173,7 +173,7 @@ impl Command {
         if let Some(holder) = &holder {
             reporters.push(Box::new(LogFile::open(&config.control, &holder.run, config.settings.journals_to_keep)));
         }
-        let mut report = Tee::new(reporters);
+        let mut report = WithTimings::new(Tee::new(reporters), &run.groups);
         for (level, note) in notes {
             report.event(&Event::note(level, note));
         }

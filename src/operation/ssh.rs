@@ -65,6 +65,7 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
         key_memory: key_memory(),
         max_sessions: settings.max_sessions,
         transfer_limit: Some(settings.transfer_limit).filter(|rate| *rate > 0),
+        timings: settings.timings,
         program: match &settings.remote_binary {
             Some(path) => Program::Installed(path.display().to_string()),
             None => Program::default(),

@@ -101,7 +101,7 @@ impl Collected {
                 Some(host) => drop(self.warnings.add((), message, host)),
                 None => self.remarks.push(message.clone()),
             },
-            Event::HostEnded { host, step, outcome, tail, seconds } if *step != Step::Release => {
+            Event::HostEnded { host, step, outcome, tail, seconds, .. } if *step != Step::Release => {
                 let failed = outcome.as_ref().err().map(|fault| Failed {
                     text: format!("{} failed: {}", step_name(*step), cut_line(&fault.to_string())),
                     tail: tail[tail.len().saturating_sub(MOST_LINES)..]

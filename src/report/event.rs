@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::row::HostRow;
+use super::timings::RunTimings;
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::gates::{Moment, Sample};
 use crate::once::OnceEnd;
 use crate::targets::{Group, Target};
+use crate::timings::Timings;
 use crate::wire::{Level, Line, Origin, Outcome, Revision, RunId, StartedBy, outcome};
 
 /// A group as the header of a run names it.
@@ -136,6 +138,9 @@ pub enum Event {
         /// Wall time. It has a name of its own in JSON, beside the `seconds` of an outcome that timed out.
         #[serde(rename = "took_seconds")]
         seconds: f64,
+        /// Where the time went, if that was measured. It includes the wait for the host's turn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timings: Option<Box<Timings>>,
     },
     /// A step ended; `not_attempted` hosts were queued and never started.
     StepEnded {
@@ -247,6 +252,8 @@ pub enum Event {
         step: Step,
         hosts: Vec<Target>,
     },
+    /// Where the time of all hosts went, if that was measured; ahead of the last event.
+    Timings(RunTimings),
     /// The last event: every target's end, and the exit status.
     Ended {
         verdict: String,

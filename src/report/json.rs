@@ -107,6 +107,7 @@ mod tests {
             outcome,
             tail: tail.clone(),
             seconds: 1.5,
+            timings: None,
         };
         for event in [
             ended(Ok(())),

@@ -130,6 +130,7 @@ pub fn said(event: &Event) -> LogLine {
             let what = format!("aborting {} on {}", step_name(*step), names(hosts));
             LogLine { step: Some(*step), ..LogLine::here(Level::Warning, what) }
         }
+        Event::Timings(timings) => LogLine::here(Level::Info, timings.to_string()),
         Event::Ended { verdict, ways_out, status, rows, seconds } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
             let not_ok = rows.iter().filter(|row| !row.ok).count();

@@ -29,6 +29,7 @@ mod table;
 mod tee;
 mod terminal;
 mod text;
+mod timings;
 mod words;
 
 pub use crate::gates::{Moment, Pending, Sample, SampleVerdict};
@@ -48,6 +49,7 @@ pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
+pub use timings::{OF_HOSTS, OF_PARTS, RunTimings, WithTimings};
 pub use words::{step_name, took};
 
 use crate::named::named;

@@ -205,6 +205,10 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                 self.warn(stopping(*step, &names, members.len(), *stops, (*seconds, *limit)));
                 self.warn(advice.as_str());
             }
+            Event::Timings(timings) if self.look(Stream::Err).verbosity >= Verbosity::Normal => {
+                let lines = timings.lines(&self.look(Stream::Err));
+                lines.into_iter().for_each(|line| self.show(Stream::Err, line));
+            }
             Event::Ended { verdict, status, rows, seconds, .. } => {
                 for (said, members) in self.kept.as_mut().map(|kept| kept.take(rows)).unwrap_or_default() {
                     self.block(&said, &members);

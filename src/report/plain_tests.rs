@@ -51,11 +51,12 @@ fn failed(name: &str, reason: &str, tail: &[&str]) -> Event {
         outcome: Err(Fault::failed(reason)),
         tail: tail.iter().map(|text| Line { level: Level::Info, message: text.to_string() }).collect(),
         seconds: 0.2,
+        timings: None,
     }
 }
 
 fn well(name: &str, step: Step) -> Event {
-    Event::HostEnded { host: host(name), step, outcome: Ok(()), tail: vec![], seconds: 0.2 }
+    Event::HostEnded { host: host(name), step, outcome: Ok(()), tail: vec![], seconds: 0.2, timings: None }
 }
 
 fn ended(step: Step, ok: usize, failed: usize, not_attempted: &[&str], seconds: f64) -> Event {

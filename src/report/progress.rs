@@ -170,7 +170,14 @@ mod tests {
             let fold = |hosts: &[&Target]| crate::targets::fold(hosts.iter().copied());
             progress.as_ref().unwrap().text(fold)
         };
-        let ended = |n| Event::HostEnded { host: host(n), step, outcome: Ok(()), tail: Vec::new(), seconds: 0.1 };
+        let ended = |n| Event::HostEnded {
+            host: host(n),
+            step,
+            outcome: Ok(()),
+            tail: Vec::new(),
+            seconds: 0.1,
+            timings: None,
+        };
         for n in 1..5 {
             say(Event::HostStarted { host: host(n), step });
         }

@@ -219,7 +219,8 @@ mod tests {
         assert_eq!(first, "12:00:00 a remark");
         assert!(last.ends_with("0 ok, 0 failed, 1 running, 2 left"), "{last}");
         let (step, seconds) = (Step::Run(Stage::Fetch), 0.1);
-        terminal.event(&Event::HostEnded { host, step, outcome: Ok(()), tail: Vec::new(), seconds });
+        let (tail, timings) = (Vec::new(), None);
+        terminal.event(&Event::HostEnded { host, step, outcome: Ok(()), tail, seconds, timings });
         let (label, not_attempted) = ("canary".into(), vec![]);
         terminal.event(&Event::StepEnded { step, label, ok: 1, failed: 0, not_attempted, seconds });
         assert_eq!(screen.text(), "12:00:00 a remark\n12:00:00 fetch (canary): 1 ok, 0 failed");

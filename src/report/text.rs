@@ -209,6 +209,11 @@ impl Text {
                 let what = format!("aborting {} on {}", step_name(*step), self.look.folded(members));
                 out.push(self.line(Style::Warning.of(what)));
             }
+            Event::Timings(timings) if normal => {
+                out.push(self.header("where the time went"));
+                out.extend(timings.lines(&self.look));
+            }
+            Event::Timings(_) => {}
             Event::Ended { verdict, ways_out, status, rows, seconds } => {
                 if normal && !rows.is_empty() {
                     out.push(self.header("result"));

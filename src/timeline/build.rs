@@ -44,6 +44,7 @@ pub fn of_journal(run: WholeRun) -> Timeline {
         happenings: Vec::new(),
         rows: Vec::new(),
         is_final_table: false,
+        timings: None,
         targets,
         before: HashMap::new(),
         commits: Vec::new(),
@@ -225,11 +226,12 @@ impl Reading {
         if let (Step::Probe, Some(facts)) = (step, &result.facts) {
             self.timeline.before.entry(host).or_insert(facts.state.current.clone());
         }
+        let timings = result.timings;
         let (how, tail) = match result.outcome {
             Ok(()) => (SpanEnd::Ok, Vec::new()),
             Err(fault) => (SpanEnd::Failed(fault), result.tail),
         };
-        self.timeline.spans.push(HostSpan { host, step, call, attempt, start, end, how, tail });
+        self.timeline.spans.push(HostSpan { host, step, call, attempt, start, end, how, tail, timings });
     }
 
     /// What was under way at the end of the journal has no end.
@@ -244,8 +246,8 @@ impl Reading {
             at_work.sort_unstable();
             for (host, (attempt, start)) in at_work {
                 let (how, tail, end) = (SpanEnd::Open, Vec::new(), timeline.ended);
-                let place = Some(call.place);
-                timeline.spans.push(HostSpan { host, step: call.step, call: place, attempt, start, end, how, tail });
+                let (step, call, timings) = (call.step, Some(call.place), None);
+                timeline.spans.push(HostSpan { host, step, call, attempt, start, end, how, tail, timings });
             }
         }
         timeline.rows = super::rows::of_spans(&timeline, &current);

@@ -23,8 +23,9 @@ use crate::fleet::{HostId, Step};
 use crate::journal::{Opened, Progress, WholeRun};
 use crate::named::named;
 use crate::repo::Distance;
-use crate::report::Logged;
+use crate::report::{Logged, RunTimings};
 use crate::targets::Target;
+use crate::timings::Timings;
 use crate::wire::{Fault, Level, Line, Revision};
 
 named! {
@@ -70,6 +71,8 @@ pub struct Timeline {
     rows: Vec<Row>,
     /// Whether `rows` are the final table that the operator saw.
     is_final_table: bool,
+    /// Where the time went, if the log has it.
+    timings: Option<RunTimings>,
     /// Each target by its id, with its group's name.
     targets: Vec<(String, Target)>,
     /// What was live at the probe.
@@ -114,6 +117,8 @@ struct HostSpan {
     how: SpanEnd,
     /// The host's last lines, where it failed.
     tail: Vec<Line>,
+    /// Where the time went, if that was measured.
+    timings: Option<Box<Timings>>,
 }
 
 /// How a step on a host ended.

@@ -83,6 +83,7 @@ impl Overlay<'_> {
             Event::LimitExceeded { .. } | Event::CapacityUsedUp { .. } | Event::GateFailed { .. } => {
                 self.tell(at, Mark::Halt, line);
             }
+            Event::Timings(timings) => self.timeline.timings = Some(timings),
             Event::Ended { rows, .. } if !replayed => {
                 self.timeline.rows = rows.into_iter().map(Into::into).collect();
                 self.timeline.is_final_table = true;
@@ -111,7 +112,7 @@ impl Overlay<'_> {
                     self.begun.entry((host, *step)).or_default().push(Begun { at, ended: None });
                 }
             }
-            Event::HostEnded { host, step, outcome, tail, seconds } => {
+            Event::HostEnded { host, step, outcome, tail, seconds, timings } => {
                 let Some(host) = id(host) else { return };
                 if let Some(begun) = self.begun.get_mut(&(host, *step)).and_then(|begun| begun.last_mut()) {
                     begun.ended.get_or_insert(at);
@@ -120,8 +121,9 @@ impl Overlay<'_> {
                 if *step == Step::Run(Stage::Undrain) {
                     let start = at - (seconds * 1000.0) as Millis;
                     let how = outcome.clone().map_or_else(SpanEnd::Failed, |()| SpanEnd::Ok);
-                    let (call, attempt, tail) = (None, 0, tail.clone());
-                    self.timeline.spans.push(HostSpan { host, step: *step, call, attempt, start, end: at, how, tail });
+                    let (step, call, attempt, end) = (*step, None, 0, at);
+                    let (tail, timings) = (tail.clone(), timings.clone());
+                    self.timeline.spans.push(HostSpan { host, step, call, attempt, start, end, how, tail, timings });
                 }
             }
             _ => {}
@@ -175,7 +177,8 @@ impl Overlay<'_> {
                 let Some((died, _)) = gaps.iter().find(|(died, _)| it.at <= *died) else { continue };
                 let (how, tail) = (SpanEnd::Cut, Vec::new());
                 let (call, attempt, start, end) = (None, 0, it.at, *died);
-                self.timeline.spans.push(HostSpan { host, step, call, attempt, start, end, how, tail });
+                let timings = None;
+                self.timeline.spans.push(HostSpan { host, step, call, attempt, start, end, how, tail, timings });
             }
         }
     }

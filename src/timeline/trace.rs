@@ -189,7 +189,7 @@ impl<'a> Writer<'a> {
     }
 
     fn host(&self, span: &HostSpan) -> Span {
-        let HostSpan { host, step, call, attempt, start, end, how, tail } = span;
+        let HostSpan { host, step, call, attempt, start, end, how, tail, timings } = span;
         let target = self.timeline.name(*host);
         let step = name_of_step(*step);
         let said;
@@ -201,12 +201,15 @@ impl<'a> Writer<'a> {
                 Status::Error(&said)
             }
         };
-        let about = attributes(&[
+        let mut about = attributes(&[
             ("host.name", target.to_string().into()),
             ("hoist.step", step.into()),
             ("hoist.attempt", (attempt + 1).into()),
             ("hoist.outcome", how.kind().into()),
         ]);
+        for (part, time) in timings.iter().flat_map(|timings| timings.parts.iter()) {
+            about.extend(attributes(&[(&format!("hoist.seconds.{part}"), time.as_secs_f64().into())]));
+        }
         let lines: Vec<&str> = tail.iter().map(|line| line.message.as_str()).collect();
         let output = (!lines.is_empty()).then(|| event(*end, "output", &[("hoist.output", lines.join("\n").into())]));
         // A step that was cut off has the same place as the one that took it up.
@@ -239,6 +242,7 @@ fn event(at: Millis, name: &str, about: &[(&str, Value)]) -> Value {
 fn attributes(all: &[(&str, Value)]) -> Vec<Value> {
     let typed = |value: &Value| match value {
         Value::Bool(flag) => json!({ "boolValue": flag }),
+        Value::Number(number) if number.is_f64() => json!({ "doubleValue": number }),
         // As protobuf's JSON has 64 bits.
         Value::Number(number) => json!({ "intValue": number.to_string() }),
         Value::String(text) => json!({ "stringValue": cut(text, LONGEST) }),

@@ -22,4 +22,7 @@ pub struct Header {
     pub umask: Option<u32>,
     /// Seconds this may take; the target keeps to it even when its deployer is gone.
     pub timeout: u64,
+    /// The target reports where its time went, ahead of its answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timings: bool,
 }

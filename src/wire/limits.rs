@@ -111,7 +111,8 @@ impl TargetEvent {
             },
             TargetEvent::Ended { outcome, state } => bound_end(outcome, state),
             TargetEvent::Waiting { what, .. } => shorten(what, NAME),
-            TargetEvent::Wanted { .. } | TargetEvent::Alive | TargetEvent::Piece { .. } => {}
+            TargetEvent::Wanted { .. } | TargetEvent::Timings { .. } => {}
+            TargetEvent::Alive | TargetEvent::Piece { .. } => {}
         }
         self
     }

@@ -55,6 +55,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::timings::Parts;
+
 /// The line ahead of every request. Where a start-up file of the login shell has put another shell in Hoist's place, it
 /// ends that shell before it takes the request for commands, and its status tells what happened. A target passes over it.
 pub const FIRST_LINE: &str = "exit 97";
@@ -118,6 +120,8 @@ pub enum TargetEvent {
     Waiting { what: String, seconds: u64, limit: u64 },
     /// The work waits for the deployer to do this on its own host; answered by a [`DrainReply`].
     Wanted { part: DrainPart },
+    /// Where the time went since the process began; ahead of an answer, if the request asks for it.
+    Timings { parts: Parts },
     /// Nothing has happened for a while, and the work goes on.
     Alive,
     /// A piece of the JSON of an event that is too long for one line; the last one makes it whole.

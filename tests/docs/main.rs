@@ -18,6 +18,7 @@ use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{HostResult, Step};
 use hoist::once::OnceEnd;
 use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, Pending, RowState, Sample, SampleVerdict};
+use hoist::timings::{Part, Timings};
 use hoist::wire::{Fault, Holder, Level, Line, Origin, OriginKind, Outcome, Stage, StartedBy};
 use schema::Answer;
 
@@ -326,6 +327,18 @@ fn events() -> Vec<Event> {
         ("web1".parse().unwrap(), "a".repeat(40).parse().unwrap());
     let step = Step::Run(Stage::Fetch);
     let line = Line { level: Level::Info, message: "m".into() };
+    let timings = serde_json::json!({ "parts": {"git": 1.5}, "bytes": 1, "round_trips": 3, "round_trip_seconds": 0.1 });
+    let timings: Timings = serde_json::from_value(timings).unwrap();
+    let of_run = serde_json::json!({
+        "groups": [{
+            "group": "g", "hosts": 1, "median": 1.5, "p95": 1.5, "bytes": 1, "round_trip_seconds": 0.1,
+            "parts": [{ "part": "git", "median": 1.5, "p95": 1.5, "share": 1.0 }],
+        }],
+        "slowest": [{
+            "host": "web1", "seconds": 1.5, "between_steps": 1.0, "slowest_step": "fetch", "slowest_step_seconds": 1.5,
+            "parts": {"git": 1.5},
+        }],
+    });
     let row = HostRow {
         host: host.clone(),
         group: "g".into(),
@@ -359,7 +372,14 @@ fn events() -> Vec<Event> {
         Event::HostLine { host: host.clone(), line: line.clone() },
         Event::HostDiff { host: host.clone(), file: "f".into(), diff: "d".into() },
         Event::HostWaiting { host: host.clone(), what: "w".into(), seconds: 1, limit: 2 },
-        Event::HostEnded { host: host.clone(), step, outcome: Ok(()), tail: vec![line], seconds: 1.0 },
+        Event::HostEnded {
+            host: host.clone(),
+            step,
+            outcome: Ok(()),
+            tail: vec![line],
+            seconds: 1.0,
+            timings: Some(Box::new(timings)),
+        },
         Event::StepEnded { step, label: "g1".into(), ok: 1, failed: 0, not_attempted: vec![host], seconds: 1.0 },
         Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
         Event::CapacityUsedUp { group: "g".into(), max_unavailable: "1".into(), hosts: vec!["web1".parse().unwrap()] },
@@ -407,6 +427,7 @@ fn events() -> Vec<Event> {
             advice: "a".into(),
         },
         Event::Aborting { step, hosts: vec!["web1".parse().unwrap()] },
+        Event::Timings(serde_json::from_value(of_run).unwrap()),
         Event::Ended { verdict: "v".into(), ways_out: vec!["w".into()], status: 1, rows: vec![row], seconds: 1.0 },
     ];
     let mut kinds = BTreeSet::new();
@@ -438,9 +459,10 @@ fn events() -> Vec<Event> {
             Event::OnceStarted { .. } => 23,
             Event::OnceLine { .. } => 24,
             Event::OnceEnded { .. } => 25,
+            Event::Timings(_) => 26,
         });
     }
-    assert_eq!(kinds.len(), 26, "an event is missing from the list above");
+    assert_eq!(kinds.len(), 27, "an event is missing from the list above");
     all
 }
 
@@ -500,8 +522,8 @@ fn the_schema_has_every_event_and_outcome_with_their_keys_and_nothing_else() {
     let ends = outcomes().into_iter().map(|outcome| {
         let event = events().into_iter().find(|event| matches!(event, Event::HostEnded { .. }));
         match event {
-            Some(Event::HostEnded { host, step, tail, seconds, .. }) => {
-                Event::HostEnded { host, step, outcome, tail, seconds }
+            Some(Event::HostEnded { host, step, tail, seconds, timings, .. }) => {
+                Event::HostEnded { host, step, outcome, tail, seconds, timings }
             }
             other => panic!("{other:?}"),
         }
@@ -530,6 +552,18 @@ fn the_schema_has_every_event_and_outcome_with_their_keys_and_nothing_else() {
     let listed = schema["$defs"]["event"]["oneOf"].as_array().unwrap().iter();
     let listed = listed.map(|it| it["$ref"].as_str().unwrap().to_owned()).collect();
     same("schema/output.json, event,", &listed, "the types of events and outcomes", &known);
+}
+
+#[test]
+fn every_part_of_the_time_is_in_the_manual_and_in_the_schema() {
+    let page = read("man/hoist-deploy.1");
+    let documented: BTreeSet<String> = entries(&section(&page, "WHERE THE TIME GOES")).into_keys().collect();
+    let parts = Part::ALL.into_iter().filter(|part| *part != Part::Input);
+    let known = parts.map(|part| part.name().to_owned()).collect();
+    same("man/hoist-deploy.1, WHERE THE TIME GOES,", &documented, "src/timings/mod.rs", &known);
+    let listed = schema::schema()["$defs"]["timing_part"]["enum"].as_array().unwrap().clone();
+    let listed = listed.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    same("schema/output.json, timing_part,", &listed, "src/timings/mod.rs", &known);
 }
 
 #[test]

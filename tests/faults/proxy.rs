@@ -28,6 +28,8 @@ struct Connection {
 /// before at the earliest.
 pub struct Delay {
     one_way: Duration,
+    /// The first bytes of the server are held back for so long.
+    greeting: Mutex<Duration>,
     state: Mutex<Flights>,
 }
 
@@ -39,7 +41,15 @@ struct Flights {
 
 impl Delay {
     pub fn of(one_way: Duration) -> Arc<Delay> {
-        Arc::new(Delay { one_way, state: Mutex::new(Flights { count: 0, began: Instant::now(), answered: true }) })
+        let state = Mutex::new(Flights { count: 0, began: Instant::now(), answered: true });
+        Arc::new(Delay { one_way, greeting: Mutex::default(), state })
+    }
+
+    /// Holds back only the first bytes of the server, which begin the first key exchange.
+    pub fn of_greeting(time: Duration) -> Arc<Delay> {
+        let delay = Delay::of(Duration::ZERO);
+        *delay.greeting.lock().unwrap() = time;
+        delay
     }
 
     pub fn flights(&self) -> usize {
@@ -54,7 +64,8 @@ impl Delay {
             *flights = Flights { count: flights.count + 1, began: Instant::now(), answered: false };
         }
         drop(flights);
-        std::thread::sleep(self.one_way);
+        let greeting = if is_client { Duration::ZERO } else { std::mem::take(&mut *self.greeting.lock().unwrap()) };
+        std::thread::sleep(self.one_way + greeting);
     }
 }
 

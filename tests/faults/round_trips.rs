@@ -1,5 +1,6 @@
-//! How often a stage waits for the network.
+//! How often a stage waits for the network, and where the rest of its time goes.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,6 +13,13 @@ use crate::proxy::{Delay, Proxy};
 const FETCH: usize = 4;
 const OTHERS: usize = 3;
 
+/// The host behind the proxy is known by its port as well.
+fn also_known(farm: &Farm, proxy: &Proxy) {
+    let known = std::fs::read_to_string(farm.known_hosts()).unwrap();
+    let also = known.replace(&format!("]:{} ", farm.port), &format!("]:{} ", proxy.port));
+    std::fs::write(farm.known_hosts(), known + &also).unwrap();
+}
+
 #[test]
 fn a_fetch_takes_four_round_trips_and_every_other_stage_three() {
     let farm = Farm::up();
@@ -19,19 +27,19 @@ fn a_fetch_takes_four_round_trips_and_every_other_stage_three() {
     let delay = Delay::of(Duration::from_millis(40));
     let proxy = Proxy::with(&address(0), farm.port, Some(delay.clone()));
     project.write("hoist/default", &format!("{}:{}\n", address(0), proxy.port));
-    let known = std::fs::read_to_string(farm.known_hosts()).unwrap();
-    let also = known.replace(&format!("]:{} ", farm.port), &format!("]:{} ", proxy.port));
-    std::fs::write(farm.known_hosts(), known + &also).unwrap();
+    also_known(&farm, &proxy);
     // A busy machine may tear a flight apart: the best of some deployments counts.
     let mut counts = Vec::new();
     for round in 0..4 {
         project.write("index.html", &format!("{round}\n"));
         project.commit("another");
-        let mut command = project.hoist(&["deploy", "--yes", "--format", "json"]);
+        let mut command = project.hoist(&["deploy", "--yes", "--timings", "--format", "json"]);
         let mut deployer = command.stdout(Stdio::piped()).spawn().unwrap();
-        let (mut before, mut after) = (0, 0);
+        let (mut before, mut after, mut told) = (0, 0, 0);
         for line in BufReader::new(deployer.stdout.take().unwrap()).lines().map(Result::unwrap) {
             let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let is_stage = event["event"] == "host_ended" && event["step"]["run"].is_string();
+            told += if is_stage { event["timings"]["round_trips"].as_u64().unwrap() as usize } else { 0 };
             match (event["event"].as_str().unwrap(), event["step"]["run"].as_str()) {
                 ("step_started", Some("fetch")) => before = delay.flights(),
                 ("step_ended", Some("finalize")) => after = delay.flights(),
@@ -42,8 +50,75 @@ fn a_fetch_takes_four_round_trips_and_every_other_stage_three() {
         counts.push(after - before);
         if after - before <= FETCH + 2 * OTHERS {
             assert!(after - before >= 3 * 2, "{counts:?}: not all was counted");
+            assert!((3 * OTHERS..=FETCH + 2 * OTHERS).contains(&told), "{told} of {counts:?} were reported");
             return;
         }
     }
     panic!("{counts:?} round trips");
+}
+
+/// Seconds of each part of a step on a host, and of the whole.
+type Parts = BTreeMap<String, f64>;
+
+/// What was measured of each step on a host, as the events of a run tell it: `probe`, `fetch`.
+fn measured(out: &str, host: &str) -> BTreeMap<String, (Parts, f64)> {
+    let mut steps = BTreeMap::new();
+    for event in out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+        if event["event"] == "host_ended" && event["host"].as_str().unwrap().starts_with(host) {
+            let step = event["step"]["run"].as_str().or(event["step"].as_str()).unwrap().to_owned();
+            let parts: Parts = serde_json::from_value(event["timings"]["parts"].clone()).unwrap();
+            assert!(parts.values().all(|seconds| *seconds >= 0.0), "{step}: {parts:?}");
+            steps.insert(step, (parts, event["took_seconds"].as_f64().unwrap()));
+        }
+    }
+    steps
+}
+
+/// The delays are longer than a busy machine holds anything up, and each is found in its own part.
+#[test]
+fn every_moment_is_in_one_part_and_each_delay_in_its_own() {
+    const DELAY: f64 = 1.0;
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let [first, second] = [address(0), address(1)];
+    // The first connection to the first host gets its server's version late.
+    let proxy = Proxy::with(&first, farm.port, Some(Delay::of_greeting(Duration::from_secs_f64(DELAY))));
+    project.write("hoist/default", &format!("{first}:{}\n{second}\n", proxy.port));
+    also_known(&farm, &proxy);
+    project.check("slow", "promote", "sleep 1");
+    project.configure("batch_size: 1");
+    project.commit("a slow check");
+    let ran = project.hoist(&["deploy", "--yes", "--timings", "--format", "json"]).output().unwrap();
+    let out = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success(), "{out}");
+    let of = |parts: &Parts, part: &str| parts.get(part).copied().unwrap_or_default();
+    let (one, two) = (measured(&out, &first), measured(&out, &second));
+    for (step, (parts, took)) in one.iter().chain(&two) {
+        // What a host waits for its turn is ahead of what its step took; threads and channels are between the two clocks.
+        let whole: f64 = parts.values().sum::<f64>() - of(parts, "queue");
+        assert!(whole <= took + 0.001 && whole >= took - 0.5, "{step}: {whole} of {took}: {parts:?}");
+    }
+    assert!((DELAY..2.0 * DELAY).contains(&of(&one["probe"].0, "handshake")), "{one:?}");
+    assert!(of(&two["probe"].0, "handshake") < DELAY, "{two:?}");
+    for (steps, waited) in [(&one, 0.0), (&two, DELAY)] {
+        let (parts, _) = &steps["promote"];
+        assert!((DELAY..2.0 * DELAY).contains(&of(parts, "checks")), "{parts:?}");
+        assert!((waited..waited + DELAY).contains(&of(parts, "queue")), "{parts:?}");
+        let rest: f64 =
+            parts.iter().filter(|(name, _)| !["checks", "queue"].contains(&name.as_str())).map(|it| it.1).sum();
+        assert!(rest < DELAY, "{parts:?}");
+        assert!(of(&steps["fetch"].0, "git") > 0.0 && of(&steps["fetch"].0, "sync") > 0.0, "{steps:?}");
+    }
+    // The journal has it as well, for a report; and the last word but one is the summary.
+    let trace = project.run(&["report", "--format", "trace"]).ends(0).out;
+    assert!(trace.contains("hoist.seconds.checks") && trace.contains("doubleValue"), "{trace}");
+    let page = project.run(&["report"]).ends(0).out;
+    assert!(page.contains("Where the time went") && page.contains("target: checks"), "{page}");
+    let summary = out.lines().rev().nth(1).unwrap();
+    assert!(summary.contains(r#""event":"timings""#), "{summary}");
+    // A command of the operator's own, and in text.
+    let command = ["--hosts", &second, "--", "true"];
+    let said = project.run(&[&["run", "--timings"], &command[..]].concat()).ends(0).err;
+    assert!(said.contains("hosts: 1 host, median ") && said.contains("authentication"), "{said}");
+    assert!(!project.run(&[&["run"], &command[..]].concat()).ends(0).err.contains("median"));
 }

@@ -199,6 +199,7 @@ impl Target {
             control_dir: "hoist".to_owned(),
             umask: Some(0o002),
             timeout: 60,
+            timings: false,
         };
         StageRequest {
             nrpe_dir: self.dir.path().join("nrpe.d"),

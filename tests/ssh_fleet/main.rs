@@ -115,6 +115,7 @@ fn deploys(source: Option<Source>) -> Deploys {
         control_dir: "hoist".into(),
         umask: Some(2),
         timeout: 1,
+        timings: false,
     };
     let request = request::plain(header, "default", revision('a'));
     Deploys { request, source }

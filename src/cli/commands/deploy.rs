@@ -50,7 +50,7 @@ command! {
         /// a signature of the plan that does not lie beside it; can be repeated
         #[argh(option, arg_name = "file")]
         pub signature: Vec<String>,
-    } with [limit, stages, yes, output, strict, wait, settings] then {
+    } with [limit, stages, yes, output, strict, timings, wait, settings] then {
         /// why you deploy; shown in logs, tags and locks
         #[argh(positional, greedy, arg_name = "message")]
         pub words: Vec<String>,

@@ -11,7 +11,7 @@ command! {
         /// show what would be deployed to which hosts; changes nothing
         #[argh(switch)]
         pub dry_run: bool,
-    } with [limit, yes, output, strict, wait, settings]
+    } with [limit, yes, output, strict, timings, wait, settings]
 }
 
 /// Runs the command.

@@ -6,7 +6,7 @@ command! {
     /// Continue a deployment that was interrupted.
     #[argh(subcommand, name = "resume", help_triggers("-h", "--help"))]
     pub struct Args {
-    } with [yes, step, output, strict, wait, settings]
+    } with [yes, step, output, strict, timings, wait, settings]
 }
 
 /// Runs the command.

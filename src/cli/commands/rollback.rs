@@ -23,7 +23,7 @@ command! {
             /// show the current and the earlier revision; changes nothing
             dry_run,
         }
-    } with [limit, yes, step, output, strict, wait, settings] then {
+    } with [limit, yes, step, output, strict, timings, wait, settings] then {
         /// the revision to go back to, as with --to
         #[argh(positional)]
         pub revision: Option<String>,

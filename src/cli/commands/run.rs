@@ -74,7 +74,7 @@ command! {
         /// show only the hosts' output, unless a host fails
         #[argh(switch, short = 'q')]
         pub quiet: bool,
-    } with [limit, events, verbose, strict, settings] then {
+    } with [limit, events, verbose, strict, timings, settings] then {
         /// the command: a single word is passed to the remote shell unchanged, several words are quoted
         #[argh(positional, greedy)]
         pub command: Vec<String>,

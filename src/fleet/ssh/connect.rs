@@ -15,6 +15,8 @@ use super::transport::link::Link;
 use super::transport::login_limit::LoginPermit;
 use super::transport::socket::Socket;
 use super::transport::{error_code, server_text, tcp};
+use crate::timings;
+use crate::timings::Part;
 
 /// The pause after the first connection that the peer closed, and the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -22,7 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
 /// Opens a session and logs in, for commands. It ends within a few times `connect_timeout`, whatever the peer does.
 pub(super) fn link(route: &Route) -> Result<Link, ConnectError> {
+    let timed = timings::during(Part::Connect);
     let (session, socket) = open(route)?;
+    drop(timed);
     Link::new(session, socket, route.keepalive).map_err(|error| Attempt { route }.broken(error))
 }
 
@@ -42,7 +46,10 @@ fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), C
     loop {
         let attempt = Attempt { route };
         let (session, socket, permit) = attempt.handshake_with_retries()?;
-        match route.keys.log_in(&session, &route.user, progress, route.connect_timeout) {
+        let timed = timings::during(Part::Authentication);
+        let login = route.keys.log_in(&session, &route.user, progress, route.connect_timeout);
+        drop(timed);
+        match login {
             Login::In => return Ok((session, socket)),
             Login::Again(pause) => {
                 hang_up(session, &socket);
@@ -111,7 +118,7 @@ impl Attempt<'_> {
             .map_err(|error| ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {host}: {error}")))?;
         let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.route.host));
         for address in addresses {
-            let permit = self.route.network.logins.acquire(address.ip().to_string());
+            let permit = self.permit(address.ip().to_string());
             match TcpStream::connect_timeout(&address, self.timeout()) {
                 Ok(stream) => return Ok((stream, permit)),
                 Err(error) => {
@@ -130,6 +137,11 @@ impl Attempt<'_> {
         Err(last)
     }
 
+    fn permit(&self, server: String) -> LoginPermit<'_> {
+        let _timed = timings::during(Part::LoginSlot);
+        self.route.network.logins.acquire(server)
+    }
+
     /// What carries the session, and the permit to log in over it.
     fn socket(&self) -> Result<(Socket, Option<LoginPermit<'_>>), ConnectError> {
         let route = self.route;
@@ -145,7 +157,7 @@ impl Attempt<'_> {
             }
             Way::Command(command) => {
                 // The command itself may log in to the same host for all targets; limit that.
-                let permit = proxy_command::is_ssh(command).then(|| route.network.logins.acquire("ssh".into()));
+                let permit = proxy_command::is_ssh(command).then(|| self.permit("ssh".into()));
                 let socket = proxy_command::start(command, route.listener());
                 Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, permit))
             }
@@ -185,6 +197,7 @@ impl Attempt<'_> {
             }
         };
         let host_keys: Vec<&str> = wanted.iter().map(|kind| kind.algorithms()).collect();
+        let _timed = timings::during(Part::Handshake);
         let began = Instant::now();
         let prepared = Session::new().and_then(|session| {
             session.method_pref(MethodType::HostKey, &host_keys.join(","))?;

@@ -38,6 +38,8 @@ pub struct SshOptions {
     pub max_sessions: Option<usize>,
     /// Bytes a second that files are sent with, to all targets together; `None`: no limit.
     pub transfer_limit: Option<u64>,
+    /// Whether it is measured where the time goes.
+    pub timings: bool,
     /// The file that records which key each account accepted; `None`: no file.
     pub key_memory: Option<PathBuf>,
     pub program: Program,
@@ -113,6 +115,7 @@ impl Default for SshOptions {
             timeouts: Timeouts::default(),
             max_sessions: None,
             transfer_limit: None,
+            timings: false,
             key_memory: None,
             program: Program::default(),
         }

@@ -15,6 +15,8 @@ use crate::local::job::Job;
 use crate::local::state::drained;
 use crate::local::state::layout::Link;
 use crate::local::waiting::Waiting;
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{Drain, DrainOn, DrainPart, NO_DEPLOYER};
 
 /// How much longer than the commands may take the deployer is waited for.
@@ -83,6 +85,7 @@ pub fn undrain(job: &Job) -> Result<(), Fault> {
 }
 
 fn carry_out(job: &Job, how: &Drain, part: DrainPart) -> Result<(), Fault> {
+    let _timed = timings::during(Part::Drain);
     if how.on == DrainOn::Target {
         return command::run(job, how, part);
     }

@@ -6,13 +6,21 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, sym
 use std::path::{Component, Path, PathBuf};
 
 use crate::local::fault::{Fault, Tried};
+use crate::timings;
+use crate::timings::Part;
 
 /// What is not yet, or no longer, in its place has this in its name, behind the name of that place.
 pub const TEMPORARY: &str = ".tmp-";
 
+/// Waits until a file, or the names in a directory, are on the disk.
+pub fn sync(file: &File) -> io::Result<()> {
+    let _timed = timings::during(Part::Sync);
+    file.sync_all()
+}
+
 /// Makes the names in a directory last.
 pub fn sync_dir(dir: &Path) -> Result<(), Fault> {
-    File::open(dir).and_then(|dir| dir.sync_all()).tried("sync", dir)
+    File::open(dir).and_then(|dir| sync(&dir)).tried("sync", dir)
 }
 
 /// Makes a directory and those above it.
@@ -90,7 +98,7 @@ pub fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
         group: Some(found.gid()).filter(|group| *group != own.gid()),
     };
     belongs.apply(&file)?;
-    file.sync_all()
+    sync(&file)
 }
 
 fn write_and(path: &Path, content: &[u8], mode: u32, then: impl Fn(&File) -> io::Result<()>) -> Result<(), Fault> {
@@ -98,7 +106,7 @@ fn write_and(path: &Path, content: &[u8], mode: u32, then: impl Fn(&File) -> io:
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
         file.write_all(content)?;
         then(&file)?;
-        file.sync_all()
+        sync(&file)
     };
     replace(path, "write", make)
 }

@@ -70,6 +70,7 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Writes everything that the file system of `path` still holds in memory to its disk.
 pub fn sync_file_system(path: &Path) -> io::Result<()> {
+    let _timed = crate::timings::during(crate::timings::Part::Sync);
     Ok(rustix::fs::syncfs(File::open(path)?)?)
 }
 

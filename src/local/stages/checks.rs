@@ -5,6 +5,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{Check, CheckPoint, CheckType, Level, Revision, Stage};
 
 use super::own_checks;
@@ -82,6 +84,7 @@ fn due(job: &Job, at: CheckPoint) -> impl Iterator<Item = &Check> {
 /// A check with all its tries. What a try says is shown as it comes; where further tries may follow, with `-v` only, but
 /// for the last one.
 fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
+    let _timed = timings::during(Part::Checks);
     let (name, tries) = (&check.name, check.tries);
     let began = Instant::now();
     let until = job.deadline.within(check.longest());

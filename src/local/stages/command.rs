@@ -11,6 +11,8 @@ use crate::local::os::lines::Lines;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed, Stream};
 use crate::local::os::sys;
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{CommandLine, Level};
 
 use super::undrain;
@@ -58,6 +60,7 @@ fn carry_out(job: &Job, command: &CommandLine) -> Result<(), Fault> {
 
 /// Runs what has the line of a command in it, and tells its output as it stands.
 pub(super) fn run_shell(job: &Job, mut process: Command, command: &CommandLine) -> Result<(), Fault> {
+    let _timed = timings::during(Part::Command);
     let CommandLine { timeout, environment, .. } = command;
     let shell = process.get_program().display().to_string();
     process.envs(environment);

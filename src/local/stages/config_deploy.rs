@@ -1,5 +1,7 @@
 //! The stage `config_deploy`: the configuration files, rendered into the revision.
 
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{CheckPoint, Stage};
 
 use super::checks;
@@ -28,6 +30,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         for file in files {
             place(layout, revision, &file.path)?;
         }
+        let _timed = timings::during(Part::Configuration);
         let mut rendered = Vec::new();
         for (file, Content { text, is_secret }) in files.iter().zip(render::all(job, files)?) {
             let path = file.path.clone();

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use crate::timings::Waited;
 use crate::wire::{CheckPoint, Fetch, Stage};
 
 use super::checks;
@@ -37,7 +38,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     extras.is_artifact = Some(job.request.origin.is_some());
     extras.shared().require(&extras.wanted.shared)?;
     extras.inherited = extras.shared().inherited(&extras.wanted.shared);
-    bring(job, input)?;
+    bring(job, Box::new(Waited(input)))?;
     job.deadline.check()?;
     if !layout.complete(revision) {
         job.out.info(format!("checking out {}", revision.short()));

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage, VerifyService};
 
 use super::checks;
@@ -48,6 +50,7 @@ pub fn run_for(job: &Job, revision: &Revision) -> Result<(), Fault> {
 /// Restarts or reloads every service, in order, then waits for the port, and until it is known that they stay up and run
 /// what is live. The first failure ends it. On a secondary target, services that are marked for it are stopped and disabled in place of that.
 pub fn restart(job: &Job) -> Result<(), Fault> {
+    let _timed = timings::during(Part::Service);
     let (mut restarted, mut proof) = (false, Proof::new(job));
     for name in &job.request.service.names {
         match here(job, name)? {
@@ -72,6 +75,7 @@ pub fn restart(job: &Job) -> Result<(), Fault> {
 
 /// Looks whether the services are up and run what is live, without restarting any of them.
 pub fn look(job: &Job) -> Result<(), Fault> {
+    let _timed = timings::during(Part::Service);
     let (mut wanted, mut proof) = (false, Proof::new(job));
     for name in &job.request.service.names {
         if here(job, name)? == Here::Restarted {
@@ -91,6 +95,7 @@ fn settle(job: &Job, mut proof: Proof, wanted: bool) -> Result<(), Fault> {
 
 /// Whether any service is restarted or reloaded on this host.
 pub fn any_here(job: &Job) -> Result<bool, Fault> {
+    let _timed = timings::during(Part::Service);
     for name in &job.request.service.names {
         if here(job, name)? == Here::Restarted {
             return Ok(true);

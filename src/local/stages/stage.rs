@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::{Holder, Outcome, Record, Stage, State, TargetEvent};
 
 use super::config_diff;
@@ -74,6 +76,7 @@ pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
 
 fn tell(job: &Job, outcome: Outcome, state: State) -> u8 {
     let status = if outcome.is_ok() { 0 } else { 1 };
+    job.out.timings(&job.request.header);
     job.out.event(&TargetEvent::Ended { outcome, state });
     job.out.flush(PATIENCE);
     status
@@ -85,9 +88,11 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
         By::Deployer | By::Watcher => (&job.request.header.holder, false),
         By::Hand(holder) => (holder, true),
     };
+    let timed = timings::during(Part::Lock);
     let run_lock = RunLock::take(&job.layout, holder, alone)?;
     let _stage_lock = wait_for_turn(job, holder, stage, attempt)?;
     run_lock.still_ours()?;
+    drop(timed);
     match by {
         By::Deployer => {
             moved_on::check(&job.layout, &Known::from(&job.request))?;

@@ -9,6 +9,8 @@ use crate::local::os::files;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed, Stream};
 use crate::local::os::sys;
+use crate::timings;
+use crate::timings::Part;
 use crate::url;
 use crate::url::Login;
 
@@ -226,6 +228,7 @@ impl Git {
         }
         command.args(args);
         sys::die_with_parent(&mut command);
+        let _timed = timings::during(Part::Git);
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         let mut sink = |stream: Stream, bytes: &[u8]| {
             let kept = if stream == Stream::Out { &mut output } else { &mut errors };

@@ -93,7 +93,7 @@ fn receive_batch(layout: &Layout, batch: &[LargeFile], input: &mut dyn Read, dea
     let store = || {
         match whole {
             0 => {}
-            1 => File::open(incoming(0)).and_then(|file| file.sync_all()).tried("sync", &incoming(0))?,
+            1 => File::open(incoming(0)).and_then(|file| files::sync(&file)).tried("sync", &incoming(0))?,
             _ => sys::sync_file_system(&layout.lfs()).tried("sync", &layout.lfs())?,
         }
         for (number, file) in batch[..whole].iter().enumerate() {

@@ -29,9 +29,10 @@ const LONGEST: u64 = 64 << 20;
 
 /// Keys that a plan does not fix. They say how the operator logs in and how the run ends, or whether a deployment may begin
 /// at all, which is decided when it begins; the revision is fixed as such.
-const NOT_FIXED: [&str; 9] = [
+const NOT_FIXED: [&str; 10] = [
     "git_rev",
     "strict",
+    "timings",
     "ssh_auth_sock",
     "block_deployments",
     "deploy_windows",

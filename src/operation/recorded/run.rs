@@ -15,7 +15,7 @@ use crate::journal::{Replay, Told, Unfinished};
 use crate::operation::announce::Announcer;
 use crate::operation::{Frontend, distance, state_folder};
 use crate::repo::Repo;
-use crate::report::{Event, LogFile, Note, Reporter, Tee};
+use crate::report::{Event, LogFile, Note, Reporter, Tee, WithTimings};
 use crate::targets::fold;
 use crate::text::counted;
 use crate::wire::Level;
@@ -32,7 +32,7 @@ pub struct RecordedRun<'a> {
     config: &'a Config,
     repo: &'a Repo,
     prepared: &'a Prepared,
-    report: Tee,
+    report: WithTimings<Tee>,
     operator: Box<dyn Operator>,
     announcer: Announcer,
     began: Instant,
@@ -53,7 +53,8 @@ impl<'a> RecordedRun<'a> {
     ) -> Result<RecordedRun<'a>> {
         let plan = &prepared.plan;
         let log = LogFile::open(&config.control, &plan.run, config.settings.journals_to_keep);
-        let mut report = Tee::new(vec![front.reporter(), Box::new(log), Box::new(announcer.clone())]);
+        let report = Tee::new(vec![front.reporter(), Box::new(log), Box::new(announcer.clone())]);
+        let mut report = WithTimings::new(report, &plan.groups);
         let operator = announcer.operator(front.operator(&plan.invocation)?);
         report.event(&Event::Started {
             run: plan.run.clone(),

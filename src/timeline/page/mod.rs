@@ -6,6 +6,7 @@ mod failures;
 mod lane;
 mod markup;
 mod tables;
+mod timings;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -69,6 +70,7 @@ fn write_body(body: &mut Markup, timeline: &Timeline) {
         tables::write_hosts(main, timeline);
         tables::write_happenings(main, timeline);
         tables::write_gates(main, timeline);
+        timings::write(main, timeline);
         tables::write_plan(main, timeline);
         tables::write_commits(main, timeline);
     });

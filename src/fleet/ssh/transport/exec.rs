@@ -1,4 +1,4 @@
-//! One command on an open session.
+//! A command that runs on an open session.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use ssh2::BlockDirections;
 
 use super::channel::Channel;
-use super::ends::{AfterLine, Driven, ExecEnd, OpenError, OutputChunk};
+use super::ends::{AfterLine, Driven, ExecEnd, OutputChunk};
 use super::error_code;
-use super::input::{Feed, Input};
+use super::input::Feed;
 use super::lines::Lines;
 use super::link::Link;
 use super::tcp::Liveness;
+use crate::timings;
+use crate::timings::Part;
 use crate::wire::limits;
 
 const LONGEST_OUT_LINE: usize = limits::PROTOCOL_LINE;
@@ -25,15 +27,12 @@ const TURN: usize = 16;
 /// output open for ever.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// sshd frees the session of a command shortly after reporting its end, so a refused channel is requested again.
-const CHANNEL_TIMEOUT: Duration = Duration::from_secs(1);
-const CHANNEL_PAUSE: Duration = Duration::from_millis(20);
-
 /// A running command.
 pub struct Running {
     channel: Channel,
     feed: Feed,
     input_ended: bool,
+    is_window_full: bool,
     out: Lines,
     err: Lines,
     /// Lines that were not delivered yet; `true` for standard error.
@@ -58,91 +57,22 @@ enum ReadProgress {
     Paused,
 }
 
-impl Link {
-    /// Starts `command` (a line for the user's login shell).
-    pub fn start(&mut self, command: &str, input: Input, deadline: Instant) -> Result<Running, OpenError> {
-        if let Some(why) = self.broken() {
-            return Err(OpenError::Lost(why.to_owned()));
-        }
-        let mut liveness = Liveness::start();
-        let give_up_at = (Instant::now() + CHANNEL_TIMEOUT).min(deadline);
-        let mut channel = loop {
-            match self.until_done(&mut liveness, deadline, |link| Channel::open(&link.session)) {
-                Ok(channel) => break channel,
-                Err(OpenError::NoChannel(_)) if Instant::now() < give_up_at => std::thread::sleep(CHANNEL_PAUSE),
-                Err(error) => return Err(error),
-            }
-        };
-        match self.until_done(&mut liveness, deadline, |_| channel.exec(command)) {
-            Ok(()) => {}
-            Err(error) => {
-                close(&mut channel, self);
-                return Err(error);
-            }
-        }
-        Ok(Running {
+impl Running {
+    /// A command that was just started on a channel.
+    pub(super) fn new(channel: Channel, feed: Feed) -> Running {
+        Running {
             channel,
-            feed: Feed::new(input, self.transfer_limit.clone()),
+            feed,
             input_ended: false,
+            is_window_full: false,
             out: Lines::new(LONGEST_OUT_LINE),
             err: Lines::new(LONGEST_ERR_LINE),
             unheard: VecDeque::new(),
             buffer: vec![0; CHUNK],
             given_up: Arc::default(),
-        })
-    }
-
-    /// Runs `command` to its end.
-    pub fn exec(
-        &mut self,
-        command: &str,
-        input: Input,
-        deadline: Instant,
-        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
-    ) -> Result<ExecEnd, OpenError> {
-        let mut running = self.start(command, input, deadline)?;
-        loop {
-            if let Driven::Ended(end) = running.drive(self, deadline, on) {
-                return Ok(end);
-            }
         }
     }
 
-    fn until_done<T>(
-        &mut self,
-        liveness: &mut Liveness,
-        deadline: Instant,
-        mut call: impl FnMut(&mut Link) -> Result<T, ssh2::Error>,
-    ) -> Result<T, OpenError> {
-        loop {
-            let error = match call(self) {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let message = error.message().to_lowercase();
-            let lost = match error_code::of(&error) {
-                error_code::EAGAIN if Instant::now() >= deadline => {
-                    // A channel that is being opened cannot be cancelled.
-                    self.break_off("a command could not be started in time");
-                    return Err(OpenError::TimedOut);
-                }
-                error_code::EAGAIN => match self.pause(liveness, true, false, deadline) {
-                    Ok(()) => continue,
-                    Err(why) => why,
-                },
-                error_code::CHANNEL_FAILURE => return Err(OpenError::NoChannel(message)),
-                error_code::CHANNEL_REQUEST_DENIED => return Err(OpenError::Denied(message)),
-                // The library has no message for it here.
-                _ if !self.is_alive() => "the host closed the connection".to_owned(),
-                _ => message,
-            };
-            self.break_off(&lost);
-            return Err(OpenError::Lost(lost));
-        }
-    }
-}
-
-impl Running {
     /// Has lines of more than `longest` bytes come in pieces, each as a line, where else their rest would be dropped.
     pub fn in_pieces(mut self, longest: usize) -> Running {
         (self.out, self.err) = (Lines::in_pieces(longest), Lines::in_pieces(longest));
@@ -295,6 +225,7 @@ impl Running {
                     still = Some(Instant::now());
                 }
                 let limited = self.feed.more_at();
+                let _timed = limited.map(|_| timings::during(Part::TransferLimit));
                 link.pause(&mut liveness, true, false, limited.map_or(until, |at| until.min(at)))?;
                 // Time that the transfer limit takes is not the target's.
                 deadline += limited.map_or(Duration::ZERO, |_| now.elapsed());
@@ -396,11 +327,17 @@ impl Running {
             }
             match self.channel.write(piece) {
                 Ok(0) => return Ok(WriteProgress::Nothing),
-                Ok(bytes) => self.feed.sent(bytes),
+                Ok(bytes) => {
+                    self.feed.sent(bytes);
+                    self.is_window_full = false;
+                }
                 Err(error) if error_code::of(&error) == error_code::EAGAIN => {
                     // If only the inbound direction is blocked, the peer's window is full.
                     let part =
                         matches!(link.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
+                    if !part && !std::mem::replace(&mut self.is_window_full, true) {
+                        timings::wait();
+                    }
                     return Ok(if part { WriteProgress::Part } else { WriteProgress::Nothing });
                 }
                 Err(error) => return Err(text(error)),
@@ -412,7 +349,7 @@ impl Running {
 
 /// Closes a channel without waiting for the reply, which sshd sends only when the command has ended. Until then the
 /// library keeps the small state of the channel, at most until the session is freed.
-fn close(channel: &mut Channel, link: &mut Link) {
+pub(super) fn close(channel: &mut Channel, link: &mut Link) {
     let mut liveness = Liveness::start();
     let until = Instant::now() + GRACE;
     while link.broken().is_none() {

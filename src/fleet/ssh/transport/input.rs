@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::transfer_limit::TransferLimit;
 use crate::fleet::{Pack, Payload};
+use crate::timings;
 
 /// The size of a piece: so much of a file is in memory at a time.
 const PIECE: u64 = 512 * 1024;
@@ -155,6 +156,9 @@ impl Feed {
     }
 
     pub fn sent(&mut self, bytes: usize) {
+        if self.is_file {
+            timings::sent(bytes);
+        }
         self.sent = (self.sent + bytes).min(self.piece.len());
         self.given = self.given.saturating_sub(bytes);
     }

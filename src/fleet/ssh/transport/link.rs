@@ -9,6 +9,7 @@ use super::socket::Socket;
 use super::tcp;
 use super::tcp::{Keepalive, Liveness};
 use super::transfer_limit::TransferLimit;
+use crate::timings;
 
 /// A session that is logged in. Dropping it closes the connection at once: the socket is shut down first, because the
 /// library would otherwise wait for the other side.
@@ -23,6 +24,8 @@ pub struct Link {
     broken: Option<String>,
     /// What files are sent by.
     pub(in crate::fleet::ssh) transfer_limit: Option<Arc<TransferLimit>>,
+    /// The fastest answer of the server to a request that takes it no work.
+    round_trip: Duration,
 }
 
 impl Link {
@@ -31,7 +34,7 @@ impl Link {
         stream.set_nonblocking()?;
         session.set_blocking(false);
         session.set_keepalive(true, u32::try_from(keepalive.every.as_secs()).unwrap_or(u32::MAX));
-        Ok(Link { session, stream, keepalive, broken: None, transfer_limit: None })
+        Ok(Link { session, stream, keepalive, broken: None, transfer_limit: None, round_trip: Duration::MAX })
     }
 
     /// Why the session is unusable, if it is.
@@ -45,6 +48,12 @@ impl Link {
             self.break_off("the host closed the connection");
         }
         self.broken.is_none()
+    }
+
+    /// The server has answered a request that takes it no work.
+    pub(super) fn answered_in(&mut self, time: Duration) {
+        self.round_trip = self.round_trip.min(time);
+        timings::round_trip(self.round_trip);
     }
 
     /// Whether files are sent no faster than a limit says.

@@ -15,5 +15,6 @@ pub mod names;
 pub mod open_files;
 pub mod server_text;
 pub mod socket;
+mod start;
 pub mod tcp;
 pub mod transfer_limit;
