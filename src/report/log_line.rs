@@ -131,7 +131,7 @@ pub fn said(event: &Event) -> LogLine {
             LogLine { step: Some(*step), ..LogLine::here(Level::Warning, what) }
         }
         Event::Timings(timings) => LogLine::here(Level::Info, timings.to_string()),
-        Event::Ended { verdict, ways_out, status, rows, seconds } => {
+        Event::Ended { verdict, ways_out, status, rows, seconds, .. } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
             let not_ok = rows.iter().filter(|row| !row.ok).count();
             let rest = if not_ok == 0 { String::new() } else { format!(", {} not ok", counted(not_ok, "host")) };

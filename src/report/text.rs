@@ -214,7 +214,7 @@ impl Text {
                 out.extend(timings.lines(&self.look));
             }
             Event::Timings(_) => {}
-            Event::Ended { verdict, ways_out, status, rows, seconds } => {
+            Event::Ended { verdict, ways_out, status, rows, seconds, .. } => {
                 if normal && !rows.is_empty() {
                     out.push(self.header("result"));
                     out.extend(table::rows(&self.look, rows));
