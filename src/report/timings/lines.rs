@@ -23,7 +23,8 @@ impl RunTimings {
     pub fn lines(&self, look: &RenderOptions) -> Vec<Styled> {
         let mut out = Vec::new();
         for group in &self.groups {
-            out.push(Styled::from(group.text()));
+            out.push(Styled::from(group.in_one_line()));
+            out.extend(group.network().map(|network| Styled::from(format!("  {network}"))));
             out.extend(table(&OF_PARTS, "", group.shown().map(|part| row(part.cells(), "")), look));
         }
         let [head @ .., note] = OF_HOSTS;
@@ -38,12 +39,12 @@ impl RunTimings {
 }
 
 impl GroupTimings {
-    /// As in one line, with bytes and round trips: `canary: 5 hosts, median 1.240 s, mostly checks (68%) (4 kB sent)`.
-    pub fn text(&self) -> String {
+    /// What the network had to do with it: `4 kB sent, round trip 0.1 ms`.
+    pub fn network(&self) -> Option<String> {
         let sent = (self.bytes > 0).then(|| format!("{} sent", size(self.bytes)));
         let trip = self.round_trip_seconds.map(|seconds| format!("round trip {:.1} ms", seconds * 1e3));
-        let more = [sent, trip].into_iter().flatten().map(|it| format!(", {it}"));
-        self.in_one_line() + &more.collect::<String>()
+        let all: Vec<String> = [sent, trip].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join(", "))
     }
 
     /// The parts that are worth a row.

@@ -77,7 +77,8 @@ impl fmt::Display for RunTimings {
 }
 
 impl GroupTimings {
-    fn in_one_line(&self) -> String {
+    /// `canary: 5 hosts, median 1.240 s, mostly checks (68%)`.
+    pub fn in_one_line(&self) -> String {
         let GroupTimings { group, median, .. } = self;
         let mostly = self.parts.first().map(|it| format!(", mostly {} ({})", it.part.phrase(), percent(it.share)));
         format!("{group}: {}, median {}{}", hosts(self.hosts), precise(*median), mostly.unwrap_or_default())
@@ -297,7 +298,8 @@ mod tests {
 
     #[test]
     fn the_tables_say_which_part_dominates_and_fit_80_columns() {
-        let all: Vec<(Part, u64)> = Part::ALL.into_iter().zip(1001..).collect();
+        let parts = Part::ALL.into_iter().filter(|part| *part != Part::Input);
+        let all: Vec<(Part, u64)> = parts.zip(1001..).collect();
         let events: Vec<Event> =
             (1..=20).map(|n| ended(&format!("web{n:02}"), Step::Run(Stage::ConfigDeploy), &all)).collect();
         let (theme, verbosity) = (Theme::plain(true), Verbosity::Normal);
@@ -305,7 +307,7 @@ mod tests {
         let lines: Vec<String> = summary(&events).lines(&look).iter().map(|line| line.text().clone()).collect();
         let text = lines.join("\n");
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(text.contains("canary: 1 host, median 20.2 s, mostly other (5%)"), "{text}");
+        assert!(text.contains("canary: 1 host, median 19.2 s, mostly other (5%)"), "{text}");
         assert!(text.contains("20 kB sent") || text.contains("19 kB sent"), "{text}");
         assert!(text.contains("target: git") && text.contains("waiting for a slot"), "{text}");
     }

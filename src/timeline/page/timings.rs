@@ -12,7 +12,8 @@ pub fn write(page: &mut Markup, timeline: &Timeline) {
     let Some(timings) = &timeline.timings else { return };
     section(page, "Where the time went", |section| {
         for group in &timings.groups {
-            section.plain("h3", &group.text());
+            section.plain("h3", &group.in_one_line());
+            group.network().into_iter().for_each(|network| section.plain("p", &network));
             table(section, &OF_PARTS, group.shown().map(|part| row(part.cells())).collect());
         }
         section.plain("h3", "The slowest hosts");
