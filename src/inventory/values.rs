@@ -70,7 +70,7 @@ fn number(text: &str) -> Option<Value> {
         whole.starts_with(|c: char| c.is_digit(radix)) && whole.chars().all(|c| c == '_' || c.is_digit(radix));
     if is_whole && is_split_well(whole) {
         // Python takes 08 for no number.
-        let is_octal = radix == 10 && whole.starts_with('0') && whole.trim_matches(['0', '_']) != "";
+        let is_octal = radix == 10 && whole.starts_with('0') && !whole.trim_matches(['0', '_']).is_empty();
         let number = i64::from_str_radix(&whole.replace('_', ""), radix).ok().filter(|_| !is_octal)?;
         return Some(if negative { -number } else { number }.into());
     }

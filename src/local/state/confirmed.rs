@@ -192,7 +192,8 @@ pub fn judge(
     let Some(age) = sys::since_boot().checked_sub(at) else {
         return Err(format!("{} is damaged: its time is ahead of this host's", path.display()));
     };
-    if !record.revisions.contains(revision) && !(goes_back && record.before.contains(revision)) {
+    let may_start = record.revisions.contains(revision) || (goes_back && record.before.contains(revision));
+    if !may_start {
         let confirmed = record.revisions.first().map_or("nothing", Revision::short);
         return Err(format!("{} is live, but {confirmed} was confirmed ({time})", revision.short()));
     }
