@@ -25,4 +25,5 @@ mod scene;
 mod shared;
 mod small;
 mod stages;
+mod steps;
 mod trace;
