@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 use regex::Regex;
 use serde_json::Value;
 
+/// A quick trial changes a megabyte on so many hosts.
+const BYTES_HOSTS: u64 = 2;
+
 fn bench(settings: &[(&str, &str)]) -> Output {
     let mut bench = Command::new("python3");
     bench.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/bench.py"));
@@ -40,8 +43,8 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
     let [hoist, floor, folder] = [&hoist, &floor, out.path()].map(|path| path.to_str().unwrap());
     let output = bench(&[
         ("QUICK", "1"),
-        ("HOSTS", "3"),
-        ("SIZES", "2 3"),
+        ("HOSTS", "2"),
+        ("SIZES", "2"),
         ("MEGABYTES", "1"),
         ("PEERS", "hoist"),
         ("PARTS", &parts.join(" ")),
@@ -74,7 +77,7 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
         ("names", "hoist"),
     ] {
         for measure in measured(part, tool) {
-            assert_eq!(measure["connections"], 3, "one a host: {measure}");
+            assert_eq!(measure["connections"], 2, "one a host: {measure}");
             assert!(measure["cpu"].as_f64().unwrap() > 0.0, "{measure}");
             assert!(measure["server_cpu"].as_f64().unwrap() > 0.0, "{measure}");
         }
@@ -82,13 +85,13 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
     for part in ["first", "second", "failed", "rollback"] {
         measured(&format!("headline {part}"), "hoist");
     }
-    for part in ["compare command", "compare second", "contact", "contact slow"] {
+    for part in ["compare command", "compare second", "contact slow"] {
         measured(part, "old");
     }
     // What crosses the network is no less than half of what has changed, for that is how well it packs.
     for tool in ["hoist", "store", "git", "rsync", "scp"] {
         for measure in measured("bytes", tool) {
-            assert!(measure["network"].as_u64().unwrap() > 1_000_000 / 2 * 2, "{measure}");
+            assert!(measure["network"].as_u64().unwrap() > 1_000_000 / 2 * BYTES_HOSTS, "{measure}");
         }
     }
     // Calls do not depend on the machine's load either.
@@ -109,11 +112,11 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
         "| 200 files, first: fetch |",
         "| floor: bare libssh2 |",
         "| promote |",
-        "| `hoist rollback` | 3 |",
+        "| `hoist rollback` | 2 |",
         "| third: rollback |",
-        "| Hoist, the earlier build, 100 Mbit/s for all | 3 |",
+        "| Hoist, the earlier build, 100 Mbit/s for all | 2 |",
         "| Hoist, an artifact that hosts download |",
-        "| second deployment | 3 | 1 |",
+        "| second deployment | 2 | 1 |",
         "## Targets",
     ] {
         assert!(table.contains(line), "{line} is missing in {table}");
