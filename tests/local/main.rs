@@ -31,6 +31,7 @@ mod stages;
 mod stdio;
 mod strangers;
 mod surroundings;
+mod swapped;
 mod trouble;
 mod users;
 mod way_back;
