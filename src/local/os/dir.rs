@@ -97,7 +97,8 @@ impl Seen {
 impl Entry {
     /// The entry at a path. Only the last part is not followed, if it is a link.
     pub fn of(path: &Path) -> io::Result<Entry> {
-        Ok(Dir::open(super::files::parent(path))?.at(path.file_name().unwrap_or(OsStr::new("."))))
+        let above = path.parent().unwrap_or(Path::new("/"));
+        Ok(Dir::open(above)?.at(path.file_name().unwrap_or(OsStr::new("."))))
     }
 
     pub fn dir(&self) -> &Rc<Dir> {
