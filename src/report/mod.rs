@@ -31,6 +31,7 @@ mod tee;
 mod terminal;
 mod text;
 mod timings;
+mod with_timings;
 mod words;
 
 pub use crate::gates::{Moment, Pending, Sample, SampleVerdict};
@@ -51,7 +52,8 @@ pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
-pub use timings::{OF_HOSTS, OF_PARTS, RunTimings, WithTimings};
+pub use timings::{OF_HOSTS, OF_PARTS, RunTimings};
+pub use with_timings::WithTimings;
 pub use words::{step_name, took};
 
 use crate::named::named;
