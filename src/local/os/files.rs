@@ -53,6 +53,15 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
     write_and(path, content, mode, |_| Ok(()))
 }
 
+/// As [`write`], for what means nothing to anybody after the host was started anew: it need not last until then.
+pub fn write_for_now(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
+    let make = |temporary: &Path| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
+        file.write_all(content)
+    };
+    swap_in(path, "write", make)
+}
+
 /// Whose a file is to be, and who may do what with it, whatever the umask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Belongs {
@@ -108,15 +117,20 @@ pub fn point(link: &Path, target: &Path) -> Result<(), Fault> {
     replace(link, "link", |temporary| symlink(target, temporary))
 }
 
-/// Puts what `make` makes at `path`, in one step whatever was there. `verb` is for the error: what could not be done.
+/// As [`swap_in`], and makes the name last.
 fn replace(path: &Path, verb: &'static str, make: impl Fn(&Path) -> io::Result<()>) -> Result<(), Fault> {
+    swap_in(path, verb, make)?;
+    sync_dir(parent(path))
+}
+
+/// Puts what `make` makes at `path`, in one step whatever was there. `verb` is for the error: what could not be done.
+fn swap_in(path: &Path, verb: &'static str, make: impl Fn(&Path) -> io::Result<()>) -> Result<(), Fault> {
     let temporary = beside(path);
     let result = remove_if_there(&temporary).and_then(|_| make(&temporary)).and_then(|()| fs::rename(&temporary, path));
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    result.tried(verb, path)?;
-    sync_dir(parent(path))
+    result.tried(verb, path)
 }
 
 /// The way from the folder of `link` to `target`, for a link that says so relatively. It goes by the folder's real place,
@@ -128,6 +142,14 @@ pub fn relative(link: &Path, target: &Path) -> PathBuf {
     let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     let up = from.components().skip(shared).map(|_| Component::ParentDir);
     up.chain(to.components().skip(shared)).collect()
+}
+
+/// Whether two paths lead to one place, which is there. Names that are alike need no look at the links on the way.
+pub fn are_one(one: &Path, other: &Path) -> bool {
+    if one == other {
+        return fs::metadata(one).is_ok();
+    }
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Removes a file or link; it is fine when there is none. Tells whether there was one.
