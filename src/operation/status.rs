@@ -1,6 +1,6 @@
 //! What every target runs, and what it should.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::config::{Config, Options};
 use crate::deploy;
@@ -16,6 +16,7 @@ use crate::targets::{Group, Target};
 use crate::wire::{Confirmation, Drained, Facts, Fault, Holder, Lacking, Origin, Revision, RunningService};
 
 use super::hosts::groups;
+use super::past_steps::StepTried;
 use super::recorded::Observations;
 use super::standing::{Standing, Wanted};
 use super::{Frontend, Refused, load, ssh, state_folder};
@@ -48,6 +49,8 @@ pub struct Status {
     pub locks: Locks,
     /// A deployment that nobody is at work on any more.
     pub unfinished: Option<Unfinished>,
+    /// The run-once steps of that deployment.
+    pub steps: Vec<StepTried>,
     pub views: Vec<View>,
     /// How those of their revisions were made that are no commits.
     pub artifacts: Vec<(Revision, Origin)>,
@@ -198,7 +201,7 @@ pub fn status(
 ) -> Result<Status, Refused> {
     let config = load(options)?;
     let groups = groups(&config, limit_hosts, front)?;
-    let views = match look {
+    let mut views = match look {
         Look::Offline => remembered(&config, &groups, front)?,
         Look::Ask | Look::Verify => {
             ask(&config, groups, Asking { verify: look == Look::Verify, ..Asking::default() }, front)?
@@ -218,20 +221,23 @@ pub fn status(
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         front.tell(&format!("note: {what} is {held}"));
     }
+    let (run, warnings) = journal::open_run(&state_folder(&config));
     // A run that is under way has a journal without an end as well.
-    let unfinished = match locks.deploying {
-        Some(_) => None,
-        None => {
-            let (run, warnings) = journal::open_run(&state_folder(&config));
-            for warning in warnings {
-                front.tell(&format!("warning: {warning}"));
-            }
-            run.filter(|run| !run.live)
+    let deploys = locks.deploying.is_some();
+    for warning in warnings.iter().filter(|_| !deploys) {
+        front.tell(&format!("warning: {warning}"));
+    }
+    if let Some(plan) = run.as_ref().map(|run| &run.opened.plan).filter(|plan| plan.repo == config.settings.git_repo) {
+        let targets: HashSet<&Target> = plan.targets().map(|(_, target)| target).collect();
+        for view in views.iter_mut().filter(|view| targets.contains(&view.target)) {
+            view.standing = view.standing.within(&plan.revision, &view.known, view.wanted.as_ref());
         }
-    };
+    }
+    let unfinished = run.filter(|run| !run.live && !deploys);
     let (repo, invocation) = (config.settings.git_repo.clone(), config.invocation.clone());
     let artifacts = artifacts(&config, &views);
-    Ok(Status { repo, locks, unfinished, views, artifacts, invocation })
+    let steps = unfinished.as_ref().map(StepTried::of_unfinished).unwrap_or_default();
+    Ok(Status { repo, locks, unfinished, steps, views, artifacts, invocation })
 }
 
 /// How the revisions of targets were made, as is known here, or as the targets say.

@@ -13,6 +13,7 @@ pub mod farm;
 mod git;
 pub mod names;
 pub mod restarts;
+pub mod step_notes;
 pub mod terminal;
 
 pub use farm::{Farm, wait_for};
@@ -320,6 +321,18 @@ pub fn kill_at_check(farm: &Farm, project: &Project, arguments: &[&str], hosts: 
     deployer.kill().unwrap();
     deployer.wait().unwrap();
     go(farm, hosts);
+}
+
+/// Waits until nobody has the locks of the first hosts: a stage goes on for a while when its deployer has been killed.
+#[track_caller]
+pub fn wait_for_locks(farm: &Farm, hosts: usize) {
+    for (n, name) in (0..hosts).flat_map(|n| ["lock", "stage.lock"].map(|name| (n, name))) {
+        let path = farm.srv(&address(n)).join(CACHE).join(".hoist").join(name);
+        wait_for(&format!("{} to be free", path.display()), || match std::fs::File::open(&path) {
+            Ok(file) => rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        });
+    }
 }
 
 /// Starts `hoist lock`, which holds the lock when it has said these words.

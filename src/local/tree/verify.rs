@@ -182,7 +182,13 @@ impl Walk {
             match git_dir_of(&tree).filter(|_| found.is_some_and(|meta| meta.is_dir()) && depth < DEPTH) {
                 Some(git_dir) => self.part(git_dir, tree, prefix, depth + 1, lacks)?,
                 None => {
-                    lacks.parts.push(Part { git_dir: PathBuf::new(), tree, prefix, files: Vec::new(), is_broken: true })
+                    lacks.parts.push(Part {
+                        git_dir: PathBuf::new(),
+                        tree,
+                        prefix,
+                        files: Vec::new(),
+                        is_broken: true,
+                    });
                 }
             }
         }
