@@ -28,7 +28,7 @@ fn path(layout: &Layout) -> PathBuf {
 pub fn take_over(layout: &Layout, run: &RunId) {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     let name = format!("{run} {}.{since}", std::process::id());
-    if hoist_dir::write_for_now(&path(layout), name.as_bytes()).is_err() {
+    if hoist_dir::write(&path(layout), name.as_bytes()).is_err() {
         return;
     }
     let (path, run) = (path(layout), run.clone());

@@ -80,19 +80,8 @@ fn mode_in(folder: &Path) -> u32 {
 
 /// Writes a whole file of the folder, which is there, or of a folder within it.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), Fault> {
-    write_by(files::write, path, content)
-}
-
-/// As [`write`], for what means nothing after the host was started anew.
-pub fn write_for_now(path: &Path, content: &[u8]) -> Result<(), Fault> {
-    write_by(files::write_for_now, path, content)
-}
-
-type Write = fn(&Path, &[u8], u32) -> Result<(), Fault>;
-
-fn write_by(write: Write, path: &Path, content: &[u8]) -> Result<(), Fault> {
     let folder = files::parent(path);
-    write(path, content, mode_in(folder))?;
+    files::write(path, content, mode_in(folder))?;
     match sys::is_root() {
         true => File::open(path).and_then(|file| give(&file, folder)).tried("give away", path),
         false => Ok(()),
