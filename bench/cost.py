@@ -7,14 +7,13 @@ import subprocess
 from pathlib import Path
 from statistics import median
 
-from deploys import Deployment
+from deploys import SERVICE, Deployment
 from meter import Failed
 
 HERE = Path(__file__).resolve().parent
 METER = HERE / "on_target.py"
 # The farm's wrapper ends with this: the command of the session, as the host runs it.
 COMMAND = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
-SERVICE = "bench-service"
 READS = {"read", "pread64", "readv", "preadv", "getdents64"}
 WRITES = {"write", "pwrite64", "writev", "pwritev", "copy_file_range", "sendfile"}
 SYNCS = {"fsync", "fdatasync", "syncfs", "sync", "sync_file_range"}
@@ -41,13 +40,8 @@ class Costs:
 
         traced: calls are counted; else CPU time is measured, which counting would add to.
         """
-        srv = self.fresh()
-        service = srv / SERVICE
-        service.write_text("#!/bin/sh\nif [ -e /srv/broken ]; then rm /srv/broken; exit 1; fi\n")
-        service.chmod(0o755)
-        options = {"service_name": "app", "service_command": f"/srv/{SERVICE} {{action}} {{service}}"}
-        options |= {"verify_service": "off", "lock_after_rollback": "no"}
-        options = [word for key, value in options.items() for word in ("-D", f"{key}:{value}")]
+        self.fresh()
+        options = self.site.add_service()
         # A revision that was rolled back is not deployed again, nor one that contains it, without being asked for.
         self.site.git("reset", "-q", "--hard", self.site.second)
         self.rounds += 1
@@ -58,8 +52,7 @@ class Costs:
                 shutil.rmtree(self.raw, ignore_errors=True)
                 self.raw.mkdir()
                 if case == "rollback":
-                    # The service's restart fails once.
-                    (srv / "broken").touch()
+                    self.site.break_service(self.farm.addresses(1)[0])
                 report = self.site.run_hoist(revision, output, options=options)
                 if report["status"] != (1 if case == "rollback" else 0):
                     raise Failed(f"{case}: the deployment ended with status {report['status']}: see {output}")
@@ -73,7 +66,6 @@ class Costs:
         if srv.exists():
             srv.rename(self.host / f"srv-{self.rounds}")
         srv.mkdir(parents=True)
-        return srv
 
     def read(self):
         """What the meters wrote of one deployment, by stage."""
@@ -85,7 +77,6 @@ class Costs:
                 cost |= counted(trace.read_text(errors="replace").splitlines())
             stages[stage_of(path)] = cost
         return stages
-
 
     def down(self):
         self.disk.down()
