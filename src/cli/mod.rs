@@ -14,6 +14,8 @@ mod signals;
 mod values;
 mod version;
 
+use std::ffi::OsString;
+
 use argh::{ArgsInfo, FromArgs};
 
 use crate::exit_code::ExitCode;
@@ -39,7 +41,24 @@ pub struct Hoist {
 }
 
 /// Runs the program on the words after its name.
-pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    run(words, Command::run)
+}
+
+/// The same for the build that is copied to targets. It has only the commands that are needed there, since all that they
+/// do not call is left out of it.
+pub fn main_for_targets(words: Vec<OsString>) -> ExitCode {
+    run(words, |command| match command {
+        Command::DeployLocal(args) => commands::deploy_local::run_on_target(args),
+        Command::Version(args) => commands::version::run(args),
+        command => Err(Refused::Because(
+            ExitCode::Usage,
+            format!("this copy of hoist is for targets, and has no {}: install hoist", command.name()),
+        )),
+    })
+}
+
+fn run(words: Vec<OsString>, run: fn(Command) -> Result<ExitCode, Refused>) -> ExitCode {
     out::tell_panics();
     out::log_to_stderr();
     out::Ci::of_environment().guard();
@@ -61,7 +80,7 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
         }
     };
     let name = command.name();
-    command.run().unwrap_or_else(|refused| {
+    run(command).unwrap_or_else(|refused| {
         match &refused {
             Refused::Usage(why) => out::complain(&argv::complaint(name, why)),
             Refused::Because(_, why) => out::complain(&format!("hoist {name}: {why}")),

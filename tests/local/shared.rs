@@ -285,7 +285,7 @@ fn interfered(target: &Target, request: &StageRequest, live: &Revision, how: &st
     for file in ["hoist-shared", ".hoist-shared.hoist-tmp"] {
         command.arg("-P").arg(tree.join(".git").join(file));
     }
-    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]);
+    command.args([HOIST, "deploy-local"]);
     spawn_by(command, &asked(request, Stage::Promote, 0)).wait_with_output().unwrap();
     let log = text(log);
     log.contains("(INJECTED)") || log.contains("killed by SIGKILL")
