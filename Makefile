@@ -28,9 +28,8 @@ help: ## list the targets
 demo: deps build ## deploy twice to a farm of 8 real sshd hosts on this machine; the second one is rolled back
 	@demo/run.sh $(TARGET_DIR)/$(TRIPLE)/debug/hoist
 
-# Most tests wait for other processes most of the time, so more of them run at a time than there are processors.
-check: deps ## run all tests, those over real sshd included
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} $(CARGO) test --locked
+check: deps ## run all tests, those over real sshd included, or those of PROGRAMS
+	@CARGO=$(CARGO) python3 tools/check.py $(PROGRAMS)
 
 torture: deps ## ROUNDS (100) of random faults against real hosts, from SEED on
 	ROUNDS=$${ROUNDS:-100} SEED=$${SEED:-$$(date +%s)} $(CARGO) test --locked --test torture -- --nocapture

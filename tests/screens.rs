@@ -268,6 +268,7 @@ fn a_run_that_is_resumed() {
         deployer.child.kill().unwrap();
         deployer.child.wait().unwrap();
         common::go(&scene.farm, 3);
+        common::wait_for_locks(&scene.farm, 3);
         scene.shows(size, &["status"], 1, "status-unfinished");
         scene.shows(size, &["resume", "--yes"], 0, "resumed");
         scene.project.write("index.html", &format!("{}\n", size.1));

@@ -1,6 +1,10 @@
 //! Who missed on a deployment, who is where, and `hoist reconcile`, on real sshd hosts.
 
 mod common;
+#[path = "common/schema.rs"]
+mod schema;
+
+use serde_json::json;
 
 use common::{CACHE, Links, Project, Ran, address};
 
@@ -34,7 +38,8 @@ fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
     project.run(&["status"]).ends(0).says(&one[..10]);
     let two = page(&project, "two");
     farm.set_down(&address(3), true);
-    project.deploy(&[]).ends(0).says("127.0.0.4");
+    let ran = project.deploy(&[]).ends(0);
+    ran.says("1 host still needs its revision: 127.0.0.4 missed this deployment; `hoist reconcile` brings it there");
     assert_eq!(Links::of(&farm, 3), Links::finalized(&one));
 
     let ran = status(&project, &[]).ends(1);
@@ -81,6 +86,18 @@ fn a_host_that_failed_within_the_limit_is_owed_with_its_reason_and_a_later_deplo
         (&host(&ran, 1)["current"], &host(&ran, 1)["in_progress"]),
         (&two.as_str().into(), &two.as_str().into())
     );
+    // A later deployment to others names it, and hosts that are new.
+    let hosts =
+        |count: usize| project.write("hoist/default", &(0..count).map(|n| address(n) + "\n").collect::<String>());
+    hosts(4);
+    let ran = project.deploy(&["-l", "127.0.0.1", "--force", "--format", "json"]).ends(0);
+    let end = ran.events().pop().unwrap();
+    let owed = |n: usize, why: &str| json!({"host": address(n), "group": "default", "revision": two, "why": why});
+    assert_eq!(end["owed"], json!([owed(1, "missed earlier"), owed(3, "new")]));
+    let line = end["ways_out"][0].as_str().unwrap();
+    assert!(line.contains("127.0.0.2 missed an earlier deployment, 127.0.0.4 is new;"), "{line}");
+    schema::Answer::named("ended").holds(&end);
+    hosts(3);
     // A run that succeeds nowhere is no success, whatever the limit, and changes nothing about that.
     project.run(&["reconcile", "--yes"]).ends(1).says("failed");
     assert_eq!(host(&status(&project, &["--offline"]).ends(1), 1)["standing"], "behind");
@@ -145,11 +162,14 @@ fn status_says_who_deploys_and_holds_locks_and_then_that_the_deployment_is_unfin
         project.hoist(&["deploy", "--yes", "why", "not"]).stdout(std::process::Stdio::null()).spawn().unwrap();
     common::wait_for_check(&farm, 0);
     let ran = project.run(&["status"]).says("is being deployed by op on ").says("locked by op on ").says("why not");
+    let ran = ran.says("unfinished");
     assert!(!ran.out.contains("hoist resume"), "{}", ran.out);
     deployer.kill().unwrap();
     deployer.wait().unwrap();
     common::go(&farm, 2);
     project.run(&["status"]).ends(1).says("is not finished").says("hoist resume").says("hoist rollback");
+    let standings = |ran: &Ran| [0, 1].map(|n| host(ran, n)["standing"].as_str().unwrap().to_owned());
+    assert_eq!(standings(&status(&project, &[])), ["unfinished", "unfinished"]);
     project.run(&["resume", "--yes"]).ends(0);
     let ran = project.run(&["status"]).ends(0);
     assert!(!ran.out.contains("locked") && !ran.out.contains("not finished"), "{}", ran.out);

@@ -148,13 +148,18 @@ impl Config {
         Ok(Listed { from, files: vec![read.path], targets: read.targets, is_unknown: false })
     }
 
-    fn printed_by(&self, line: &str, group: &GroupSettings, problems: &mut Problems) -> Result<Listed, Problem> {
-        let output = once(&self.sources.commands, line.to_owned(), |line| {
+    /// What a command prints.
+    fn printed(&self, line: &str) -> Arc<Result<Output, Problem>> {
+        once(&self.sources.commands, line.to_owned(), |line| {
             let environment = self.environment.as_deref().unwrap_or_default();
             let variables = [("REPO", self.settings.git_repo.as_str()), ("ENVIRONMENT", environment)];
             let timeout = self.settings.targets_timeout;
             inventory::run(Command { line, folder: &self.top, variables: &variables, timeout })
-        });
+        })
+    }
+
+    fn printed_by(&self, line: &str, group: &GroupSettings, problems: &mut Problems) -> Result<Listed, Problem> {
+        let output = self.printed(line);
         let named = |problem: &Problem| Problem::new(problem.to_string());
         let from = GroupSettings::own_key(&group.name, "targets_command");
         let targets = match (&*output, &group.inventory_hosts) {
@@ -183,6 +188,16 @@ impl Config {
     }
 
     fn of_inventory(&self, named: &str, group: &GroupSettings, problems: &mut Problems) -> Result<Listed, Problem> {
+        let (from, found) = self.inventory(named)?;
+        let found = found.as_ref().as_ref().map_err(Problem::clone)?;
+        let pattern = group.inventory_hosts.as_ref().unwrap_or(&group.name);
+        let (targets, remarks) = found.inventory.targets(pattern, &from, &self.settings.inventory_labels)?;
+        problems.extend(remarks);
+        Ok(Listed { from, files: found.files.clone(), targets, is_unknown: false })
+    }
+
+    /// The inventory that has this path, and what messages call it.
+    fn inventory(&self, named: &str) -> Result<(String, Arc<Result<Found, Problem>>), Problem> {
         let wanted = Path::new(named);
         if paths::leads_up(wanted) {
             return Err(Problem::new(format!("bad path {named:?}: it must not contain `..`")));
@@ -195,16 +210,44 @@ impl Config {
             let looked_for = places.iter().map(|path| self.shown(path)).collect();
             return Err(Problem::new(format!("no inventory {named:?}")).looked_for(looked_for));
         };
-        let from = self.shown(path);
         let check = |file: &Path| if wanted.is_absolute() { Ok(()) } else { self.in_repository(file) };
         let found = once(&self.sources.inventories, path.clone(), |path| {
             inventory::read(path, &|path| self.shown(path), &check)
         });
-        let found = found.as_ref().as_ref().map_err(Problem::clone)?;
-        let pattern = group.inventory_hosts.as_ref().unwrap_or(&group.name);
-        let (targets, remarks) = found.inventory.targets(pattern, &from, &self.settings.inventory_labels)?;
-        problems.extend(remarks);
-        Ok(Listed { from, files: found.files.clone(), targets, is_unknown: false })
+        Ok((self.shown(path), found))
+    }
+
+    /// Gives hosts that are only named what the inventories and commands of the groups say of them: where to connect, as
+    /// whom, and their labels.
+    ///
+    /// # Errors
+    /// One of these lists cannot be read. The key that does without it is named.
+    pub fn describe(&self, targets: &mut [Target]) -> Result<(), Problem> {
+        let mut groups: Vec<&GroupSettings> = self.settings.groups.iter().collect();
+        while !groups.is_empty() && targets.iter().any(|target| target.details.is_none()) {
+            let Some((source, key, _)) = self.source(groups.remove(0), &mut Problems::default()) else { continue };
+            let described = match source {
+                Source::File(_) | Source::Dns(_) => continue,
+                Source::Command(line) => match &*self.printed(line) {
+                    Ok(Output::Hosts(hosts)) => Ok(hosts.clone()),
+                    Ok(Output::Inventory(found)) => found.named(targets, &self.settings.inventory_labels),
+                    Err(problem) => Err(problem.clone()),
+                },
+                Source::Inventory(path) => self.inventory(path).and_then(|(_, found)| match &*found {
+                    Ok(found) => found.inventory.named(targets, &self.settings.inventory_labels),
+                    Err(problem) => Err(problem.clone()),
+                }),
+            };
+            let described = described.map_err(|problem| {
+                let without = format!("with `-D {key}:`, hosts are taken as they are named");
+                Problem { message: format!("{}; {without}", problem.message), ..problem }
+            })?;
+            let known: HashMap<&str, &Target> = described.iter().map(|known| (known.host.as_str(), known)).collect();
+            for target in targets.iter_mut().filter(|target| target.details.is_none()) {
+                target.details = known.get(target.host.as_str()).map(|known| Arc::new(known.described()));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the variables of a host to its target: where to connect, as whom, and the labels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -69,6 +69,18 @@ impl Inventory {
         };
         remarks.extend(unread.into_iter().map(said));
         Ok((targets, remarks))
+    }
+
+    /// Those of its hosts that have the name of one of these, with those of their variables that are `labels`.
+    ///
+    /// # Errors
+    /// A host that cannot be deployed to.
+    pub fn named(&self, targets: &[Target], labels: &[String]) -> Result<Vec<Target>, Problem> {
+        let wanted: HashSet<&str> = targets.iter().map(|target| target.host.as_str()).collect();
+        let hosts = self.hosts.iter().filter(|(host, _)| wanted.contains(host.to_ascii_lowercase().as_str()));
+        hosts
+            .map(|(name, host)| self.target(name, &self.vars_of(name), labels).map_err(|why| host.place.problem(why)))
+            .collect()
     }
 
     fn target(&self, host: &str, vars: &Vars, labels: &[String]) -> Result<Target, String> {

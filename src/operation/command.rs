@@ -316,6 +316,7 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
     };
     let mut seen = HashSet::new();
     targets.retain(|target| seen.insert(target.clone()));
+    config.describe(&mut targets)?;
     let count = targets.len();
     if let Some(limit) = &mut limit {
         limit.know(&[], &targets).map_err(Refused::new)?;

@@ -21,6 +21,7 @@ mod hosts;
 mod install;
 mod interlocks;
 mod kept;
+mod lists_since;
 mod lock;
 mod locking;
 mod names;

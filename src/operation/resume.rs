@@ -15,7 +15,7 @@ use crate::wire::{Holder, Level, StartedBy};
 use super::announce::Announcer;
 use super::locking::lock;
 use super::recorded::{RecordedRun, refuse_another_environment, refuse_live};
-use super::{Frontend, Refused, interlocks, load, past_steps, repository, ssh, state_folder};
+use super::{Frontend, Refused, interlocks, lists_since, load, past_steps, repository, ssh, state_folder};
 
 /// Changed files that a remark names.
 pub(super) const SHOWN: usize = 5;
@@ -93,6 +93,7 @@ pub fn end(
     }
     let plan = plan;
     let mut notes = vec![(Level::Info, format!("{}: {unfinished}", front.command()))];
+    notes.extend(lists_since::changed(&config, &plan));
     // All targets may have been given them, or are to go back anyway.
     let parts = || match &opened.asked {
         Some(asked) => asked.parts(&repo, &plan),

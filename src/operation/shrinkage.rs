@@ -12,10 +12,12 @@ use super::{Frontend, Refused, memory};
 /// What a list may lose if nothing is set. A target file is changed on purpose, other lists by themselves.
 const USUAL: FailureLimit = FailureLimit::Percent(20);
 
-/// A group whose list has lost more than it may.
+/// A group whose list has lost hosts.
 struct Shrunk {
     group: String,
     gone: Vec<Target>,
+    /// They are more than it may lose.
+    are_many: bool,
     /// The key that says how many it may lose.
     key: String,
     why: String,
@@ -26,7 +28,7 @@ struct Shrunk {
 /// # Errors
 /// They are not, or nobody can say so.
 pub fn check(config: &Config, front: &dyn Frontend) -> Result<(), Refused> {
-    for Shrunk { key, why, .. } in shrunk(config)? {
+    for Shrunk { key, why, .. } in shrunk(config)?.into_iter().filter(|shrunk| shrunk.are_many) {
         if front.is_unattended() {
             return Err(Refused::new(format!(
                 "{why}; --yes is no answer to that: if they are gone on purpose, add `-D {key}:100%`; nothing was touched"
@@ -40,7 +42,12 @@ pub fn check(config: &Config, front: &dyn Frontend) -> Result<(), Refused> {
 /// Has a rollback reach hosts that are in no list any more, if they are many: they were deployed to, and the way back is not
 /// kept up by a question.
 pub fn keep(config: &mut Config, front: &dyn Frontend) -> Result<(), Refused> {
-    for Shrunk { group, gone, key, why } in shrunk(config)? {
+    for Shrunk { group, gone, are_many, key, why } in shrunk(config)? {
+        if !are_many {
+            let (names, verb) = (fold(&gone), if gone.len() == 1 { "is" } else { "are" });
+            front.tell(&format!("note: {names} {verb} in no list any more, and not rolled back"));
+            continue;
+        }
         front.tell(&format!("warning: {why}; they are rolled back too (`-D {key}:100%` leaves them out)"));
         config.keep_targets(&group, &gone);
     }
@@ -50,7 +57,8 @@ pub fn keep(config: &mut Config, front: &dyn Frontend) -> Result<(), Refused> {
 /// What a deployment would be told; for `hoist plan`.
 pub fn preview(config: &Config) -> Vec<Note> {
     let told = |why: String| (Level::Warning, format!("a deployment would ask, and be refused with --yes: {why}"));
-    shrunk(config).unwrap_or_default().into_iter().map(|shrunk| told(shrunk.why)).collect()
+    let shrunk = shrunk(config).unwrap_or_default().into_iter().filter(|shrunk| shrunk.are_many);
+    shrunk.map(|shrunk| told(shrunk.why)).collect()
 }
 
 fn shrunk(config: &Config) -> Result<Vec<Shrunk>, Refused> {
@@ -60,21 +68,26 @@ fn shrunk(config: &Config) -> Result<Vec<Shrunk>, Refused> {
     let now: HashSet<&Target> = groups.iter().flat_map(|group| &group.targets).collect();
     let mut found = Vec::new();
     for group in &config.settings.groups {
-        let usual = || group.dsh_targets.is_none().then_some(USUAL);
-        let Some(limit) = group.inventory_shrink_limit.or_else(usual) else { continue };
         let Some(before) = memory.list_of(config.environment.as_deref(), &group.name) else { continue };
         let gone: Vec<Target> = before.iter().filter(|target| !now.contains(target)).cloned().collect();
-        if limit.exceeded_by(gone.len(), before.len()) {
-            let (had, allowed) = (counted(before.len(), "host"), limit.resolved(before.len()));
-            let (count, names) = (gone.len(), fold(&gone));
-            let why = format!(
+        if gone.is_empty() {
+            continue;
+        }
+        let usual = group.dsh_targets.is_none().then_some(USUAL);
+        let limit = group.inventory_shrink_limit.or(usual);
+        let (had, count, names) = (counted(before.len(), "host"), gone.len(), fold(&gone));
+        let allowed = limit.map(|limit| limit.resolved(before.len())).unwrap_or_default();
+        found.push(Shrunk {
+            are_many: limit.is_some_and(|limit| limit.exceeded_by(gone.len(), before.len())),
+            gone,
+            key: GroupSettings::own_key(&group.name, "inventory_shrink_limit"),
+            why: format!(
                 "group {} had {had} at the last deployment, and {count} of them are in no list any more ({names}): \
                  inventory_shrink_limit is {allowed}",
                 group.name
-            );
-            let key = GroupSettings::own_key(&group.name, "inventory_shrink_limit");
-            found.push(Shrunk { group: group.name.clone(), gone, key, why });
-        }
+            ),
+            group: group.name.clone(),
+        });
     }
     Ok(found)
 }

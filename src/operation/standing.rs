@@ -14,6 +14,8 @@ named! {
         InSync = "in sync",
         /// A deployment went through without it.
         Behind = "behind",
+        /// It is where a run has put it that is under way, or was left unfinished.
+        Unfinished = "unfinished",
         /// It runs something else than is wanted of it, its configuration links lead elsewhere, or it is drained.
         Drifted = "drifted",
         /// Nothing is deployed there, or nothing was from here: it was added, or installed anew.
@@ -42,6 +44,14 @@ impl Standing {
             _ if known.wanted.is_none() => Standing::New,
             _ => Standing::Drifted,
         }
+    }
+
+    /// The same while a run with this revision is not finished: what it has begun or done on the target is no drift.
+    pub fn within(self, run: &Revision, known: &Known, wanted: Option<&Revision>) -> Standing {
+        let Some(state) = known.state.as_ref().filter(|state| state.stray_links.is_empty()) else { return self };
+        let is_as_wanted = wanted.is_some_and(|wanted| known.has(wanted));
+        let is_put = state.in_progress.as_ref() == Some(run) || (state.current.as_ref() == Some(run) && !is_as_wanted);
+        if is_put && self != Standing::Unreachable { Standing::Unfinished } else { self }
     }
 }
 
@@ -121,9 +131,36 @@ mod tests {
         assert_eq!(standing(of(on('a')), None), "in sync", "nothing else is wanted");
         assert_eq!(standing(of(on('a')), Some('a')), "in sync");
         assert_eq!(standing(of(on('a')), Some('b')), "new");
-        assert_eq!(Standing::ALL.map(Standing::name), ["in sync", "behind", "drifted", "new", "unreachable"]);
+        let words = ["in sync", "behind", "unfinished", "drifted", "new", "unreachable"];
+        assert_eq!(Standing::ALL.map(Standing::name), words);
         // Programs read the same words.
         assert!(Standing::ALL.iter().all(|it| serde_json::to_value(it).unwrap() == it.name()));
+    }
+
+    #[test]
+    fn what_a_run_has_done_is_no_drift_until_it_is_finished() {
+        let in_run = |state: State, wanted: Option<char>| {
+            let (known, wanted) = (Known { state: Some(state), ..Known::default() }, wanted.map(revision));
+            Standing::of(&known, wanted.as_ref()).within(&revision('b'), &known, wanted.as_ref()).name()
+        };
+        let state = |current, done, in_progress: Option<char>| State {
+            current: Some(revision(current)),
+            done: Some(revision(done)),
+            in_progress: in_progress.map(revision),
+            ..State::default()
+        };
+        assert_eq!(in_run(state('a', 'a', None), Some('a')), "in sync", "it did nothing there");
+        assert_eq!(in_run(state('a', 'a', Some('b')), Some('a')), "unfinished", "it fetched");
+        assert_eq!(in_run(state('b', 'a', Some('b')), Some('a')), "unfinished");
+        assert_eq!(in_run(state('b', 'b', None), Some('a')), "unfinished", "finalized");
+        assert_eq!(in_run(state('b', 'b', None), None), "unfinished", "the first deployment");
+        assert_eq!(in_run(state('b', 'b', None), Some('b')), "in sync", "deployed again");
+        let stray = State { stray_links: vec!["/etc/app".into()], ..state('b', 'a', Some('b')) };
+        assert_eq!(in_run(stray, Some('a')), "drifted");
+        let elsewhere = Known { state: Some(state('c', 'c', None)), wanted: Some(revision('a')), ..Known::default() };
+        let wanted = revision('a');
+        let standing = Standing::of(&elsewhere, Some(&wanted)).within(&revision('b'), &elsewhere, Some(&wanted));
+        assert_eq!(standing.name(), "drifted", "somebody else did that");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What every target runs, and what it should.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::config::{Config, Options};
 use crate::deploy;
@@ -198,7 +198,7 @@ pub fn status(
 ) -> Result<Status, Refused> {
     let config = load(options)?;
     let groups = groups(&config, limit_hosts, front)?;
-    let views = match look {
+    let mut views = match look {
         Look::Offline => remembered(&config, &groups, front)?,
         Look::Ask | Look::Verify => {
             ask(&config, groups, Asking { verify: look == Look::Verify, ..Asking::default() }, front)?
@@ -218,17 +218,19 @@ pub fn status(
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         front.tell(&format!("note: {what} is {held}"));
     }
+    let (run, warnings) = journal::open_run(&state_folder(&config));
     // A run that is under way has a journal without an end as well.
-    let unfinished = match locks.deploying {
-        Some(_) => None,
-        None => {
-            let (run, warnings) = journal::open_run(&state_folder(&config));
-            for warning in warnings {
-                front.tell(&format!("warning: {warning}"));
-            }
-            run.filter(|run| !run.live)
+    let deploys = locks.deploying.is_some();
+    for warning in warnings.iter().filter(|_| !deploys) {
+        front.tell(&format!("warning: {warning}"));
+    }
+    if let Some(plan) = run.as_ref().map(|run| &run.opened.plan).filter(|plan| plan.repo == config.settings.git_repo) {
+        let targets: HashSet<&Target> = plan.targets().map(|(_, target)| target).collect();
+        for view in views.iter_mut().filter(|view| targets.contains(&view.target)) {
+            view.standing = view.standing.within(&plan.revision, &view.known, view.wanted.as_ref());
         }
-    };
+    }
+    let unfinished = run.filter(|run| !run.live && !deploys);
     let (repo, invocation) = (config.settings.git_repo.clone(), config.invocation.clone());
     let artifacts = artifacts(&config, &views);
     Ok(Status { repo, locks, unfinished, views, artifacts, invocation })

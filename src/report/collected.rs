@@ -28,7 +28,7 @@ pub struct End<'a> {
 impl End<'_> {
     /// The end, if this event is it.
     pub fn of(event: &Event) -> Option<End<'_>> {
-        let Event::Ended { verdict, ways_out, status, rows, seconds } = event else { return None };
+        let Event::Ended { verdict, ways_out, status, rows, seconds, .. } = event else { return None };
         Some(End { verdict, ways_out, status: *status, rows, seconds: *seconds })
     }
 

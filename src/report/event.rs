@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::owed::OwedHost;
 use super::row::HostRow;
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
@@ -253,6 +254,9 @@ pub enum Event {
         /// What to type for hosts that are not where they should be.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         ways_out: Vec<String>,
+        /// Hosts that still need a revision.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        owed: Vec<OwedHost>,
         status: u8,
         rows: Vec<HostRow>,
         seconds: f64,
@@ -272,6 +276,13 @@ impl Event {
 
     /// The last event.
     pub fn ended(verdict: impl Into<String>, code: ExitCode, rows: Vec<HostRow>, seconds: f64) -> Event {
-        Event::Ended { verdict: verdict.into(), ways_out: Vec::new(), status: code.status(), rows, seconds }
+        Event::Ended {
+            verdict: verdict.into(),
+            ways_out: Vec::new(),
+            owed: Vec::new(),
+            status: code.status(),
+            rows,
+            seconds,
+        }
     }
 }

@@ -114,7 +114,14 @@ mod tests {
             ended(Err(Fault::Failed { reason: "r".into(), status: Some(255) })),
             Event::HostLine { host: host.clone(), line: tail[0].clone() },
             Event::StepStarted { step: Step::Probe, label: String::new(), hosts: 3 },
-            Event::Ended { verdict: "v".into(), ways_out: vec!["w".into()], status: 3, rows: Vec::new(), seconds: 0.1 },
+            Event::Ended {
+                verdict: "v".into(),
+                ways_out: vec!["w".into()],
+                owed: Vec::new(),
+                status: 3,
+                rows: Vec::new(),
+                seconds: 0.1,
+            },
             Event::Interrupted,
         ] {
             let line = at_noon(&event).unwrap();

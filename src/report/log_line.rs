@@ -130,7 +130,7 @@ pub fn said(event: &Event) -> LogLine {
             let what = format!("aborting {} on {}", step_name(*step), names(hosts));
             LogLine { step: Some(*step), ..LogLine::here(Level::Warning, what) }
         }
-        Event::Ended { verdict, ways_out, status, rows, seconds } => {
+        Event::Ended { verdict, ways_out, status, rows, seconds, .. } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
             let not_ok = rows.iter().filter(|row| !row.ok).count();
             let rest = if not_ok == 0 { String::new() } else { format!(", {} not ok", counted(not_ok, "host")) };

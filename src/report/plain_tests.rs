@@ -125,6 +125,7 @@ fn deployment() -> Vec<Event> {
         Event::Ended {
             verdict: "deployed; 1 host failed within the limit".into(),
             ways_out: Vec::new(),
+            owed: Vec::new(),
             status: 0,
             rows: vec![
                 row("web1", "canary", RowState::Finalized, true, "a", None),
@@ -330,6 +331,7 @@ fn what_a_host_says_cannot_touch_the_terminal() {
         Event::Ended {
             verdict: hostile.into(),
             ways_out: vec![hostile.into()],
+            owed: Vec::new(),
             status: 1,
             rows: vec![reasons],
             seconds: 0.0,

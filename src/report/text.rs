@@ -209,7 +209,7 @@ impl Text {
                 let what = format!("aborting {} on {}", step_name(*step), self.look.folded(members));
                 out.push(self.line(Style::Warning.of(what)));
             }
-            Event::Ended { verdict, ways_out, status, rows, seconds } => {
+            Event::Ended { verdict, ways_out, status, rows, seconds, .. } => {
                 if normal && !rows.is_empty() {
                     out.push(self.header("result"));
                     out.extend(table::rows(&self.look, rows));

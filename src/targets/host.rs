@@ -100,6 +100,12 @@ impl Target {
         self.port.or_else(|| self.details.as_ref()?.port)
     }
 
+    /// How it is reached, for another target with its name.
+    pub fn described(&self) -> Details {
+        let details = self.details.as_deref().cloned().unwrap_or_default();
+        Details { user: self.user.clone().or(details.user), port: self.port.or(details.port), ..details }
+    }
+
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.details.as_ref()?.labels.get(name).map(String::as_str)

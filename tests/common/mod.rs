@@ -322,6 +322,18 @@ pub fn kill_at_check(farm: &Farm, project: &Project, arguments: &[&str], hosts: 
     go(farm, hosts);
 }
 
+/// Waits until nobody has the locks of the first hosts: a stage goes on for a while when its deployer has been killed.
+#[track_caller]
+pub fn wait_for_locks(farm: &Farm, hosts: usize) {
+    for (n, name) in (0..hosts).flat_map(|n| ["lock", "stage.lock"].map(|name| (n, name))) {
+        let path = farm.srv(&address(n)).join(CACHE).join(".hoist").join(name);
+        wait_for(&format!("{} to be free", path.display()), || match std::fs::File::open(&path) {
+            Ok(file) => rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        });
+    }
+}
+
 /// Starts `hoist lock`, which holds the lock when it has said these words.
 #[track_caller]
 pub fn locked(mut command: Command, words: &str) -> Child {

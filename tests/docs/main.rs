@@ -17,7 +17,9 @@ use hoist::exit_code::ExitCode;
 use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{HostResult, Step};
 use hoist::once::OnceEnd;
-use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, Pending, RowState, Sample, SampleVerdict};
+use hoist::report::{
+    Event, Format, GroupHead, HostRow, Moment, Note, OwedHost, Pending, RowState, Sample, SampleVerdict, WhyOwed,
+};
 use hoist::wire::{Fault, Holder, Level, Line, Origin, OriginKind, Outcome, Stage, StartedBy};
 use schema::Answer;
 
@@ -407,7 +409,19 @@ fn events() -> Vec<Event> {
             advice: "a".into(),
         },
         Event::Aborting { step, hosts: vec!["web1".parse().unwrap()] },
-        Event::Ended { verdict: "v".into(), ways_out: vec!["w".into()], status: 1, rows: vec![row], seconds: 1.0 },
+        Event::Ended {
+            verdict: "v".into(),
+            ways_out: vec!["w".into()],
+            owed: vec![OwedHost {
+                host: "web2".parse().unwrap(),
+                group: "web".into(),
+                revision: "a".repeat(40).parse().unwrap(),
+                why: WhyOwed::MissedEarlier,
+            }],
+            status: 1,
+            rows: vec![row],
+            seconds: 1.0,
+        },
     ];
     let mut kinds = BTreeSet::new();
     for event in &all {

@@ -5,6 +5,7 @@ mod after_probe;
 mod begin;
 mod lock_after;
 mod observe;
+mod owed;
 mod publish;
 mod published;
 mod run;

@@ -15,7 +15,7 @@ use crate::journal::{Replay, Told, Unfinished};
 use crate::operation::announce::Announcer;
 use crate::operation::{Frontend, distance, state_folder};
 use crate::repo::Repo;
-use crate::report::{Event, LogFile, Note, Reporter, Tee};
+use crate::report::{Event, LogFile, Note, OwedHost, Reporter, Tee, owed_line};
 use crate::targets::fold;
 use crate::text::counted;
 use crate::wire::Level;
@@ -23,6 +23,7 @@ use crate::wire::Level;
 use super::after_probe::AfterProbe;
 use super::lock_after::{lock_after, locks_after};
 use super::observe::Observations;
+use super::owed::owed;
 use super::publish::publish;
 use super::service_gates::{ServiceGates, most_common};
 use super::tag::TaggingFleet;
@@ -40,6 +41,8 @@ pub struct RecordedRun<'a> {
     compares: bool,
     /// An automatic rollback locks the repository.
     locks_after: bool,
+    /// Hosts of other runs that still need a revision are named at the end. `hoist reconcile` has asked all of them.
+    names_others: bool,
 }
 
 impl<'a> RecordedRun<'a> {
@@ -74,7 +77,20 @@ impl<'a> RecordedRun<'a> {
             report.event(&Event::note(Level::Info, told));
         }
         let (began, locks_after) = (Instant::now(), locks_after(config, plan, front));
-        Ok(RecordedRun { config, repo, prepared, report, operator, announcer, began, compares: false, locks_after })
+        let names_others = front.command() != "reconcile";
+        let compares = false;
+        Ok(RecordedRun {
+            config,
+            repo,
+            prepared,
+            report,
+            operator,
+            announcer,
+            began,
+            compares,
+            locks_after,
+            names_others,
+        })
     }
 
     /// Tells, once the targets were probed, which commits are between what they run and what they get.
@@ -117,10 +133,11 @@ impl<'a> RecordedRun<'a> {
         if let Some(remark) = fleet.remark() {
             self.report.event(&Event::note(Level::Warning, remark));
         }
+        let mut owed = Vec::new();
         if let Some(replay) = replay.filter(|_| !verdict.open) {
             // First, so that a resumed run remembers what this one did not come to.
             replay.make_room();
-            self.remember(&verdict, observations.take());
+            owed = self.remember(&verdict, observations.take());
             if self.locks_after
                 && let Some(told) = lock_after(self.config, plan, &verdict, &self.announcer)
             {
@@ -137,9 +154,10 @@ impl<'a> RecordedRun<'a> {
         if !verdict.open {
             self.announce_end(&verdict);
         }
-        let Verdict { text: verdict, ways_out, code, rows, .. } = verdict;
+        let Verdict { text: verdict, mut ways_out, code, rows, .. } = verdict;
+        ways_out.extend(owed_line(&owed, &plan.invocation.command("reconcile")));
         let seconds = self.began.elapsed().as_secs_f64();
-        self.report.event(&Event::Ended { verdict, ways_out, status: code.status(), rows, seconds });
+        self.report.event(&Event::Ended { verdict, ways_out, owed, status: code.status(), rows, seconds });
         code
     }
 
@@ -155,8 +173,9 @@ impl<'a> RecordedRun<'a> {
         }
     }
 
-    /// Notes what the run saw of its targets, and who missed. A deployment does not fail for it.
-    fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
+    /// Notes what the run saw of its targets, and who missed. A deployment does not fail for it. Gives the hosts that still
+    /// need a revision after a run that went through.
+    fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) -> Vec<OwedHost> {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
         let change = |memory: &mut FleetState| {
@@ -165,8 +184,14 @@ impl<'a> RecordedRun<'a> {
                 memory.note_lists(self.config.environment.as_deref(), plan);
             }
         };
+        let mut found = Vec::new();
         let warning = match FleetState::update(&folder, &plan.repo, change) {
-            Ok(memory) => memory.warning,
+            Ok(memory) => {
+                if verdict.finalized.is_some() {
+                    found = owed(self.config, plan, &memory, self.names_others);
+                }
+                memory.warning
+            }
             Err(error) => {
                 let (status, reconcile) = (plan.invocation.command("status"), plan.invocation.command("reconcile"));
                 Some(format!("`{status}` and `{reconcile}` will not include this run: {error:#}"))
@@ -175,6 +200,7 @@ impl<'a> RecordedRun<'a> {
         if let Some(warning) = warning {
             self.report.event(&Event::note(Level::Warning, warning));
         }
+        found
     }
 
     /// Has the targets of a run that another deployer began say what it did there: its journal may lack the last of it.

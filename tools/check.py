@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Builds all test programs and runs them, two at a time: python3 tools/check.py [PROGRAM...]
+
+`cargo test` runs one program after the other and stops at the first that fails. Most of these tests wait for other
+processes, and each program ends with its slowest test alone, so the processors would be idle for a third of the time.
+
+What a program prints is shown when it has ended, with its name and the time that it took. CARGO names the cargo to use,
+RUST_TEST_THREADS how many tests of a program run at a time. The status is 1 if a program fails.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+AT_A_TIME = 2
+CARGO = os.environ.get("CARGO", "cargo")
+# These take longest: what is started last should be short.
+FIRST = ["faults", "quick_start", "manual", "start_up_files", "gates", "local", "git", "names"]
+# It measures, if only to see that measuring works: nothing else runs beside it.
+ALONE = ["bench"]
+
+
+def build():
+    """The test programs: name, path."""
+    command = [CARGO, "test", "--locked", "--no-run", "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if built.returncode:
+        sys.exit(built.returncode)
+    messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
+    programs = {}
+    for message in messages:
+        if message.get("reason") == "compiler-artifact" and message["profile"]["test"] and message.get("executable"):
+            # The library and the program have one name.
+            kind = message["target"]["kind"][0]
+            name = message["target"]["name"] if kind == "test" else f"{message['target']['name']} ({kind})"
+            programs[name] = message["executable"]
+    return programs
+
+
+def run(name, path, environment):
+    began = time.monotonic()
+    ended = subprocess.run([path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           env=environment)
+    return ended.returncode, ended.stdout, time.monotonic() - began
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    os.chdir(root)
+    environment = dict(os.environ, CARGO_MANIFEST_DIR=str(root))
+    environment.setdefault("RUST_TEST_THREADS", str((os.cpu_count() or 1) + 1))
+    programs = build()
+    unknown = [name for name in sys.argv[1:] if name not in programs]
+    if unknown:
+        sys.exit(f"check.py: there is no test program {unknown[0]}; there are {', '.join(sorted(programs))}")
+    wanted = sys.argv[1:] or sorted(programs, key=lambda name: (FIRST + [name]).index(name))
+    failed, times, lock = [], [], threading.Lock()
+
+    def work(names):
+        while True:
+            with lock:
+                if not names:
+                    return
+                name = names.pop(0)
+            status, output, seconds = run(name, programs[name], environment)
+            with lock:
+                times.append((seconds, name))
+                if status:
+                    failed.append(name)
+                sys.stdout.write(f"     Ran {name} in {seconds:.0f} s, status {status}\n")
+                sys.stdout.flush()
+                sys.stdout.buffer.write(output)
+                sys.stdout.buffer.flush()
+
+    together = [name for name in wanted if name not in ALONE]
+    workers = [threading.Thread(target=work, args=(together,), daemon=True) for _ in range(AT_A_TIME)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    work([name for name in wanted if name in ALONE])
+    slowest = ", ".join(f"{name} {seconds:.0f} s" for seconds, name in sorted(times, reverse=True)[:8])
+    print(f"{len(times)} test programs ran; the slowest: {slowest}")
+    if failed:
+        sys.exit(f"failed: {' '.join(sorted(failed))}")
+
+
+main()
