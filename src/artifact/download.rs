@@ -1,18 +1,17 @@
 //! Downloads an archive, and goes on where a connection was lost.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::gates::client::{self, Incoming};
+use crate::gates::client::{self, Failure, Incoming};
 use crate::url;
 use crate::wire::ArtifactSource;
 
-use super::digest;
+use super::digest::Digest;
 
 /// How often a download is continued that has brought something since.
 const RETRIES: u32 = 5;
@@ -29,33 +28,74 @@ pub struct Patience<'a> {
     pub stall: Duration,
 }
 
-/// Downloads an archive into a file, in place of what is in it, and verifies its digest.
+/// An archive that was downloaded. Its file has no name: it is gone with this value, or with this process.
+pub struct Downloaded {
+    pub file: File,
+    pub bytes: u64,
+    /// In lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Downloads an archive into a file without a name, on the file system of `folder`, and verifies its digest.
 ///
 /// # Errors
 /// What went wrong, with the URL, but without what is secret in it.
-pub fn download(source: &ArtifactSource, to: &Path, patience: &Patience) -> anyhow::Result<()> {
+pub fn download(source: &ArtifactSource, folder: &Path, patience: &Patience) -> anyhow::Result<Downloaded> {
     let shown = url::place(&source.url);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(to)?;
-    let mut failures = 0;
+    let failed = || format!("cannot download {shown}");
+    let mut part = Part::new(folder).with_context(failed)?;
+    let (mut failures, mut most) = (0, 0);
     loop {
-        let before = file.stream_position()?;
-        match attempt(source, &mut file, to, patience) {
+        match attempt(source, &mut part, patience) {
             Ok(()) => break,
-            Err(Broken::For(error)) => return Err(error.context(format!("cannot download {shown}"))),
+            Err(Broken::For(error)) => return Err(error.context(failed())),
             Err(Broken::Off(why)) => {
-                failures = if file.stream_position()? > before { 1 } else { failures + 1 };
+                failures = if part.bytes > most { 1 } else { failures + 1 };
+                most = most.max(part.bytes);
                 if failures > RETRIES {
-                    bail!("cannot download {shown}: {why}");
+                    bail!("{}: {why}", failed());
                 }
-                (patience.left)().with_context(|| format!("cannot download {shown}: {why}"))?;
+                (patience.left)().with_context(|| format!("{}: {why}", failed()))?;
                 std::thread::sleep(PAUSE);
             }
         }
     }
-    file.rewind()?;
-    let found = digest::sha256(&mut file)?;
-    ensure!(found == source.sha256, "{shown} has the SHA-256 {found} and should have {}", source.sha256);
-    Ok(())
+    let Part { mut file, digest, bytes, .. } = part;
+    let sha256 = digest.finish();
+    ensure!(sha256 == source.sha256, "{shown} has the SHA-256 {sha256} and should have {}", source.sha256);
+    file.rewind().with_context(failed)?;
+    Ok(Downloaded { file, bytes, sha256 })
+}
+
+/// What has come so far.
+struct Part<'a> {
+    folder: &'a Path,
+    file: File,
+    digest: Digest,
+    bytes: u64,
+}
+
+impl Part<'_> {
+    fn new(folder: &Path) -> anyhow::Result<Part<'_>> {
+        let file = tempfile::tempfile_in(folder).map_err(|error| cannot_write(folder, &error))?;
+        Ok(Part { folder, file, digest: Digest::default(), bytes: 0 })
+    }
+
+    fn restart(&mut self) -> anyhow::Result<()> {
+        *self = Part::new(self.folder)?;
+        Ok(())
+    }
+
+    fn append(&mut self, piece: &[u8]) -> anyhow::Result<()> {
+        self.file.write_all(piece).map_err(|error| cannot_write(self.folder, &error))?;
+        self.digest.update(piece);
+        self.bytes += piece.len() as u64;
+        Ok(())
+    }
+}
+
+fn cannot_write(folder: &Path, error: &io::Error) -> anyhow::Error {
+    anyhow::anyhow!("cannot write to {}: {}", folder.display(), client::plain(error))
 }
 
 /// Why an attempt has not brought everything.
@@ -71,95 +111,81 @@ impl From<anyhow::Error> for Broken {
     }
 }
 
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Broken {
-        Broken::For(error.into())
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Broken {
+        match failure {
+            Failure::Setup(why) => Broken::For(anyhow::Error::msg(why)),
+            Failure::Silent(why) => Broken::Off(why),
+        }
     }
 }
 
-/// Downloads what is missing behind what the file has.
-fn attempt(source: &ArtifactSource, file: &mut File, to: &Path, patience: &Patience) -> Result<(), Broken> {
-    let from = file.stream_position()?;
+/// Downloads what is missing behind what has come.
+fn attempt(source: &ArtifactSource, part: &mut Part, patience: &Patience) -> Result<(), Broken> {
+    let from = part.bytes;
     let left = (patience.left)()?;
-    let opened = client::open(&source.url, source.proxy.as_deref(), from, (left, patience.stall));
-    let Incoming { status, begins, length, mut body } = opened.map_err(|failure| Broken::Off(failure.into_text()))?;
+    let Incoming { status, begins, length, mut body } =
+        client::open(&source.url, source.proxy.as_deref(), from, (left, patience.stall))?;
     match status {
-        200 => restart(file)?,
+        200 => part.restart()?,
         206 if begins == Some(from) => {}
         // The file is shorter than what came before, or the server cannot continue: all over again.
         206 | 416 => {
-            restart(file)?;
+            part.restart()?;
             return Err(Broken::Off("the server does not continue a download".to_owned()));
         }
         408 | 429 | 500.. => return Err(Broken::Off(format!("the server answered {status}"))),
         _ => return Err(Broken::For(anyhow::anyhow!("the server answered {status}"))),
     }
-    let here = file.stream_position()?;
-    let too_large = |bytes: u64| {
-        let most = source.rules.max_bytes;
-        anyhow::anyhow!("it has {bytes} bytes or more; artifact_max_size is {most}")
-    };
-    if let Some(length) = length.filter(|length| here.saturating_add(*length) > source.rules.max_bytes) {
-        return Err(Broken::For(too_large(here + length)));
+    let here = part.bytes;
+    if let Some(length) = length {
+        judge_size(source, here.saturating_add(length))?;
     }
-    // A thread, since no time limit of the client's is one for the time between two bytes.
-    let (sender, pieces) = sync_channel::<io::Result<Vec<u8>>>(4);
-    std::thread::spawn(move || {
-        loop {
-            let mut piece = vec![0; PIECE];
-            let read = body.read(&mut piece).map(|read| {
-                piece.truncate(read);
-                piece
-            });
-            let is_over = read.as_ref().map_or(true, Vec::is_empty);
-            if sender.send(read).is_err() || is_over {
-                return;
-            }
-        }
-    });
+    let mut piece = vec![0; PIECE];
     loop {
-        match pieces.recv_timeout((patience.left)()?.min(patience.stall)) {
-            Ok(Ok(piece)) if piece.is_empty() => return ended(file.stream_position()? - here, length),
-            Ok(Ok(piece)) => {
-                let at = file.stream_position()?;
-                if at + piece.len() as u64 > source.rules.max_bytes {
-                    return Err(Broken::For(too_large(at + piece.len() as u64)));
-                }
-                if let Err(error) = file.write_all(&piece) {
-                    // What is half written counts as not there.
-                    file.seek(SeekFrom::Start(at))?;
-                    return Err(Broken::For(
-                        anyhow::Error::new(error).context(format!("cannot write {}", to.display())),
-                    ));
-                }
+        match body.read(&mut piece) {
+            Ok(0) => return ended(part.bytes - here, length),
+            Ok(read) => {
+                judge_size(source, part.bytes + read as u64)?;
+                part.append(&piece[..read])?;
             }
-            Ok(Err(error)) => return Err(Broken::Off(client::plain(&error))),
-            Err(RecvTimeoutError::Timeout) => {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
                 (patience.left)()?;
-                return Err(Broken::Off(format!("nothing came for {} s", patience.stall.as_secs())));
+                let why = client::interruption(&error, patience.stall);
+                return Err(Broken::Off(broken_off(&why, part.bytes - here, length)));
             }
-            Err(RecvTimeoutError::Disconnected) => return Err(Broken::Off("the download broke off".to_owned())),
         }
+        (patience.left)()?;
     }
 }
 
-fn restart(file: &mut File) -> io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()
+/// No more is written than there is room for.
+fn judge_size(source: &ArtifactSource, bytes: u64) -> anyhow::Result<()> {
+    let most = source.rules.max_bytes;
+    ensure!(bytes <= most, "it has {bytes} bytes or more; artifact_max_size is {most}");
+    match source.bytes {
+        Some(size) if bytes > size => bail!("it has {bytes} bytes or more, and should have {size}"),
+        _ => Ok(()),
+    }
 }
 
 fn ended(got: u64, length: Option<u64>) -> Result<(), Broken> {
     match length {
-        Some(length) if got < length => {
-            Err(Broken::Off(format!("the connection was lost after {got} of {length} bytes")))
-        }
+        Some(length) if got < length => Err(Broken::Off(broken_off("the connection was lost", got, Some(length)))),
         _ => Ok(()),
     }
+}
+
+fn broken_off(why: &str, got: u64, length: Option<u64>) -> String {
+    let of = length.map(|length| format!(" of {length}")).unwrap_or_default();
+    format!("{why} after {got}{of} bytes")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::digest::sha256;
     use crate::wire::ArtifactRules;
     use std::io::{BufRead, BufReader};
     use std::net::{TcpListener, TcpStream};
@@ -205,13 +231,19 @@ mod tests {
 
     fn fetched(url: &str, max_bytes: u64) -> Result<String, String> {
         let dir = tempfile::tempdir().unwrap();
-        let to = dir.path().join("archive");
         let rules = ArtifactRules { strip_components: 0, max_bytes, outside_links: false };
-        let sha256 = digest::sha256(&mut &b"0123456789"[..]).unwrap();
-        let source = ArtifactSource { url: url.to_owned(), sha256, proxy: None, rules };
+        let sha256 = sha256(&mut &b"0123456789"[..]).unwrap();
+        let source = ArtifactSource { url: url.to_owned(), sha256, bytes: None, proxy: None, rules };
         let patience = Patience { left: &|| Ok(Duration::from_secs(60)), stall: Duration::from_millis(300) };
-        match download(&source, &to, &patience) {
-            Ok(()) => Ok(std::fs::read_to_string(&to).unwrap()),
+        let result = download(&source, dir.path(), &patience);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "the file has no name");
+        match result {
+            Ok(mut archive) => {
+                let mut text = String::new();
+                archive.file.read_to_string(&mut text).unwrap();
+                assert_eq!(archive.bytes, text.len() as u64);
+                Ok(text)
+            }
             Err(error) => Err(format!("{error:#}")),
         }
     }

@@ -1,7 +1,7 @@
 //! Writes an artifact into a git repository.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use crate::procfs;
 use crate::wire::{ARTIFACT_AUTHOR, ARTIFACT_MESSAGE, ArtifactRules};
 
 use super::compression::{self, Format, Gzip, Zstd};
+use super::download::Downloaded;
 use super::stream::{GitEnded, Stream, is_cut_off};
 use super::summary::Summary;
 use super::unpack::Unpacker;
@@ -56,7 +57,28 @@ pub fn import(
     rules: &ArtifactRules,
     proceed: &dyn Fn() -> anyhow::Result<()>,
 ) -> anyhow::Result<Imported> {
-    let input = Input::open(source)?;
+    import_input(Input::open(source)?, git_dir, rules, proceed)
+}
+
+/// The same for an archive that was downloaded.
+///
+/// # Errors
+/// As of [`import`].
+pub fn import_downloaded(
+    archive: Downloaded,
+    git_dir: &Path,
+    rules: &ArtifactRules,
+    proceed: &dyn Fn() -> anyhow::Result<()>,
+) -> anyhow::Result<Imported> {
+    import_input(Input::archive(PathBuf::new(), archive.file, Some(archive.sha256))?, git_dir, rules, proceed)
+}
+
+fn import_input(
+    input: Input,
+    git_dir: &Path,
+    rules: &ArtifactRules,
+    proceed: &dyn Fn() -> anyhow::Result<()>,
+) -> anyhow::Result<Imported> {
     let lock = Lock::take(git_dir)?;
     let mut git = Git::start(git_dir)?;
     let written = git.write(|output| fill(&input, output, rules, proceed));
@@ -105,29 +127,38 @@ struct Input {
 
 impl Input {
     fn open(path: &Path) -> anyhow::Result<Input> {
-        let mut file = File::open(path)?;
+        let file = File::open(path)?;
         let about = file.metadata()?;
-        let mark = (about.len(), about.mtime(), about.mtime_nsec());
         let path = path.to_owned();
         if about.is_dir() {
-            return Ok(Input { path, archive: None, sha256: None, mark });
+            return Ok(Input { path, archive: None, sha256: None, mark: mark(&about) });
         }
         ensure!(about.is_file(), "it is neither a file nor a directory");
+        Input::archive(path, file, None)
+    }
+
+    /// An archive, with its digest if that is known.
+    fn archive(path: PathBuf, mut file: File, sha256: Option<String>) -> anyhow::Result<Input> {
+        let mark = mark(&file.metadata()?);
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(compression::HEAD as u64).read_to_end(&mut head)?;
         let format = compression::detect(&head)?;
         file.rewind()?;
-        let sha256 = Some(digest::sha256(&mut file)?);
+        let sha256 = Some(sha256.map_or_else(|| digest::sha256(&mut file), Ok)?);
         file.rewind()?;
         Ok(Input { path, archive: Some((file, format)), sha256, mark })
     }
 
     fn is_unchanged(&self) -> anyhow::Result<()> {
         let Some((file, _)) = &self.archive else { return Ok(()) };
-        let about = file.metadata()?;
-        ensure!(self.mark == (about.len(), about.mtime(), about.mtime_nsec()), "it changed while it was read");
+        ensure!(self.mark == mark(&file.metadata()?), "it changed while it was read");
         Ok(())
     }
+}
+
+/// What changes when a file changes.
+fn mark(about: &Metadata) -> (u64, i64, i64) {
+    (about.len(), about.mtime(), about.mtime_nsec())
 }
 
 fn fill(

@@ -18,8 +18,8 @@ mod tree;
 mod unpack;
 mod zip;
 
-pub use download::{Patience, download};
+pub use download::{Downloaded, Patience, download};
 #[cfg(feature = "test-access")]
 pub(crate) use import::judge;
-pub use import::{Imported, REFERENCE, import};
+pub use import::{Imported, REFERENCE, import, import_downloaded};
 pub use summary::Summary;

@@ -29,7 +29,7 @@ pub(super) fn chosen(
     }
     let inputs = inputs(config, build, wanted, &commit)?;
     let store = repo.artifacts();
-    let built = store.as_ref().and_then(|store| store.noted(BUILDS, &inputs));
+    let built = store.as_ref().and_then(|store| store.noted(BUILDS, &inputs)).map(|noted| noted.revision);
     let revision = match (&built, kind) {
         (Some(revision), _) => revision.clone(),
         (None, Kind::Deploy) => commit.clone(),

@@ -130,6 +130,9 @@ pub struct Plan {
     /// The disk space of the revision's working tree on a target that lacks it.
     #[serde(flatten)]
     pub need: TreeSize,
+    /// The size of the archive that a target downloads in addition; `None`: it downloads none, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_bytes: Option<u64>,
     /// The flags that were given.
     #[serde(default)]
     pub invocation: Invocation,

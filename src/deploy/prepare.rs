@@ -8,7 +8,7 @@ use crate::config::{Config, gate_doubts};
 use crate::repo::{Parts, Repo, TreeSize};
 use crate::targets::{HostPattern, Steps, Target};
 use crate::text::meant_or_known;
-use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
+use crate::wire::{ArtifactSource, Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
 
 use super::capacity;
 use super::chosen::chosen as chosen_revision;
@@ -62,6 +62,14 @@ pub struct Prepared {
     pub notes: Vec<(Level, String)>,
     /// The control files that the run uses.
     pub control_files: Digests,
+}
+
+impl Prepared {
+    /// Makes targets download the revision by themselves, if there is an archive to download.
+    pub fn set_artifact(&mut self, source: Option<ArtifactSource>) {
+        self.plan.archive_bytes = source.as_ref().and_then(|source| source.bytes);
+        self.requests.set_artifact(source);
+    }
 }
 
 /// Decides everything about a run. Reads the repository and its configuration, and touches nothing. A run that names no
@@ -200,6 +208,7 @@ pub fn prepare(
         signed_by: Vec::new(),
         force: choice.force,
         need: size,
+        archive_bytes: None,
         invocation: config.invocation.limited_to(choice.hosts.limit()),
     };
     let requests = requests(config, repo, &plan, holder.clone(), parts)?;

@@ -39,9 +39,13 @@ fn unusable_now(facts: &Facts, plan: &Plan) -> Option<Fault> {
         let command = plan.invocation.on_these_hosts(&format!("deploy -r {short}"));
         return failed(format!("the host no longer has {short}; deploy it with `{command}`"));
     }
-    if facts.free_bytes < plan.need.bytes {
-        let (free, need) = (facts.free_bytes >> 20, plan.need.bytes.div_ceil(1 << 20));
-        return failed(format!("disk too full: {free} MiB free, the revision needs {need} MiB"));
+    // The archive is there until its files are.
+    let archive = plan.archive_bytes.filter(|_| !facts.cached.contains(&plan.revision));
+    let need = plan.need.bytes.saturating_add(archive.unwrap_or_default());
+    if facts.free_bytes < need {
+        let (free, need) = (facts.free_bytes >> 20, need.div_ceil(1 << 20));
+        let of = if archive.is_some() { " with its archive" } else { "" };
+        return failed(format!("disk too full: {free} MiB free, the revision{of} needs {need} MiB"));
     }
     match facts.free_inodes {
         Some(free) if free < plan.need.inodes => {

@@ -105,7 +105,7 @@ impl Requests {
     }
 
     /// Makes targets download the revision by themselves.
-    pub fn set_artifact(&mut self, source: Option<ArtifactSource>) {
+    pub(super) fn set_artifact(&mut self, source: Option<ArtifactSource>) {
         self.artifact = source;
     }
 

@@ -1,12 +1,12 @@
 //! The HTTP client of gates, hooks and downloads: one request, with a time limit and a limit on the size of the response.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
 use ureq::config::RedirectAuthHeaders;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
-use ureq::{Agent, Proxy};
+use ureq::{Agent, Proxy, Timeout};
 
 use super::gate::Endpoint;
 use super::secret::Authorization;
@@ -123,12 +123,12 @@ pub struct Incoming {
 }
 
 /// Sends a GET request for a file, from a byte on. A name and a password in the URL are sent as basic authentication. The
-/// limits are for all of it, and for the time until the response begins.
+/// limits are for all of it, and for each thing that is waited for: a connection, the response, the next bytes.
 pub fn open(
     url: &str,
     through: Option<&str>,
     from: u64,
-    (timeout, until_response): (Duration, Duration),
+    (timeout, stall): (Duration, Duration),
 ) -> Result<Incoming, Failure> {
     let wrong = |_| Failure::Setup("http_proxy is not the address of a proxy".to_owned());
     let proxy = match through {
@@ -147,12 +147,24 @@ pub fn open(
     }
     let place = authority(&address);
     let failed = |error: ureq::Error| {
-        // Some errors quote the URL, which may be signed.
-        let why = why(&error, timeout).replace(&address, &crate::url::place(url));
-        Failure::Silent(format!("no answer from {place}{via}: {why}"))
+        let limit = if matches!(error, ureq::Error::Timeout(Timeout::Global)) { timeout } else { stall };
+        match error {
+            ureq::Error::TooManyRedirects => {
+                Failure::Setup(format!("{place}{via} redirects more than {REDIRECTS} times"))
+            }
+            // It quotes the address, which may be signed.
+            ureq::Error::BadUri(_) => Failure::Setup(format!("{place}{via} redirects to no address of http or https")),
+            other => Failure::Silent(format!("no answer from {place}{via}: {}", why(&other, limit))),
+        }
     };
     let request = request.body(()).map_err(|error| Failure::Setup(format!("bad request for {place}: {error}")))?;
-    let request = agent.configure_request(request).timeout_recv_response(Some(until_response)).build();
+    let request = agent
+        .configure_request(request)
+        .timeout_resolve(Some(stall))
+        .timeout_connect(Some(stall))
+        .timeout_recv_response(Some(stall))
+        .timeout_per_read(Some(stall))
+        .build();
     let response = agent.run(request).map_err(failed)?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let begins =
@@ -239,16 +251,26 @@ pub fn authority(url: &str) -> &str {
 }
 
 /// A system error without its number.
-pub fn plain(error: &std::io::Error) -> String {
+pub fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// Why the rest of a body does not come. `stall`: how long no byte might come.
+pub fn interruption(error: &io::Error, stall: Duration) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        Some(ureq::Error::Timeout(_)) => format!("nothing came for {} s", stall.as_secs_f64()),
+        Some(other) => why(other, stall),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "the connection was lost".to_owned(),
+        None => plain(error),
+    }
 }
 
 /// Why there is no response, in the usual terms.
 fn why(error: &ureq::Error, timeout: Duration) -> String {
     match error {
         ureq::Error::Io(error) => plain(error),
-        ureq::Error::Timeout(_) => format!("no answer within {} s", timeout.as_secs_f64()),
+        ureq::Error::Timeout(_) => format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0),
         ureq::Error::BodyExceedsLimit(limit) => format!("the response is larger than {} MiB", limit >> 20),
         ureq::Error::NativeTls(error) => format!("TLS: {}", excerpt(&error.to_string())),
         other => excerpt(&other.to_string()),

@@ -11,7 +11,7 @@ use crate::artifact::{self, Imported, Patience, Summary, digest};
 use crate::clock;
 use crate::config::Config;
 use crate::deploy::Choice;
-use crate::repo::{ARCHIVES, ArtifactStore, Repo, operator};
+use crate::repo::{ARCHIVES, ArtifactStore, Noted, Repo, operator};
 use crate::text::{bytes, counted, quoted};
 use crate::url::place;
 use crate::wire::{ArtifactRules, ArtifactSource, Origin, OriginKind, Revision};
@@ -154,7 +154,7 @@ impl Taker<'_> {
                         // A named pipe would be read to its end.
                         ensure!(file.metadata()?.is_file(), "--artifact {shown}: it is neither a file nor a directory");
                         let sha256 = digest::sha256(&mut file).with_context(|| format!("cannot read {shown}"))?;
-                        self.known(&sha256).map(|revision| (revision, sha256))
+                        self.known(&sha256).map(|noted| (noted.revision, sha256))
                     }
                     _ => None,
                 };
@@ -167,10 +167,14 @@ impl Taker<'_> {
             }
             From::Url { url, sha256 } => {
                 let (rules, proxy) = (self.rules(), self.config.settings.http_proxy.clone());
-                let fetched = ArtifactSource { url: url.clone(), sha256: sha256.clone(), proxy, rules };
+                let mut fetched =
+                    ArtifactSource { url: url.clone(), sha256: sha256.clone(), bytes: None, proxy, rules };
                 let revision = match self.known(sha256) {
-                    Some(revision) => revision,
-                    None => self.download(&fetched)?,
+                    Some(noted) => {
+                        fetched.bytes = noted.more.parse().ok();
+                        noted.revision
+                    }
+                    None => self.download(&mut fetched)?,
                 };
                 self.record(&revision, OriginKind::Url, place(url), Some(sha256.clone()), source)?;
                 Ok(Taken { revision, source: Some(fetched) })
@@ -178,32 +182,43 @@ impl Taker<'_> {
         }
     }
 
-    fn download(&self, source: &ArtifactSource) -> anyhow::Result<Revision> {
-        let folder = state_folder(self.config);
-        let file = tempfile::NamedTempFile::new_in(&folder)
-            .with_context(|| format!("cannot create a file in {}", folder.display()))?;
+    fn download(&self, source: &mut ArtifactSource) -> anyhow::Result<Revision> {
         let until = std::time::Instant::now() + DOWNLOAD;
         let left = || match until.saturating_duration_since(std::time::Instant::now()) {
             Duration::ZERO => bail!("it took longer than {} minutes", DOWNLOAD.as_secs() / 60),
             left => Ok(left),
         };
-        artifact::download(source, file.path(), &Patience { left: &left, stall: STALL })?;
-        self.import(file.path(), &place(&source.url)).map(|(revision, _)| revision)
+        let patience = Patience { left: &left, stall: STALL };
+        let archive = artifact::download(source, &state_folder(self.config), &patience)?;
+        source.bytes = Some(archive.bytes);
+        let imported = artifact::import_downloaded(archive, self.store.git_dir(), &self.rules(), &|| Ok(()));
+        self.keep(imported, source.bytes, &place(&source.url)).map(|(revision, _)| revision)
     }
 
     fn import(&self, path: &Path, name: &str) -> anyhow::Result<(Revision, Option<String>)> {
         let imported = artifact::import(path, self.store.git_dir(), &self.rules(), &|| Ok(()));
+        self.keep(imported, path.metadata().ok().map(|it| it.len()), name)
+    }
+
+    /// Keeps what was imported. `bytes`: the size of an archive.
+    fn keep(
+        &self,
+        imported: anyhow::Result<Imported>,
+        bytes: Option<u64>,
+        name: &str,
+    ) -> anyhow::Result<(Revision, Option<String>)> {
         let Imported { tree, sha256, summary, .. } = imported.with_context(|| format!("--artifact {name}"))?;
         let revision = self.store.revision_of_tree(&tree)?;
         if let Some(sha256) = &sha256 {
-            self.store.note(ARCHIVES, &self.note_of(sha256), &revision)?;
+            let more = bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
+            self.store.note(ARCHIVES, &self.note_of(sha256), &Noted { revision: revision.clone(), more })?;
         }
         tell_imported(name, &revision, &summary, self.front);
         Ok((revision, sha256))
     }
 
-    /// The revision of an archive that was imported by the same rules.
-    fn known(&self, sha256: &str) -> Option<Revision> {
+    /// The revision of an archive that was imported by the same rules, and the archive's size.
+    fn known(&self, sha256: &str) -> Option<Noted> {
         self.store.noted(ARCHIVES, &self.note_of(sha256))
     }
 

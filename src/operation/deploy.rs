@@ -129,7 +129,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     };
     prepared = built(&config, &repo, (&mut choice, &holder), prepared, &mut tell, front)?;
     drop(report);
-    prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
+    prepared.set_artifact(taken.and_then(|taken| taken.source));
     prepared.notes.extend(long);
     prepared.plan.signed_by = signers.names;
     prepared.notes.extend(signers.remarks.into_iter().map(|remark| (Level::Warning, remark)));

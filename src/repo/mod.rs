@@ -18,7 +18,7 @@ mod signed;
 mod submodules;
 mod tags;
 
-pub use artifacts::{ARCHIVES, ArtifactStore, BUILDS, Place};
+pub use artifacts::{ARCHIVES, ArtifactStore, BUILDS, Noted, Place};
 pub use changed_files::{ChangedFile, ChangedFiles};
 pub use commits::{Commit, Commits, Distance};
 pub use describe::describing;

@@ -21,6 +21,9 @@ pub struct ArtifactSource {
     pub url: String,
     /// The SHA-256 of the archive, in lower-case hexadecimal digits.
     pub sha256: String,
+    /// Its size, as the deploy host has downloaded it; `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// The proxy to use; `None`: what the environment says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,

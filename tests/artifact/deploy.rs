@@ -155,6 +155,21 @@ fn targets_download_an_artifact_by_themselves_and_verify_it() {
         |name: &str, digits: &str| format!("http://me:s3cret@127.0.0.1:{}/{name}?key=s3cret#sha256={digits}", web.port);
     deploy(&project, &url("one.tgz", &digest(dir, "one.tar")), &[]).ends(2).says("has the SHA-256");
     deploy(&project, &url("none.tgz", &digest(dir, "one.tgz")), &[]).ends(2).says("the server answered 404");
+    // The archive is there beside its files, for which alone there would be room.
+    sh(dir, "mkdir big; head -c 3000000 /dev/urandom >big/random; tar -C big -czf big.tgz .");
+    let small = farm.srv(&address(1));
+    sh(dir, &format!("mount -t tmpfs -o size=5m tmpfs {}", small.display()));
+    let big = url("big.tgz", &digest(dir, "big.tgz"));
+    let full = deploy(&project, &big, &[]);
+    let known = deploy(&project, &big, &["--break-glass", "again"]);
+    sh(dir, &format!("umount {}", small.display()));
+    for ran in [full, known] {
+        ran.ends(1)
+            .says("127.0.0.2")
+            .says("MiB free, the revision with its archive needs 6 MiB")
+            .says("nothing was touched");
+    }
+    assert_eq!(web.asked("big.tgz"), 1, "no host has begun with it");
     let before = web.asked("one.tgz");
     let one = url("one.tgz", &digest(dir, "one.tgz"));
     deploy(&project, &one, &[]).ends(0).says(&format!("artifact http://127.0.0.1:{}/one.tgz (sha256 ", web.port));
@@ -176,9 +191,12 @@ fn targets_download_an_artifact_by_themselves_and_verify_it() {
     let ran = deploy(&project, &two, &[]).ends(1);
     ran.says("fetch failed: cannot download http://127.0.0.1:").says("two.tgz: the server answered 404");
     is_live(&farm, 2, dir, "one.tar");
-    fs::copy(dir.join("one.tgz"), dir.join("two.tgz")).unwrap();
+    // Another file of the same size.
+    let mut other = fs::read(dir.join("hidden.tgz")).unwrap();
+    other.reverse();
+    fs::write(dir.join("two.tgz"), other).unwrap();
     deploy(&project, &two, &["--break-glass", "again"]).ends(1).says("two.tgz has the SHA-256");
-    let left = sh(&farm.srv(&address(0)), "find . -name 'artifact.download*' -o -name 'tmp_pack_*'");
+    let left = sh(&farm.srv(&address(0)), "find . -name '.tmp*' -o -name 'tmp_pack_*'");
     assert_eq!(left, "");
     fs::rename(dir.join("hidden.tgz"), dir.join("two.tgz")).unwrap();
     deploy(&project, &two, &["--break-glass", "again"]).ends(0);

@@ -40,8 +40,8 @@ pub struct Server {
 }
 
 /// A request's first line and headers, the latter in small letters.
-struct Head {
-    line: String,
+pub struct Head {
+    pub line: String,
     headers: Vec<(String, String)>,
 }
 
@@ -60,7 +60,7 @@ impl Head {
         }
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -114,6 +114,19 @@ impl Server {
             stream.shutdown(Shutdown::Both)
         });
         Server { port, log, exposed }
+    }
+
+    /// Answers each request as it is said.
+    pub fn answering(answer: impl Fn(&Head, &TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Server {
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let seen = log.clone();
+        let port = listen(move |stream| {
+            let head = Head::read(&mut BufReader::new(stream.try_clone()?))?;
+            seen.lock().unwrap().push(head.line.clone());
+            answer(&head, &stream)?;
+            stream.shutdown(Shutdown::Both)
+        });
+        Server { port, log, exposed: Arc::default() }
     }
 
     /// Commands whose arguments held `hunter2` while a guarded server was asked.

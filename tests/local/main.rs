@@ -6,6 +6,7 @@ mod cache;
 mod checks;
 mod config;
 mod cost;
+mod downloads;
 mod drain;
 #[path = "../common/git.rs"]
 mod git;

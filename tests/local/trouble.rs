@@ -29,8 +29,16 @@ impl Small {
     }
 
     fn read_only(&self, yes: bool) {
-        let options = if yes { "remount,ro" } else { "remount,rw" };
-        assert!(Command::new("mount").args(["-o", options]).arg(&self.0).status().unwrap().success());
+        self.remount(if yes { "ro" } else { "rw" });
+    }
+
+    pub fn resize(&self, size: &str) {
+        self.remount(&format!("size={size}"));
+    }
+
+    fn remount(&self, option: &str) {
+        let options = format!("remount,{option}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
     }
 }
 

@@ -52,6 +52,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         signed_by: Vec::new(),
         force: false,
         need: Default::default(),
+        archive_bytes: None,
         invocation: Default::default(),
     }
 }

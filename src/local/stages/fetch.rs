@@ -29,7 +29,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     checks::run(job, CheckPoint::Before(Stage::Fetch), revision)?;
     files::make_dir(&layout.revs())?;
     // What somebody else owns may not be for this user to remove; it is in nobody's way.
-    if let Err(fault) = layout.sweep() {
+    if let Err(fault) = layout.sweep().and_then(|()| cache::sweep(layout)) {
         job.out.warn(format!("tidying up: {}", fault.reason()));
     }
     let mut extras = ExternalContent::of(job);

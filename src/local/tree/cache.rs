@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::artifact;
+use crate::artifact::Downloaded;
 use crate::url::{mask_in, without_password};
 use crate::wire::{ArtifactRules, Revision, Source};
 
@@ -63,7 +64,7 @@ pub enum Supply<'a> {
     },
     Server(&'a Source),
     /// An archive that was downloaded.
-    Archive(&'a Path, &'a ArtifactRules),
+    Archive(Downloaded, &'a ArtifactRules),
 }
 
 /// Brings a revision's objects into the cache, which is made when it is missing. With `anew`, the old cache is replaced.
@@ -220,12 +221,17 @@ fn fill(git: &Git, dir: &Path, revision: &Revision, supply: Supply<'_>, is_empty
 }
 
 /// Unpacks an archive into the cache. What it contains is compared with what the deployer has found in it.
-fn import(git: &Git, dir: &Path, revision: &Revision, (archive, rules): (&Path, &ArtifactRules)) -> Result<(), Fault> {
+fn import(
+    git: &Git,
+    dir: &Path,
+    revision: &Revision,
+    (archive, rules): (Downloaded, &ArtifactRules),
+) -> Result<(), Fault> {
     let in_time = || match git.deadline().check() {
         Ok(()) => Ok(()),
         Err(fault) => Err(anyhow::anyhow!("{}", fault.reason())),
     };
-    let imported = artifact::import(archive, dir, rules, &in_time)
+    let imported = artifact::import_downloaded(archive, dir, rules, &in_time)
         .map_err(|error| git.deadline().check().err().unwrap_or_else(|| Fault::failed(format!("{error:#}"))))?;
     if imported.commit != revision.as_str() {
         let short = revision.short();

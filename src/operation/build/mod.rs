@@ -89,8 +89,8 @@ impl Builder<'_> {
         let store = self.repo.artifacts_to_write()?;
         let _lock = self.lock(&store)?;
         let inputs = self.origin.inputs.as_deref().context("a build without inputs")?;
-        if let Some(revision) = store.noted(BUILDS, inputs) {
-            return Ok(revision);
+        if let Some(noted) = store.noted(BUILDS, inputs) {
+            return Ok(noted.revision);
         }
         let commit = self.origin.source.as_ref().context("a build of no commit")?;
         let workspace = Workspace::create()
@@ -112,7 +112,7 @@ impl Builder<'_> {
         let imported = imported.with_context(|| format!("build_output: {name}"))?;
         let revision = store.revision_of_tree(&imported.tree)?;
         store.record(&revision, self.origin)?;
-        store.note(BUILDS, inputs, &revision)?;
+        store.note(BUILDS, inputs, &revision.clone().into())?;
         tell_imported(name, &revision, &imported.summary, self.front);
         Ok(revision)
     }

@@ -66,7 +66,7 @@ pub fn plan(
         }
     };
     let mut prepared = built(&config, &repo, (&mut choice, &holder), prepared, &mut tell, front)?;
-    prepared.requests.set_artifact(taken.and_then(|taken| taken.source));
+    prepared.set_artifact(taken.and_then(|taken| taken.source));
     let views = match ask {
         true => status::ask(&config, prepared.plan.groups.clone(), Asking::default(), front)?,
         false => status::remembered(&config, &prepared.plan.groups, front)?,

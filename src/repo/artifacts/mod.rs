@@ -5,4 +5,4 @@ mod store;
 mod subdir;
 
 pub use history::Place;
-pub use store::{ARCHIVES, ArtifactStore, BUILDS};
+pub use store::{ARCHIVES, ArtifactStore, BUILDS, Noted};

@@ -34,6 +34,27 @@ const CONFIG: [(&str, &str); 4] = [
     ("gc.autoPackLimit", "12"),
 ];
 
+/// A note: what a thing is, and more that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    pub revision: Revision,
+    pub more: String,
+}
+
+impl Noted {
+    fn read(path: &Path) -> Option<Noted> {
+        let text = fs::read_to_string(path).ok()?;
+        let (revision, more) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        Some(Noted { revision: revision.parse().ok()?, more: more.to_owned() })
+    }
+}
+
+impl From<Revision> for Noted {
+    fn from(revision: Revision) -> Noted {
+        Noted { revision, more: String::new() }
+    }
+}
+
 /// The artifacts of a repository.
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
@@ -210,23 +231,22 @@ impl ArtifactStore {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn note(&self, folder: &str, name: &str, revision: &Revision) -> anyhow::Result<()> {
+    pub fn note(&self, folder: &str, name: &str, noted: &Noted) -> anyhow::Result<()> {
         let folder = self.notes(folder)?;
         let path = folder.join(name);
-        shared::replace(&path, revision.as_str().as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+        let text = format!("{} {}", noted.revision, noted.more);
+        shared::replace(&path, text.trim().as_bytes()).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// The revision that was noted of something, if it is still kept.
-    pub fn noted(&self, folder: &str, name: &str) -> Option<Revision> {
-        let text = fs::read_to_string(self.git_dir().join(folder).join(name)).ok()?;
-        text.trim().parse().ok().filter(|revision| self.has(revision))
+    /// What was noted of something, if its revision is still kept.
+    pub fn noted(&self, folder: &str, name: &str) -> Option<Noted> {
+        Noted::read(&self.git_dir().join(folder).join(name)).filter(|noted| self.has(&noted.revision))
     }
 
     /// Removes the notes of revisions that are gone. One that stays is of no account.
     fn forget_notes(&self, folder: &str, gone: &[Revision]) {
         for entry in fs::read_dir(self.git_dir().join(folder)).into_iter().flatten().flatten() {
-            let revision = fs::read_to_string(entry.path()).ok().and_then(|text| text.trim().parse().ok());
-            if revision.is_some_and(|revision| gone.contains(&revision)) {
+            if Noted::read(&entry.path()).is_some_and(|noted| gone.contains(&noted.revision)) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -339,11 +359,13 @@ mod tests {
         store.record(&first, &origin("b")).unwrap();
         assert_eq!(store.origin(&first), Some(origin("b")));
         for (name, revision) in [("a", &first), ("b", &second)] {
-            store.note(BUILDS, name, revision).unwrap();
-            assert_eq!(store.noted(BUILDS, name).as_ref(), Some(revision));
+            let noted = Noted { revision: revision.clone(), more: name.repeat(2) };
+            store.note(BUILDS, name, &noted).unwrap();
+            assert_eq!(store.noted(BUILDS, name), Some(noted));
         }
         assert_eq!(store.retain(&HashSet::from([second.clone()])).unwrap(), std::slice::from_ref(&first));
-        assert_eq!((store.noted(BUILDS, "a"), store.noted(BUILDS, "b").as_ref()), (None, Some(&second)));
+        let left = ["a", "b"].map(|name| store.noted(BUILDS, name).map(|noted| noted.revision));
+        assert_eq!(left, [None, Some(second.clone())]);
         assert_eq!(fs::read_dir(store.git_dir().join(BUILDS)).unwrap().count(), 1, "a note of nothing");
         assert_eq!((store.origin(&first), store.revisions().unwrap()), (None, vec![second]));
     }
