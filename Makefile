@@ -44,28 +44,18 @@ bench: deps ## measure beside pdsh, Ansible and others: ROUNDS, HOSTS, PEERS, PA
 build: deps ## build for development
 	$(CARGO) build --locked
 
-# The same source makes the same bytes wherever and whenever it is built: no path of this machine is in the binary, and
-# neither the date nor the folders of OpenSSL's build.
-REMAPPED = $(CURDIR)=/hoist $(abspath $(TARGET_DIR))=/target $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo $(SYSROOT)=/rust
-SYSROOT = $(shell rustc --print sysroot)
-RELEASE = SOURCE_DATE_EPOCH=0 GNUMAKEFLAGS='ENGINESDIR=/nonexistent MODULESDIR=/nonexistent' \
-	$(CARGO) build --locked --release \
-	--config "target.$(TRIPLE).rustflags=[$(foreach pair,$(REMAPPED),'--remap-path-prefix=$(pair)',)]"
 BUILT = $(abspath $(TARGET_DIR))/$(TRIPLE)/release
 
 # What targets get is built first, since the binary to ship contains it.
 static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains
-	$(RELEASE) --features for-targets --bin hoist-for-targets
+	$(CARGO) build --locked --release --features for-targets --bin hoist-for-targets
 	@gzip -9nc $(BUILT)/hoist-for-targets >$(BUILT)/for-targets.new
 	@cmp -s $(BUILT)/for-targets.new $(BUILT)/for-targets.gz || mv $(BUILT)/for-targets.new $(BUILT)/for-targets.gz
-	HOIST_FOR_TARGETS=$(BUILT)/for-targets.gz $(RELEASE) --bin hoist
+	HOIST_FOR_TARGETS=$(BUILT)/for-targets.gz $(CARGO) build --locked --release --bin hoist
 	@mkdir -p dist
 	@cp -f $(BUILT)/hoist dist/hoist
 	@CARGO=$(CARGO) tools/third_party.py > dist/THIRD-PARTY.new && mv dist/THIRD-PARTY.new dist/THIRD-PARTY
 	@file dist/hoist 2>/dev/null || true
-
-reproducible: build-deps ## build a commit (COMMIT, default HEAD) twice, with packages, in two folders, and compare the bytes
-	@tools/reproducible.sh "$${COMMIT:-HEAD}"
 
 # Installing builds nothing: root needs no Rust toolchain, and leaves no files of its own in the checkout.
 install: ## install dist/hoist, the man pages, completions, units and examples (PREFIX, DESTDIR)
@@ -131,4 +121,4 @@ clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf dist
 
-.PHONY: help demo check torture fuzz bench build static reproducible install uninstall deb rpm dist fmt lint oldest audit deps build-deps clean
+.PHONY: help demo check torture fuzz bench build static install uninstall deb rpm dist fmt lint oldest audit deps build-deps clean
