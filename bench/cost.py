@@ -6,14 +6,13 @@ import shutil
 from pathlib import Path
 from statistics import median
 
-from deploys import Deployment
+from deploys import SERVICE, Deployment
 from meter import Failed
 
 HERE = Path(__file__).resolve().parent
 METER = HERE / "on_target.py"
 # The farm's wrapper ends with this: the command of the session, as the host runs it.
 COMMAND = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
-SERVICE = "bench-service"
 READS = {"read", "pread64", "readv", "preadv", "getdents64"}
 WRITES = {"write", "pwrite64", "writev", "pwritev", "copy_file_range", "sendfile"}
 SYNCS = {"fsync", "fdatasync", "syncfs", "sync", "sync_file_range"}
@@ -32,7 +31,6 @@ class Costs:
         self.farm, self.rounds = farm, 0
         self.site = Deployment(tools, farm, 1, folder, files)
         self.raw = farm.folder / "metered"
-        self.host = farm.folder / "hosts" / farm.addresses(1)[0]
 
     def measure(self, output, traced):
         """A first deployment, a second of one changed file, and a third that fails and goes back: `{case: {stage: cost}}`.
@@ -40,13 +38,7 @@ class Costs:
         traced: calls are counted; else CPU time is measured, which counting would add to.
         """
         self.farm.fresh(1)
-        srv = self.host / "srv"
-        service = srv / SERVICE
-        service.write_text("#!/bin/sh\nif [ -e /srv/broken ]; then rm /srv/broken; exit 1; fi\n")
-        service.chmod(0o755)
-        options = {"service_name": "app", "service_command": f"/srv/{SERVICE} {{action}} {{service}}"}
-        options |= {"verify_service": "off", "lock_after_rollback": "no"}
-        options = [word for key, value in options.items() for word in ("-D", f"{key}:{value}")]
+        options = self.site.add_service()
         # A revision that was rolled back is not deployed again, nor one that contains it, without being asked for.
         self.site.git("reset", "-q", "--hard", self.site.second)
         self.rounds += 1
@@ -57,8 +49,7 @@ class Costs:
                 shutil.rmtree(self.raw, ignore_errors=True)
                 self.raw.mkdir()
                 if case == "rollback":
-                    # The service's restart fails once.
-                    (srv / "broken").touch()
+                    self.site.break_service(self.farm.addresses(1)[0])
                 report = self.site.run_hoist(revision, output, options=options)
                 if report["status"] != (1 if case == "rollback" else 0):
                     raise Failed(f"{case}: the deployment ended with status {report['status']}: see {output}")

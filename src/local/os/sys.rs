@@ -57,17 +57,6 @@ pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
 }
 
-/// Renames unless something has the new name (`AlreadyExists`), in one step where the file system can do that.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match std::fs::symlink_metadata(to) {
-            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-            Err(_) => std::fs::rename(from, to),
-        },
-        other => Ok(other?),
-    }
-}
-
 /// Writes everything that the file system of `path` still holds in memory to its disk.
 pub fn sync_file_system(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(File::open(path)?)?)
@@ -94,14 +83,6 @@ pub fn attribute_names(path: &Path) -> io::Result<Vec<u8>> {
         Err(error) => return Err(error.into()),
     }
     Ok(names)
-}
-
-/// Whether a file or directory is immutable or append-only (chattr(1)): it has no other name then, whoever asks. False
-/// where the file system has no such flags.
-pub fn is_fixed(path: &Path) -> bool {
-    let open = crate::files::no_links::no_link().read(true).open(path);
-    let flags = open.and_then(|file| Ok(rustix::fs::ioctl_getflags(&file)?));
-    flags.is_ok_and(|flags| flags.intersects(rustix::fs::IFlags::IMMUTABLE | rustix::fs::IFlags::APPEND))
 }
 
 /// Sets the mask of permissions that new files do not get.
