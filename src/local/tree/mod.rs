@@ -19,3 +19,4 @@ pub mod refs;
 pub mod share;
 pub mod submodules;
 pub mod verify;
+pub mod waste;
