@@ -1,45 +1,44 @@
 //! Run-once steps, on real sshd hosts: none runs twice, and what nobody knows of is asked about.
 
 mod common;
+#[path = "common/schema.rs"]
+mod schema;
 
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use common::step_notes::StepNotes;
 use common::terminal::Terminal;
-use common::{Farm, Links, Project, address, all_on, wait_for};
+use common::{Farm, Links, Project, address, all_on};
+use schema::Answer;
 
-/// Two hosts with a first revision, and steps that note what they do and wait for as long as there is a file.
+/// Two hosts with a first revision, and steps that note what they do and wait for as long as they are to.
 struct Scene {
     farm: Farm,
     project: Project,
     one: String,
-    /// What the step on the deploy host notes.
-    here: tempfile::TempDir,
+    /// The step on the target, and the one on the deploy host.
+    target: StepNotes,
+    here: StepNotes,
+    _folder: tempfile::TempDir,
 }
 
 impl Scene {
     /// `more`: further keys of the step on the target.
     fn new(more: &str) -> Scene {
         let (farm, project, one) = Project::deployed(0, 2);
-        let scene = Scene { farm, project, one, here: tempfile::tempdir().unwrap() };
-        let notes = |folder: &str, word: &str| {
-            format!(
-                "echo $$ > {folder}/pid; echo {word} >> {folder}/ran; while test -e {folder}/pause; do sleep 0.1; done; \
-                 test ! -e {folder}/bad"
-            )
-        };
-        let here = scene.here.path().display().to_string();
-        scene.project.write(
+        let folder = tempfile::tempdir().unwrap();
+        let (target, here) = (StepNotes::on_target(farm.srv(&address(0))), StepNotes::here(folder.path()));
+        project.write(
             "hoist/steps.yaml",
             &format!(
                 "steps:\n  migrate:\n    command: {}\n    on: first\n    when: before\n    stage: promote\n{more}  \
                  tell:\n    command: {}\n    undo: {}\n    on: deploy-host\n    when: after\n    group: default\n",
-                notes("/srv", "migrate"),
-                notes(&here, "tell"),
-                notes(&here, "untell"),
+                target.command("migrate"),
+                here.command("tell"),
+                here.command("untell"),
             ),
         );
-        scene
+        Scene { farm, project, one, target, here, _folder: folder }
     }
 
     /// Another revision.
@@ -48,50 +47,39 @@ impl Scene {
         self.project.commit(words)
     }
 
-    /// The folder of the step on the target, or on the deploy host.
-    fn folder(&self, on_target: bool) -> PathBuf {
-        if on_target { self.farm.srv(&address(0)) } else { self.here.path().to_owned() }
+    /// What the steps did since this was last asked: the one on the target, and the one on the deploy host.
+    fn ran(&self) -> (String, String) {
+        (self.target.ran(), self.here.ran())
     }
 
-    /// What the steps of a place did since this was last asked.
-    fn ran(&self, on_target: bool) -> String {
-        let path = self.folder(on_target).join("ran");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let _ = std::fs::remove_file(path);
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    fn pause(&self, on_target: bool) {
-        std::fs::write(self.folder(on_target).join("pause"), "").unwrap();
-    }
-
-    fn go_on(&self, on_target: bool) {
-        std::fs::remove_file(self.folder(on_target).join("pause")).unwrap();
-    }
-
-    /// A deployer whose step is under way.
-    fn stopped_in(&self, on_target: bool) -> Child {
-        self.pause(on_target);
-        self.ran(on_target);
+    /// A deployer whose step is under way, and the process of that.
+    fn stopped_in(&self, notes: &StepNotes, word: &str) -> (Child, u32) {
+        notes.pause(word);
+        notes.ran();
         let mut command = self.project.hoist(&["deploy", "--yes"]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        wait_for("the step", || self.folder(on_target).join("ran").exists());
-        child
+        (child, notes.under_way(word))
     }
 
-    /// A deployer that was killed while its step was under way.
-    fn killed_in(&self, on_target: bool) {
-        let mut deployer = self.stopped_in(on_target);
+    /// Kills a deployer whose step on the target, or on the deploy host, is under way.
+    fn killed_in(&self, notes: &StepNotes, word: &str) {
+        let (mut deployer, _) = self.stopped_in(notes, word);
         deployer.kill().unwrap();
         deployer.wait().unwrap();
     }
+}
 
-    /// Kills the step itself.
-    fn kill_step(&self, on_target: bool) {
-        let pid = std::fs::read_to_string(self.folder(on_target).join("pid")).unwrap();
-        let status = std::process::Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap();
-        assert!(status.success());
-    }
+/// The object that a command answers with, as the schema has it.
+#[track_caller]
+fn json(project: &Project, answer: &'static str, words: &[&str]) -> serde_json::Value {
+    let value = serde_json::from_str(&project.run(&[words, &["--json"]].concat()).out).unwrap();
+    Answer::named(answer).holds(&value);
+    value
+}
+
+/// What the steps did: the one on the target, and the one on the deploy host.
+fn did(target: &str, here: &str) -> (String, String) {
+    (target.into(), here.into())
 }
 
 #[test]
@@ -102,20 +90,20 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
     let two = scene.next("two");
     let ran = project.deploy(&[]).ends(0).says("step migrate on 127.0.0.1: done");
     assert!(ran.out.find("step migrate on 127.0.0.1: done") < ran.out.find("promote: 2 ok"), "{}", ran.out);
-    assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), "tell".into()));
+    assert_eq!(scene.ran(), did("migrate", "tell"));
     all_on(&scene.farm, 2, &two);
 
     // The target goes on without its deployer, and tells the next one.
     let three = scene.next("three");
-    scene.killed_in(true);
-    scene.go_on(true);
+    scene.killed_in(&scene.target, "migrate");
+    scene.target.go_on("migrate");
     project.run(&["resume", "--yes"]).ends(0).says("step migrate on 127.0.0.1: done");
-    assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), "tell".into()));
+    assert_eq!(scene.ran(), did("migrate", "tell"));
     all_on(&scene.farm, 2, &three);
 
     // The deploy host has nobody who could tell.
     let four = scene.next("four");
-    scene.killed_in(false);
+    scene.killed_in(&scene.here, "tell");
     project.run(&["deploy", "--yes"]).ends(6);
     project.run(&["resume", "--yes", "--step", "nope=done"]).ends(2).says("unknown step \"nope\"");
     let way = "hoist resume --step tell=not-done";
@@ -124,19 +112,27 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
         .ends(6)
         .says("it is not known whether step tell on the deploy host ran")
         .says(way);
-    scene.go_on(false);
+    let ways = "(its deployer ended while it ran): add --step tell=done or --step tell=not-done";
+    project.run(&["status", "--offline"]).ends(1).says(ways);
+    let shown = json(project, "status", &["status", "--offline"]);
+    let steps = serde_json::json!([
+        {"step": "migrate", "undo": false, "on": "127.0.0.1", "end": "done"},
+        {"step": "tell", "undo": false, "on": "the deploy host", "end": "unknown", "reason": "its deployer ended while it ran"},
+    ]);
+    assert_eq!((&shown["unfinished"]["steps"], &shown["unfinished"]["asked"]), (&steps, &serde_json::json!(["tell"])));
+    scene.here.go_on("tell");
     project.run(&["resume", "--yes", "--step", "tell=done"]).ends(0).says("done (--step)");
-    assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), "tell".into()));
+    assert_eq!(scene.ran(), did("migrate", "tell"));
     all_on(&scene.farm, 2, &four);
 
     // A person is asked.
     let five = scene.next("five");
-    scene.killed_in(false);
-    scene.go_on(false);
+    scene.killed_in(&scene.here, "tell");
+    scene.here.go_on("tell");
     let mut terminal = Terminal::run(project.hoist(&["resume"]));
     terminal.answers("it is not known whether it ran", "n");
     terminal.ends(0);
-    assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), "tell tell".into()));
+    assert_eq!(scene.ran(), did("migrate", "tell tell"));
     all_on(&scene.farm, 2, &five);
 }
 
@@ -144,48 +140,55 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
 fn a_step_that_fails_or_is_killed_halts_the_run_and_what_was_done_is_undone() {
     let scene = Scene::new("");
     let project = &scene.project;
-    std::fs::write(scene.folder(true).join("bad"), "").unwrap();
+    scene.target.fails(true);
     scene.next("two");
     let failed = project.deploy(&[]).ends(1).says("step migrate on 127.0.0.1: failed: exit status 1");
     assert!(!failed.out.contains("promote: "), "{}", failed.out);
-    assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), String::new()));
+    assert_eq!(scene.ran(), did("migrate", ""));
     all_on(&scene.farm, 2, &scene.one);
-    std::fs::remove_file(scene.folder(true).join("bad")).unwrap();
+    scene.target.fails(false);
 
     // The step on the deploy host fails behind the promote, so it is not undone; the other has no undo, and is named.
-    std::fs::write(scene.folder(false).join("bad"), "").unwrap();
+    scene.here.fails(true);
     project.commit_again();
     project.deploy(&[]).ends(1).says("step migrate on 127.0.0.1 stays done: it has no undo");
-    assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), "tell".into()));
+    assert_eq!(scene.ran(), did("migrate", "tell"));
     all_on(&scene.farm, 2, &scene.one);
-    std::fs::remove_file(scene.folder(false).join("bad")).unwrap();
+    scene.here.fails(false);
 
     // A step that is killed may have done its work.
     project.commit_again();
-    let deployer = scene.stopped_in(true);
-    scene.kill_step(true);
+    let (deployer, step) = scene.stopped_in(&scene.target, "migrate");
+    assert!(std::process::Command::new("kill").args(["-KILL", &step.to_string()]).status().unwrap().success());
     let ended = deployer.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(3));
-    scene.go_on(true);
-    assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), String::new()));
+    scene.target.go_on("migrate");
+    assert_eq!(scene.ran(), did("migrate", ""));
     all_on(&scene.farm, 2, &scene.one);
 
     // A finished deployment is undone with its steps.
     let five = project.commit_again();
     project.deploy(&[]).ends(0);
     all_on(&scene.farm, 2, &five);
-    assert_eq!((scene.ran(true), scene.ran(false)), ("migrate".into(), "tell".into()));
+    assert_eq!(scene.ran(), did("migrate", "tell"));
     let back = project.run(&["rollback", "--yes"]).ends(0).says("undo of step tell on the deploy host: done");
     assert!(back.err.contains("step migrate stays done: it has no undo"), "{}", back.err);
-    assert_eq!((scene.ran(true), scene.ran(false)), (String::new(), "untell".into()));
+    assert_eq!(scene.ran(), did("", "untell"));
     all_on(&scene.farm, 2, &scene.one);
+
+    // What became of the steps is shown of every run.
+    let shown = project.run(&["history"]).ends(0).says("steps: undo of tell").says("steps: migrate, tell");
+    shown.says("steps: migrate (failed: exit status 1)").says("steps: migrate (it is not known whether it ran: killed");
+    let back = &json(project, "history", &["history", "-n", "1"])["deployments"][0]["steps"];
+    let undone = serde_json::json!([{"step": "tell", "undo": true, "on": "the deploy host", "end": "done"}]);
+    assert_eq!(*back, undone);
 }
 
 #[test]
 fn nothing_goes_back_past_an_irreversible_step_without_words() {
     let scene = Scene::new("    irreversible: true\n");
     let project = &scene.project;
-    std::fs::write(scene.folder(false).join("bad"), "").unwrap();
+    scene.here.fails(true);
     let two = scene.next("two");
     project
         .deploy(&[])
@@ -193,7 +196,7 @@ fn nothing_goes_back_past_an_irreversible_step_without_words() {
         .says("irreversible: a rollback past it takes words")
         .says("step migrate on 127.0.0.1 is done, and irreversible");
     assert_eq!(Links::of(&scene.farm, 1).current, Some(two.clone()), "nothing was rolled back");
-    std::fs::remove_file(scene.folder(false).join("bad")).unwrap();
+    scene.here.fails(false);
 
     let three = scene.next("three");
     project.deploy(&[]).ends(0);
@@ -202,8 +205,8 @@ fn nothing_goes_back_past_an_irreversible_step_without_words() {
 
     // Interrupted by a death, and undone: by nobody without words, and by nothing but the words.
     scene.next("four");
-    scene.killed_in(false);
-    scene.go_on(false);
+    scene.killed_in(&scene.here, "tell");
+    scene.here.go_on("tell");
     project.run(&["rollback", "--yes"]).ends(2).says("type: roll back past migrate");
     let mut terminal = Terminal::run(project.hoist(&["rollback", "--step", "tell=not-done"]));
     terminal.answers("Undo it on every host", "y");
@@ -244,4 +247,32 @@ fn mistakes_are_named_with_file_line_and_key_before_anything_is_touched() {
     let plan: serde_json::Value = serde_json::from_str(&plan.out).unwrap();
     assert_eq!(plan["steps"].as_array().map(Vec::len), Some(1), "{plan}");
     assert_eq!((&plan["steps"][0]["step"], &plan["steps"][0]["when"]), (&"b".into(), &"before".into()));
+}
+
+#[test]
+fn the_example_runs_its_steps_in_their_order_and_its_last_one_bars_the_way_back() {
+    let (farm, project, one) = Project::deployed(0, 2);
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/database-migration/hoist/steps.yaml");
+    project.write("hoist/steps.yaml", &std::fs::read_to_string(example).unwrap());
+    let done = farm.dir.path().join("done");
+    for name in ["bin/migrate", "bin/warm-cache"] {
+        project.write(name, &format!("#!/bin/sh\necho $(basename $0) $* >> {}\n", done.display()));
+        let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(project.path(name), runs).unwrap();
+    }
+    let ran = || std::fs::read_to_string(&done).unwrap();
+    // One that fails at its promote is taken back with the first step.
+    project.check("no", "promote", "false");
+    project.commit("bad");
+    project.deploy(&[]).ends(1);
+    all_on(&farm, 2, &one);
+    assert_eq!(ran(), "migrate expand\nmigrate undo-expand\n");
+    std::fs::remove_file(&done).unwrap();
+    std::fs::remove_file(project.path("hoist/checks.yaml")).unwrap();
+    let two = project.commit_again();
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 2, &two);
+    assert_eq!(ran(), "migrate expand\nwarm-cache\nmigrate contract\n");
+    project.run(&["rollback", "--yes"]).ends(2).says("type: roll back past contract-schema");
+    all_on(&farm, 2, &two);
 }

@@ -28,6 +28,10 @@ const UNANSWERED: &str =
 const CAN_ABORT: &str = "wait, or [a]bort now: type a and Enter to end the step on these hosts; ";
 const CAN_STOP: &str = "a second Ctrl-C ends hoist at once, and the step continues on these hosts";
 
+/// What can be done about a command on this host.
+const CAN_ABORT_HERE: &str = "wait, or [a]bort now: type a and Enter to end it; ";
+const CAN_STOP_HERE: &str = "a second Ctrl-C ends it and hoist at once";
+
 /// The commands with `--step`.
 const TAKES_STEPS: [&str; 2] = ["resume", "rollback"];
 
@@ -210,6 +214,17 @@ impl Frontend for Console {
 }
 
 impl Console {
+    /// What the operator can do after an interrupt: `abort`, at a terminal, and `stop`.
+    fn advise(&self, abort: &str, stop: &str) -> String {
+        self.keyboard.discard();
+        let choices = if self.keyboard.is_there() { abort } else { "" };
+        let advice = format!("{choices}{stop}");
+        if only_complaints_are_seen() {
+            complain(&format!("interrupted: {advice}"));
+        }
+        advice
+    }
+
     /// Whether a group that went well is followed by the next one. Without an answer it is not.
     fn ask_to_continue(&self, question: &Question) -> Answer {
         self.ask_until(question, "please answer y, n or c", |line| match line {
@@ -331,13 +346,11 @@ impl Operator for Console {
     }
 
     fn advice(&mut self, can_abort: bool) -> String {
-        self.keyboard.discard();
-        let choices = if can_abort && self.keyboard.is_there() { CAN_ABORT } else { "" };
-        let advice = format!("{choices}{CAN_STOP}");
-        if only_complaints_are_seen() {
-            complain(&format!("interrupted: {advice}"));
-        }
-        advice
+        self.advise(if can_abort { CAN_ABORT } else { "" }, CAN_STOP)
+    }
+
+    fn advice_here(&mut self) -> String {
+        self.advise(CAN_ABORT_HERE, CAN_STOP_HERE)
     }
 
     fn aborts(&mut self) -> bool {

@@ -33,6 +33,11 @@ impl<'a, 'b> Interrupts<'a, 'b> {
         (!self.old && self.operator.has_interrupted()).then(|| self.operator.advice(self.can_abort))
     }
 
+    /// The same for a command on the deploy host.
+    pub fn advice_here(&mut self) -> Option<String> {
+        (!self.old && self.operator.has_interrupted()).then(|| self.operator.advice_here())
+    }
+
     /// Whether the step is to be aborted on the hosts at work.
     pub fn abort(&mut self) -> bool {
         self.can_abort && self.operator.aborts()

@@ -156,6 +156,11 @@ pub trait Operator {
         String::new()
     }
 
+    /// The same for a command on the deploy host, which does not outlive Hoist.
+    fn advice_here(&mut self) -> String {
+        String::new()
+    }
+
     /// Whether the operator aborts the step on its hosts; polled after [`Operator::advice`].
     fn aborts(&mut self) -> bool {
         false
@@ -179,6 +184,10 @@ macro_rules! left_to {
 
         fn advice(&mut self, can_abort: bool) -> String {
             self.$inner.advice(can_abort)
+        }
+
+        fn advice_here(&mut self) -> String {
+            self.$inner.advice_here()
         }
 
         fn aborts(&mut self) -> bool {

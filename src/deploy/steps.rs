@@ -124,7 +124,8 @@ impl Deployment<'_> {
             }
             report.flush();
             let stops = interrupts.stop();
-            if !acknowledged && let Some(advice) = interrupts.advice() {
+            let mut advice = || if one.host.is_some() { interrupts.advice() } else { interrupts.advice_here() };
+            if !acknowledged && let Some(advice) = advice() {
                 acknowledged = true;
                 report.event(&Event::note(Level::Warning, format!("{title} is still running on {on}: {advice}")));
             }

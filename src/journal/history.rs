@@ -8,13 +8,13 @@ use anyhow::Result;
 use crate::deploy::{Asked, Digests, Kind};
 use crate::exit_code::ExitCode;
 use crate::fleet::{HostId, Step};
-use crate::once::{On, OnceEnd, OnceStep};
 use crate::targets::Target;
 use crate::wire::{Fault, Revision, RunId, Stage, StartedBy};
 
 use super::past::{Past, PastResult, PastStep, past_if};
 use super::read::journals;
 use super::record::Opened;
+use super::steps_left::{RunSteps, take_undone};
 
 /// A finished run that may have changed the revision of a host.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +38,8 @@ pub struct PastRun {
     pub rolled_back: bool,
     /// It failed, and left hosts on different revisions.
     pub left_mixed: bool,
-    /// The run-once steps that it did and did not undo, in order, and where each of them ran.
-    pub steps_done: Vec<(OnceStep, On)>,
+    /// The run-once steps that it has left done, or of which nobody knows.
+    pub steps: RunSteps,
     /// What its targets were asked; `None` in journals of the first format.
     pub asked: Option<Box<Asked>>,
     /// The control files that it began with.
@@ -49,7 +49,7 @@ pub struct PastRun {
 impl PastRun {
     fn new(past: Past) -> PastRun {
         let there = stayed_on(&past);
-        let (status, steps_done) = (past.status(), steps_done(&past));
+        let (status, once) = (past.status(), RunSteps::of(&past));
         let Past { opened: Opened { plan, asked, control_files, .. }, interrupted, steps, .. } = past;
         let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
         let mut before = Vec::new();
@@ -72,7 +72,7 @@ impl PastRun {
             stayed_on: stayed_on.map(|(_, target)| target.clone()).collect(),
             interrupted,
             left_mixed,
-            steps_done,
+            steps: once,
             run: plan.run,
             kind: plan.kind,
             revision: plan.revision,
@@ -117,22 +117,8 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
             Err(error) => history.warnings.push(format!("{error:#}; its deployment is ignored")),
         }
     }
+    take_undone(&mut history.runs.iter_mut().map(|run| &mut run.steps).collect::<Vec<_>>());
     Ok(history)
-}
-
-/// The steps of a deployment that are done, in the order in which they ran.
-fn steps_done(past: &Past) -> Vec<(OnceStep, On)> {
-    let plan = &past.opened.plan;
-    let is_undone =
-        |step: usize| past.once.iter().any(|it| it.step == step && it.undo && it.end == Some(OnceEnd::Done));
-    let done = past.once.iter().filter(|it| !it.undo && it.end == Some(OnceEnd::Done) && !is_undone(it.step));
-    let targets = past.targets();
-    let with_place = done.filter_map(|it| {
-        let step = plan.steps.get(it.step).filter(|step| step.undoes.is_none())?.clone();
-        let on = it.host.and_then(|host| targets.get(host.index()));
-        Some((step, on.map_or(On::DeployHost, |target| On::Host((*target).clone()))))
-    });
-    with_place.collect()
 }
 
 /// The hosts on which the run's revision went live, or was finalized, and was not taken back afterwards.

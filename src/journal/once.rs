@@ -85,6 +85,20 @@ pub struct PastOnce {
     pub host: Option<HostId>,
     /// `None`: it was begun, and its deployer died.
     pub end: Option<OnceEnd>,
+    /// The operator was asked how it ended, and did not say: nobody is asked again.
+    pub left_open: bool,
+}
+
+impl PastOnce {
+    /// Whether it may have run, as far as the journal tells.
+    pub fn may_have_run(&self) -> bool {
+        matches!(self.end, None | Some(OnceEnd::Done)) || self.is_unknown()
+    }
+
+    /// Whether its end is on record as unknown.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.end, Some(OnceEnd::Unknown { .. }))
+    }
 }
 
 /// The step of a try, of so many in the plan, and whether the try undoes it.
@@ -101,7 +115,7 @@ pub fn past_steps<'a>(steps: usize, records: impl Iterator<Item = &'a Record>) -
             Record::OnceBegun { number, host } => {
                 let (step, undo) = once_of(steps, *number);
                 found.retain(|past| (past.step, past.undo) != (step, undo));
-                found.push(PastOnce { step, undo, host: *host, end: None });
+                found.push(PastOnce { step, undo, host: *host, end: None, left_open: false });
             }
             Record::OnceEnded { end, .. } => {
                 if let Some(past) = found.last_mut() {
@@ -109,18 +123,51 @@ pub fn past_steps<'a>(steps: usize, records: impl Iterator<Item = &'a Record>) -
                 }
             }
             Record::Answered { answer } => {
-                let unknown = |it: &&mut PastOnce| matches!(it.end, Some(OnceEnd::Unknown { .. }));
-                let told = match answer {
-                    Answer::Done => Some(OnceEnd::Done),
-                    Answer::NotDone => Some(OnceEnd::NotBegun { reason: "as the operator said".to_owned() }),
-                    _ => None,
-                };
-                if let (Some(past), Some(end)) = (found.iter_mut().find(unknown), told) {
-                    past.end = Some(end);
+                // What is asked about is always the last one: an unknown end halts the run, or the rollback.
+                let Some(past) = found.last_mut().filter(|past| past.is_unknown()) else { continue };
+                match answer {
+                    Answer::Done => past.end = Some(OnceEnd::Done),
+                    Answer::NotDone => past.end = Some(OnceEnd::NotBegun { reason: "as the operator said".to_owned() }),
+                    answer => past.left_open |= *answer == Answer::No,
                 }
             }
             _ => {}
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_about_the_step_that_was_asked_about() {
+        let unknown = || OnceEnd::Unknown { reason: "killed".to_owned() };
+        let begun = |number| Record::OnceBegun { number, host: None };
+        let ended = |number, end| Record::OnceEnded { number, end };
+        let answered = |answer| Record::Answered { answer };
+        // Of three steps the first is done, the second unknown and left open, and undoing the first is unknown at first.
+        let records = [
+            begun(0),
+            ended(0, OnceEnd::Done),
+            begun(2),
+            ended(2, unknown()),
+            answered(Answer::No),
+            answered(Answer::Yes),
+            begun(1),
+            ended(1, unknown()),
+            answered(Answer::Done),
+        ];
+        let past = past_steps(3, records.iter());
+        let ends: Vec<_> = past.iter().map(|it| (it.step, it.undo, it.end.clone(), it.left_open)).collect();
+        assert_eq!(
+            ends,
+            [
+                (0, false, Some(OnceEnd::Done), false),
+                (1, false, Some(unknown()), true),
+                (0, true, Some(OnceEnd::Done), false)
+            ]
+        );
+    }
 }

@@ -127,7 +127,7 @@ mod tests {
             rolled_back: false,
             asked: None,
             control_files: Default::default(),
-            steps_done: Vec::new(),
+            steps: Default::default(),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::targets::Target;
 use crate::wire::{Origin, Revision};
 
 use super::past_runs::{NOT_RECORDED, Wanted, unknown_host};
+use super::past_steps::StepTried;
 use super::{Frontend, Refused, load, repository, state_folder};
 
 /// One deployment.
@@ -27,6 +28,8 @@ pub struct Deployed {
     pub origin: Option<Origin>,
     /// `None`: only a tag tells of it.
     pub plan: Option<DeployedPlan>,
+    /// Its run-once steps, as far as they began.
+    pub steps: Vec<StepTried>,
     pub end: DeployedEnd,
     pub tag: Option<String>,
 }
@@ -221,6 +224,7 @@ fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
         revision: revision.clone(),
         origin: past.opened.plan.origin.as_deref().cloned(),
         plan: Some(DeployedPlan { kind: *kind, groups: groups.collect() }),
+        steps: StepTried::all(&past.opened.plan, &past.once),
         end: DeployedEnd {
             result: result(&past),
             status: past.status(),
@@ -239,6 +243,7 @@ fn of_tag(tag: Tagged) -> Deployed {
         revision: tag.revision,
         origin: None,
         plan: None,
+        steps: Vec::new(),
         end: DeployedEnd {
             result: NOT_RECORDED,
             status: None,

@@ -69,6 +69,7 @@ pub use lock::{LockAnnounced, LockScope};
 pub use names::{Names, deployed, names};
 pub use new_config::{Answers, Written, new_config, unconfigured};
 pub use past_runs::{Span, Wanted, WantedResult};
+pub use past_steps::StepTried;
 pub use plan::{Change, Estimate, Outlook, PlanOptions, Planned, PlannedGate, Steps, Transfer, plan};
 pub use reconcile::{Reconcile, reconcile};
 pub use refused::Refused;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::deploy::{Plan, Prepared, roll_back_past};
 use crate::invocation::Invocation;
-use crate::journal::{History, Opened, PastOnce, Unfinished, past_steps};
+use crate::journal::{History, LeftState, LeftStep, Opened, PastOnce, Unfinished, past_steps};
 use crate::once::{On, OnceEnd, OnceStep, When};
 use crate::targets::Target;
 use crate::text::meant_or_known;
@@ -55,8 +55,63 @@ fn named(steps: &[String]) -> String {
 
 /// The step, if it ran or may have, and no rollback leads back behind it.
 fn barring<'a>(plan: &'a Plan, past: &PastOnce) -> Option<&'a OnceStep> {
-    let may_have_run = matches!(past.end, None | Some(OnceEnd::Done | OnceEnd::Unknown { .. }));
-    plan.steps.get(past.step).filter(|step| !past.undo && may_have_run && step.bars_rollback())
+    plan.steps.get(past.step).filter(|step| !past.undo && past.may_have_run() && step.bars_rollback())
+}
+
+/// A run-once step of a past run, or undoing it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepTried {
+    pub name: String,
+    pub undo: bool,
+    /// A target, or `the deploy host`.
+    pub on: String,
+    /// `None`: it has begun, and its end is not on record.
+    pub end: Option<OnceEnd>,
+    /// What `--step` would say of it, where somebody has to say how it ended.
+    pub asked_as: Option<String>,
+}
+
+impl StepTried {
+    /// The steps of a run, in the order in which they were begun; `past`: as its journal has them.
+    pub fn all(plan: &Plan, past: &[PastOnce]) -> Vec<StepTried> {
+        let tried = past.iter().filter_map(|past| {
+            let step = plan.steps.get(past.step)?;
+            let target = past.host.and_then(|host| plan.targets().nth(host.index()));
+            // Where it ran on a target, that is asked first.
+            let is_open = past.is_unknown() && !past.left_open || past.end.is_none() && past.host.is_none();
+            Some(StepTried {
+                name: step.name.clone(),
+                undo: past.undo || step.undoes.is_some(),
+                on: target.map_or_else(|| "the deploy host".to_owned(), |(_, target)| target.to_string()),
+                end: past.end.clone(),
+                asked_as: is_open.then(|| step.key(past.undo)),
+            })
+        });
+        tried.collect()
+    }
+
+    /// The steps of a run that is not finished.
+    pub fn of_unfinished(unfinished: &Unfinished) -> Vec<StepTried> {
+        let plan = &unfinished.opened.plan;
+        StepTried::all(plan, &past_steps(plan.steps.len(), unfinished.read.records.iter()))
+    }
+
+    /// How people call it.
+    pub fn title(&self) -> String {
+        format!("{}step {}", if self.undo { "undo of " } else { "" }, self.name)
+    }
+
+    /// What somebody has to say of it before its run can be ended; `None`: nothing.
+    pub fn to_be_told(&self) -> Option<String> {
+        let (key, title, on) = (self.asked_as.as_ref()?, self.title(), &self.on);
+        let why = match &self.end {
+            Some(OnceEnd::Unknown { reason }) => format!(" ({reason})"),
+            _ => String::new(),
+        };
+        Some(format!(
+            "it is not known whether {title} on {on} ran{why}: add --step {key}=done or --step {key}=not-done"
+        ))
+    }
 }
 
 /// What the steps of the deployments mean that a rollback undoes.
@@ -66,7 +121,7 @@ pub struct Undoing {
     pub steps: Vec<OnceStep>,
     /// Steps that are irreversible.
     pub barring: Vec<String>,
-    /// Steps that stay done.
+    /// A sentence for each step that stays as it is.
     pub left: Vec<String>,
 }
 
@@ -81,14 +136,24 @@ impl Undoing {
         }
         let mut undoing = Undoing::default();
         for run in runs.into_iter().rev().map(|run| &history.runs[run]) {
-            for (step, on) in run.steps_done.iter().rev() {
-                if step.bars_rollback() {
-                    undoing.barring.push(step.name.clone());
-                } else if let Some(undo) = &step.undo {
-                    let previous = run.before.iter().map(|(_, revision)| revision.clone()).next();
-                    undoing.steps.push(mirrored(step, undo, on.clone(), (run.revision.clone(), previous)));
-                } else {
-                    undoing.left.push(step.name.clone());
+            for LeftStep { step, on, state, .. } in run.steps.left.iter().rev() {
+                let title = step.title(false);
+                match (state, &step.undo) {
+                    _ if step.bars_rollback() => undoing.barring.push(step.name.clone()),
+                    (LeftState::UndoUnknown, _) => {
+                        undoing
+                            .left
+                            .push(format!("it is not known whether {title} was undone: it is not undone again"));
+                    }
+                    (LeftState::Unknown, Some(_)) => {
+                        undoing.left.push(format!("it is not known whether {title} ran: it is not undone"));
+                    }
+                    (LeftState::Unknown, None) => undoing.left.push(format!("it is not known whether {title} ran")),
+                    (LeftState::Done, None) => undoing.left.push(format!("{title} stays done: it has no undo")),
+                    (LeftState::Done, Some(undo)) => {
+                        let previous = run.before.iter().map(|(_, revision)| revision.clone()).next();
+                        undoing.steps.push(mirrored(step, undo, on.clone(), (run.revision.clone(), previous)));
+                    }
                 }
             }
         }
@@ -118,6 +183,15 @@ impl Undoing {
         }
     }
 
+    /// The same before anybody goes back, with the steps that bar the way.
+    pub fn preview(&self) -> Vec<String> {
+        let barring = self
+            .barring
+            .iter()
+            .map(|name| format!("step {name} is irreversible: to go back all the same takes a terminal and the words"));
+        barring.chain(self.lines()).collect()
+    }
+
     /// Adds the steps to a run that goes back. A run of some hosts only leaves them as they are, and so does one without the
     /// host or the group of a step.
     pub fn plan_into(self, prepared: &mut Prepared, is_limited: bool) {
@@ -141,11 +215,10 @@ impl Undoing {
         }
     }
 
-    /// A line for each step that is undone, or stays done.
+    /// A line for each step that is undone, or stays as it is.
     pub fn lines(&self) -> Vec<String> {
         let undo = self.steps.iter().map(|step| format!("{}: {}", step.title(true), step.summary()));
-        let left = self.left.iter().map(|name| format!("step {name} stays done: it has no undo"));
-        undo.chain(left).collect()
+        undo.chain(self.left.iter().cloned()).collect()
     }
 }
 

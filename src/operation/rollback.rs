@@ -16,7 +16,7 @@ use crate::wire::{Holder, Level, Revision};
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
-use super::past_steps::Undoing;
+use super::past_steps::{StepTried, Undoing};
 use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
 use super::{
@@ -38,8 +38,8 @@ pub struct Back {
 pub enum Preview {
     /// Undo a deployment that was not finished.
     Unfinished(Box<Unfinished>, Invocation),
-    /// Go back to an earlier revision.
-    Way(Box<WayBack>),
+    /// Go back to an earlier revision, with a line for each run-once step that this is about.
+    Way(Box<WayBack>, Vec<String>),
 }
 
 /// Rolls back, after a question: to the revision that is named; without one, what an unfinished deployment did, or else
@@ -78,8 +78,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         front.answer(&format!("nothing to do: {short} is live and finalized on {all}"));
         return Ok(ExitCode::Success);
     }
-    let targets: Vec<Target> = views.iter().map(|view| view.target.clone()).collect();
-    let undoing = Undoing::of(&history, &targets, &way.to.revision);
+    let undoing = undoing(&history, &views, &way);
     way.lines().iter().chain(&undoing.lines()).for_each(|line| front.remark(line));
     if matches!(way.why, Why::Further { called_for: true, .. }) && front.is_unattended() {
         let further = config.invocation.on_these_hosts(&format!("rollback {}", way.to.revision.short()));
@@ -144,7 +143,15 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         look_for_unfinished(&config)?;
     }
     shrinkage::keep(&mut config, front)?;
-    Ok(Preview::Way(Box::new(look(&config, &repository(&config)?, back, front)?.way)))
+    let Look { way, views, history } = look(&config, &repository(&config)?, back, front)?;
+    let steps = undoing(&history, &views, &way).preview();
+    Ok(Preview::Way(Box::new(way), steps))
+}
+
+/// What the way back means for the run-once steps of the deployments that it undoes.
+fn undoing(history: &History, views: &[View], way: &WayBack) -> Undoing {
+    let targets: Vec<Target> = views.iter().map(|view| view.target.clone()).collect();
+    Undoing::of(history, &targets, &way.to.revision)
 }
 
 impl Preview {
@@ -153,14 +160,15 @@ impl Preview {
         match self {
             Preview::Unfinished(unfinished, invocation) => {
                 let mut lines = unfinished_lines(unfinished);
+                lines.extend(StepTried::of_unfinished(unfinished).iter().filter_map(StepTried::to_be_told));
                 lines.push(format!("`{}` undoes it on every host that it touched", invocation.command("rollback")));
                 lines
             }
-            Preview::Way(way) if way.is_done() => {
+            Preview::Way(way, _) if way.is_done() => {
                 let short = way.to.revision.short();
                 vec![format!("nothing to do: {short} is live and finalized on {}", crate::text::hosts(way.size))]
             }
-            Preview::Way(way) => way.lines(),
+            Preview::Way(way, steps) => way.lines().into_iter().chain(steps.iter().cloned()).collect(),
         }
     }
 
@@ -168,7 +176,7 @@ impl Preview {
     pub fn is_open(&self) -> bool {
         match self {
             Preview::Unfinished(..) => true,
-            Preview::Way(way) => way.is_open(),
+            Preview::Way(way, _) => way.is_open(),
         }
     }
 }

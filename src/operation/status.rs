@@ -16,6 +16,7 @@ use crate::targets::{Group, Target};
 use crate::wire::{Confirmation, Drained, Facts, Fault, Holder, Lacking, Origin, Revision, RunningService};
 
 use super::hosts::groups;
+use super::past_steps::StepTried;
 use super::recorded::Observations;
 use super::standing::{Standing, Wanted};
 use super::{Frontend, Refused, load, ssh, state_folder};
@@ -48,6 +49,8 @@ pub struct Status {
     pub locks: Locks,
     /// A deployment that nobody is at work on any more.
     pub unfinished: Option<Unfinished>,
+    /// The run-once steps of that deployment.
+    pub steps: Vec<StepTried>,
     pub views: Vec<View>,
     /// How those of their revisions were made that are no commits.
     pub artifacts: Vec<(Revision, Origin)>,
@@ -233,7 +236,8 @@ pub fn status(
     let unfinished = run.filter(|run| !run.live && !deploys);
     let (repo, invocation) = (config.settings.git_repo.clone(), config.invocation.clone());
     let artifacts = artifacts(&config, &views);
-    Ok(Status { repo, locks, unfinished, views, artifacts, invocation })
+    let steps = unfinished.as_ref().map(StepTried::of_unfinished).unwrap_or_default();
+    Ok(Status { repo, locks, unfinished, steps, views, artifacts, invocation })
 }
 
 /// How the revisions of targets were made, as is known here, or as the targets say.

@@ -13,6 +13,7 @@ pub mod farm;
 mod git;
 pub mod names;
 pub mod restarts;
+pub mod step_notes;
 pub mod terminal;
 
 pub use farm::{Farm, wait_for};

@@ -16,7 +16,7 @@ fn with_small(folder: &str) -> (Scene, Small) {
     (scene.finish(), small)
 }
 
-fn fill(folder: &Path) -> PathBuf {
+pub fn fill(folder: &Path) -> PathBuf {
     let file = folder.join("filling");
     let _ = fs::write(&file, vec![1; 4 << 20]);
     file
@@ -124,7 +124,7 @@ fn a_killed_run_is_rolled_back_on_a_full_disk_too_and_resumed_once_there_is_room
 }
 
 /// Makes a file refuse every change, or no longer: what a disk does that has failed or is read-only.
-fn freeze(path: &Path, frozen: bool) {
+pub fn freeze(path: &Path, frozen: bool) {
     let done = Command::new("chattr").arg(if frozen { "+i" } else { "-i" }).arg(path).status().unwrap();
     assert!(done.success());
 }

@@ -22,4 +22,5 @@ mod scene;
 mod shared;
 mod small;
 mod stages;
+mod steps;
 mod trace;

@@ -245,4 +245,16 @@ fn gates_questions_and_reconciled_hosts_are_announced() {
     assert_eq!(told, ["started", "gate default", "group default", "reconciled deployed", "finished deployed"]);
     let about = web.requests().last().unwrap().json();
     assert_eq!((&about["kind"], &about["revision"]), (&"reconcile".into(), &two.as_str().into()), "{about}");
+
+    // A run-once step halts a deployment, whether it fails or nobody knows how it ended.
+    for (command, why) in [("exit 3", "failed: exit status 3"), ("kill -9 $$", "killed by signal 9")] {
+        let step = format!("steps: {{s: {{command: '{command}', on: deploy-host, when: before}}}}\n");
+        project.write("hoist/steps.yaml", &step);
+        project.commit(why);
+        let before = web.told().len();
+        assert_ne!(project.deploy(&[]).status, Some(0));
+        assert_eq!(web.told()[before..][..2], ["started", "halted"]);
+        let reason = web.requests()[before + 1].json()["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("step s on the deploy host") && reason.contains(why), "{reason}");
+    }
 }

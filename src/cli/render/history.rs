@@ -12,6 +12,9 @@ use crate::terminal::{Page, Style, Table, TableRow, Theme, columns};
 use crate::text;
 use crate::wire::Origin;
 
+use super::steps;
+use super::steps::StepAnswer;
+
 /// The columns that not every table has.
 const ENVIRONMENT: &str = "environment";
 
@@ -63,13 +66,13 @@ fn is_bad(deployed: &Deployed) -> bool {
     deployed.end.status.is_some_and(|status| !matches!(status, 0 | 7 | 130)) || deployed.end.result == "unfinished"
 }
 
-/// The message, and what failed.
+/// The message, what failed, and the run-once steps.
 fn note(deployed: &Deployed) -> String {
     let failed: Vec<String> = deployed.end.causes.hosts.iter().map(failure).collect();
     let failed = (!failed.is_empty()).then(|| format!("failed: {}", text::some(&failed, NAMED)));
     let message = deployed.about.message.lines().next().map(str::to_owned);
     let origin = deployed.origin.as_ref().map(ToString::to_string);
-    let parts = [origin, message, deployed.end.causes.gate.clone(), failed];
+    let parts = [origin, message, deployed.end.causes.gate.clone(), failed, steps::line(&deployed.steps)];
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
@@ -100,6 +103,8 @@ struct Entry<'a> {
     verdict: Option<&'a str>,
     failed: Vec<Failed<'a>>,
     gate: Option<&'a str>,
+    /// Its run-once steps.
+    steps: Vec<StepAnswer<'a>>,
     message: &'a str,
     environment: Option<&'a str>,
     run: Option<&'a str>,
@@ -136,6 +141,7 @@ pub fn json(history: &[Deployed]) -> Answer<'_> {
             .map(|of| Failed { hosts: failed(of), step: step_name(of.step), reason: &of.reason })
             .collect(),
         gate: it.end.causes.gate.as_deref(),
+        steps: steps::json(&it.steps),
         message: &it.about.message,
         environment: it.about.environment.as_deref(),
         run: it.about.run.as_deref(),

@@ -11,3 +11,4 @@ pub mod plan;
 pub mod rollback;
 pub mod stats;
 pub mod status;
+pub mod steps;

@@ -125,7 +125,7 @@ impl PreviewAnswer<'_> {
             Preview::Unfinished(run, _) => {
                 return PreviewAnswer { unfinished: Some(&run.opened.plan.run), way_back: None };
             }
-            Preview::Way(way) => way,
+            Preview::Way(way, _) => way,
         };
         let why = match way.why {
             Why::Named => "named",

@@ -8,12 +8,15 @@ use crate::clock;
 use crate::deploy::Plan;
 use crate::fleet_state::Owed;
 use crate::locks::LockOwner;
-use crate::operation::{Skew, Standing, Status, View};
+use crate::operation::{Skew, Standing, Status, StepTried, View};
 use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns, cut_line};
 use crate::text;
 use crate::wire::{Confirmation, Drained, Holder, Lacking, Origin, Revision, RunId, RunningService, StartedBy};
+
+use super::steps;
+use super::steps::StepAnswer;
 
 const HEAD: [&str; 10] =
     ["group", "hosts", "standing", "current", "running", "done", "in progress", "wanted", "last contact", "names"];
@@ -46,6 +49,7 @@ pub fn text(status: &Status) -> Page {
     if let Some(unfinished) = &status.unfinished {
         page.line(format!("{unfinished} is not finished"));
         page.line(unfinished.opened.ways_out(&status.invocation));
+        status.steps.iter().filter_map(StepTried::to_be_told).for_each(|line| page.line(line));
     }
     for skew in status.skew() {
         let one = |(revision, hosts): &(Revision, Vec<Target>)| format!("{} on {}", revision.short(), fold(hosts));
@@ -184,6 +188,10 @@ struct UnfinishedRun<'a> {
     revision: &'a Revision,
     #[serde(flatten)]
     by: &'a StartedBy,
+    /// Its run-once steps.
+    steps: Vec<StepAnswer<'a>>,
+    /// What `--step` would say of those of which nobody knows whether they ran.
+    asked: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -240,7 +248,8 @@ impl Answer<'_> {
     pub fn of(status: &Status) -> Answer<'_> {
         let unfinished = status.unfinished.as_ref().map(|unfinished| {
             let Plan { run, revision, by, .. } = &unfinished.opened.plan;
-            UnfinishedRun { run, revision, by }
+            let asked = status.steps.iter().filter_map(|step| step.asked_as.as_deref()).collect();
+            UnfinishedRun { run, revision, by, steps: steps::json(&status.steps), asked }
         });
         Answer {
             repo: &status.repo,

@@ -4,6 +4,7 @@ use crate::deploy::{Answer, Kind, Operator, Question, Verdict, left_to};
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::hooks::{Announcement, Counts, EventKind, GateSample};
+use crate::once::OnceEnd;
 use crate::report::{Event, HostRow, RowState, Sample};
 use crate::targets::Target;
 use crate::wire::Stage;
@@ -11,8 +12,8 @@ use crate::wire::Stage;
 use super::announcer::{Announcer, State};
 use super::watched::names;
 
-/// The operator who has answered everything ahead.
-const UNATTENDED: &str = "--yes";
+/// Who answers without being asked: these flags.
+const FLAGS: [&str; 2] = ["--yes", "--step"];
 
 impl State {
     /// Announces what an event is about. An event that an earlier deployer was told already it has announced too.
@@ -48,6 +49,9 @@ impl State {
             }
             Event::Interrupted => {
                 self.halt(None, "interrupted by the operator");
+            }
+            Event::OnceEnded { name, on, undo: false, end: end @ OnceEnd::Failed { .. }, .. } => {
+                self.halt(None, &format!("step {name} on {on}: {end}"));
             }
             Event::Gate { group, sample, .. } => self.gate(group, sample),
             _ => {}
@@ -107,9 +111,24 @@ impl State {
             }
             _ => {}
         }
-        if by != UNATTENDED {
-            let question = Some(question.to_string());
-            self.announce(None, Announcement { question, ..self.announcement(EventKind::Question) });
+        if !FLAGS.contains(&by) {
+            self.announce_question(question);
+        }
+    }
+
+    fn announce_question(&mut self, question: &Question) {
+        let question = Some(question.to_string());
+        self.announce(None, Announcement { question, ..self.announcement(EventKind::Question) });
+    }
+
+    /// What comes of a question about a run-once step: it halts the run, or it stays open until somebody comes back.
+    fn answered(&mut self, question: &Question, answer: Answer) {
+        match (question, answer) {
+            (_, Answer::Unanswered) => self.announce_question(question),
+            (Question::StepUnknown { step, reason, forward: true, .. }, Answer::No) => {
+                self.halt(None, &format!("it is not known whether {step} ran: {reason}"));
+            }
+            _ => {}
         }
     }
 
@@ -185,7 +204,9 @@ impl Operator for Asked {
     fn ask(&mut self, question: &Question) -> Answer {
         let by = self.inner.answers(question);
         self.announcer.with(|state| state.ask(question, by));
-        self.inner.ask(question)
+        let answer = self.inner.ask(question);
+        self.announcer.with(|state| state.answered(question, answer));
+        answer
     }
 
     fn interrupted(&mut self) -> bool {

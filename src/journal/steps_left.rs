@@ -1,0 +1,100 @@
+//! The run-once steps that finished runs have left done, or of which nobody knows: what a rollback of these runs is about.
+
+use crate::once::{On, OnceEnd, OnceStep};
+use crate::wire::Revision;
+
+use super::past::Past;
+
+/// What a run has done about run-once steps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunSteps {
+    /// Those that it has left, in the order in which they ran.
+    pub left: Vec<LeftStep>,
+    /// Those of earlier runs that it has undone, or may have.
+    undid: Vec<UndoneStep>,
+}
+
+/// A step that a run did, or may have done, and that is not known to be undone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftStep {
+    pub step: OnceStep,
+    /// Of the run.
+    revision: Revision,
+    /// Where it ran.
+    pub on: On,
+    pub state: LeftState,
+}
+
+/// What is known of such a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftState {
+    Done,
+    /// Nobody knows whether it ran.
+    Unknown,
+    /// It was done, and nobody knows whether it was undone.
+    UndoUnknown,
+}
+
+/// That a run undid a step which an earlier run had done.
+#[derive(Debug, Clone, PartialEq)]
+struct UndoneStep {
+    name: String,
+    /// Of the earlier run.
+    revision: Revision,
+    /// Whether it is known that it did.
+    is_known: bool,
+}
+
+impl RunSteps {
+    pub(super) fn of(past: &Past) -> RunSteps {
+        RunSteps { left: left_by(past), undid: undone_by(past) }
+    }
+}
+
+fn left_by(past: &Past) -> Vec<LeftStep> {
+    let targets = past.targets();
+    let undo_of = |step: usize| past.once.iter().find(|it| it.undo && it.step == step);
+    let left = past.once.iter().filter(|it| !it.undo).filter_map(|it| {
+        let step = past.opened.plan.steps.get(it.step).filter(|step| step.undoes.is_none())?;
+        let undo = undo_of(it.step);
+        let state = match undo.map(|undo| (undo.end == Some(OnceEnd::Done), undo.may_have_run())) {
+            Some((true, _)) => return None,
+            Some((false, true)) => LeftState::UndoUnknown,
+            _ if it.end == Some(OnceEnd::Done) => LeftState::Done,
+            _ if it.may_have_run() => LeftState::Unknown,
+            _ => return None,
+        };
+        let target = it.host.and_then(|host| targets.get(host.index()));
+        let on = target.map_or(On::DeployHost, |target| On::Host((*target).clone()));
+        Some(LeftStep { step: step.clone(), revision: past.opened.plan.revision.clone(), on, state })
+    });
+    left.collect()
+}
+
+fn undone_by(past: &Past) -> Vec<UndoneStep> {
+    let undone = past.once.iter().filter(|it| !it.undo && it.may_have_run()).filter_map(|it| {
+        let step = past.opened.plan.steps.get(it.step)?;
+        let (revision, _) = step.undoes.clone()?;
+        Some(UndoneStep { name: step.name.clone(), revision, is_known: it.end == Some(OnceEnd::Done) })
+    });
+    undone.collect()
+}
+
+/// Takes from each run the steps that a later one has undone: nothing is undone twice. The runs are in order, the oldest
+/// first.
+pub(super) fn take_undone(runs: &mut [&mut RunSteps]) {
+    for later in 0..runs.len() {
+        let (earlier, rest) = runs.split_at_mut(later);
+        for UndoneStep { name, revision, is_known } in &rest[0].undid {
+            let is_it = |left: &LeftStep| {
+                left.step.name == *name && left.revision == *revision && left.state == LeftState::Done
+            };
+            let found = earlier.iter_mut().rev().find_map(|run| Some((run.left.iter().position(is_it)?, run)));
+            match found {
+                Some((at, run)) if *is_known => drop(run.left.remove(at)),
+                Some((at, run)) => run.left[at].state = LeftState::UndoUnknown,
+                None => {}
+            }
+        }
+    }
+}
