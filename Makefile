@@ -37,8 +37,8 @@ torture: deps ## ROUNDS (100) of random faults against real hosts, from SEED on
 fuzz: deps ## try each reader of foreign bytes for FUZZ_SECONDS (600), from SEED on
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} SEED=$${SEED:-$$(date +%s)} $(CARGO) test --locked --test fuzz -- --nocapture
 
-bench: deps ## measure beside pdsh, Ansible and others: ROUNDS, HOSTS, PEERS, PARTS, QUICK=1; needs root and a quiet machine
-	@bench/needs.sh target/bench/venv
+bench: deps ## measure beside pdsh, Ansible and others: PARTS (help lists them), ROUNDS, HOSTS, PEERS, OLD, QUICK=1; needs root and a quiet machine
+	@[ "$(PARTS)" = help ] || bench/needs.sh target/bench/venv
 	@python3 bench/bench.py
 
 build: deps ## build for development

@@ -16,7 +16,7 @@ CONFIG = """[global]
 git_repo: bench/artifact
 dsh_targets: targets
 """
-HEAD = ["", "wall s", "sent to the host MB", "written there MB"]
+HEAD = ["", "wall, s", "sent to the host, MB", "written there, MB"]
 
 
 class Counter:
@@ -124,7 +124,7 @@ class Artifact:
         return int(next(line for line in lines if line.startswith("write_bytes")).split()[1])
 
     def measure(self, rounds, output):
-        """The table, after a first round that is not in it: then every host has everything."""
+        """Rows of a table, after a first round that is not in it: then every host has everything."""
         figures = {}
         for turn in range(rounds + 1):
             ways = self.ways(self.change(turn))
@@ -140,5 +140,4 @@ class Artifact:
         for title, measured in figures.items():
             middle = [sorted(column)[len(column) // 2] for column in zip(*measured)]
             rows.append([title, f"{middle[0]:.2f}", f"{middle[1] / 1e6:.1f}", f"{middle[2] / 1e6:.1f}"])
-        lines = [HEAD, ["---"] * len(HEAD), *sorted(rows)]
-        return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+        return sorted(rows)

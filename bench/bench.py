@@ -4,12 +4,16 @@
 Settings, all by environment:
   ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
   PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
-  PARTS   of: run deploy growth delay target artifact; unset: all   SIZES  numbers of hosts in growth (100 300 1000 3000)
+  PARTS   what is measured, by name; unset: all but compare; help: lists them
+  SIZES   numbers of hosts in growth (100 300 1000 3000)   HEADLINE_HOSTS  hosts of the headline (1000)
   MEGABYTES  the size of the artifact, of which 1 % changes (200)
+  CHANGED, BYTES_HOSTS  how many megabytes change in bytes (10), and on how many hosts (40)
+  OLD     an earlier build of Hoist, which compare and contact measure beside this one
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
   HOIST, FLOOR  programs to measure in place of those that are built
-  OUT     where results.md, results.svg, results.json go; the README is changed only when OUT is unset and QUICK is not 1
+  OUT     where results.md, results.json and the charts go; the README is changed only when OUT is unset and QUICK is not 1
 
+Parts that were measured before, of the same commit on the same machine, stay in the results until they are measured anew.
 It must be root: each host of a deployment has a /srv of its own, and the delay a network of its own.
 """
 
@@ -25,44 +29,28 @@ import time
 from pathlib import Path
 
 import artifacts
+import compare
+import contact
+import headline
 import machine
+import named
 import peers
 import results
+import transfers
 from cost import Costs
 from delay import Network
 from deploys import Deployment
 from farm import ROOT, Farm
 from meter import Failed
-
-
-
-def numbers(name, default):
-    """The whole numbers, from 1 on, of a setting."""
-    words = (os.environ.get(name) or default).split()
-    if not words or not all(word.isdecimal() and int(word) > 0 for word in words):
-        sys.exit(f"bench: {name}: {' '.join(words)!r}: whole numbers from 1 on, please")
-    return [int(word) for word in words]
-
-
-QUICK = os.environ.get("QUICK") == "1"
-[ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "3")
-[HOSTS, *_] = numbers("HOSTS", "20" if QUICK else "300")
-ALL_PARTS = ["run", "deploy", "growth", "delay", "target", "artifact"]
-PARTS = (os.environ.get("PARTS") or " ".join(ALL_PARTS)).split()
-SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "100 300 1000 3000"))
-# The playbook takes a minute or two on 80, so there are at most two rounds of it.
-[DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
-DEPLOY_ROUNDS = min(ROUNDS, 2)
-[MEGABYTES, *_] = numbers("MEGABYTES", "8" if QUICK else "200")
-# A tool that starts a process for each host is measured up to so many hosts, the Python library up to so many.
-MOST_FORKED, MOST_LIBRARY = 0 if QUICK else 300, 1000
-# One way; a round trip is two of them.
-DELAY = 0.025
+from settings import DELAY, DEPLOY_ROUNDS, DEPLOYED, HOSTS, MEGABYTES, MOST_FORKED, MOST_LIBRARY, OLD, QUICK, ROUNDS, SIZES
 
 
 class Bench:
     def __init__(self, tools, work):
-        self.tools, self.work, self.measures, self.costs, self.notes = tools, work, [], [], []
+        self.tools, self.work, self.notes = tools, work, []
+        # What was measured: of each part a list, and a time in seconds.
+        self.measures, self.costs, self.artifacts, self.took = [], [], [], {}
+        self.section = None
         self.output = work / "output"
         self.output.touch()
         self.farms = 0
@@ -73,9 +61,9 @@ class Bench:
 
     def note(self, part, tool, number, report, **more):
         """Keeps a figure; a run that failed is told and kept apart."""
-        report |= {"part": part, "tool": tool, "round": number, **more}
+        report |= {"part": part, "tool": tool, "round": number, "section": self.section, **more}
         cpu = report["cpu"] * 1000 / report["hosts"]
-        say(f"  {part:8} {tool:22} {report['hosts']:5} hosts  {report['wall']:7.2f} s  {cpu:7.2f} ms of CPU a host")
+        say(f"  {part:16} {tool:18} {report['hosts']:5} hosts  {report['wall']:7.2f} s  {cpu:7.2f} ms of CPU a host")
         if report["status"] != 0:
             failure = f"{part}: {tool} on {report['hosts']} hosts ended with status {report['status']}"
             say(f"  {failure}: see the end of {self.output}")
@@ -146,8 +134,17 @@ class Bench:
                 if not memory:
                     farm.fresh(DEPLOYED)
                     self.note("first", "floor", number, site.replay(records, self.output), memory=False)
+            if not wanted_names() or "xargs" in wanted_names():
+                self.by_ssh(farm, site)
         finally:
             farm.down()
+
+    def by_ssh(self, farm, site):
+        """Once, what starts OpenSSH's client for each host and stage, as Scap does, with a git server."""
+        farm.fresh(DEPLOYED)
+        with site.git_server():
+            for part, revision in (("first", site.first), ("second", site.second)):
+                self.note(part, "stages", 0, site.run_ssh(revision, self.output), memory=False)
 
     def growth(self):
         """(d) More and more hosts: one command, and sessions that are held open, as in a deployment."""
@@ -207,7 +204,7 @@ class Bench:
         farm = self.farm(hosts=True)
         try:
             made = artifacts.Artifact(self.tools, farm, self.folder("artifact"), MEGABYTES * 10**6)
-            say(made.measure(ROUNDS, self.output))
+            self.artifacts = made.measure(ROUNDS, self.output)
         finally:
             farm.down()
 
@@ -217,14 +214,23 @@ class Bench:
             farm = self.farm(hosts=True)
             try:
                 costs = Costs(self.tools, farm, self.folder(f"target{files}"), files)
-                costs.site.bring_hoist(self.output)
-                # Calls are counted once, for they are the same each time.
-                for number, counted in [(0, True), *((number, False) for number in range(ROUNDS))]:
-                    cases = costs.measure(self.output, counted)
-                    say(f"  {files} files: {'calls are counted' if counted else 'CPU time is measured'}")
-                    self.costs.append({"files": files, "counted": counted, "cases": cases})
+                if costs.disk.why:
+                    say(f"  the host has no file system of its own: {costs.disk.why}")
+                try:
+                    costs.site.bring_hoist(self.output)
+                    # Calls are counted once, for they are the same each time.
+                    for number, counted in [(0, True), *((number, False) for number in range(ROUNDS))]:
+                        cases = costs.measure(self.output, counted)
+                        say(f"  {files} files: {'calls are counted' if counted else 'CPU time is measured'}")
+                        self.costs.append({"files": files, "counted": counted, "cases": cases})
+                finally:
+                    costs.down()
             finally:
                 farm.down()
+
+    @staticmethod
+    def say(text):
+        say(text)
 
     def folder(self, name):
         path = self.work / name
@@ -241,9 +247,42 @@ def say(text):
     print(text, flush=True)
 
 
+# Name, what it measures, and how.
+PARTS = {
+    "run": ("one command on HOSTS hosts, by every tool", Bench.run),
+    "deploy": ("a deployment of four stages to DEPLOY_HOSTS hosts, beside Ansible's playbook", Bench.deploy),
+    "headline": ("HEADLINE_HOSTS hosts: first and second deployment, one that is rolled back, `hoist rollback`", headline.headline),
+    "growth": ("one command and open sessions on SIZES hosts", Bench.growth),
+    "delay": ("with and without 50 ms of round trip", Bench.delay),
+    "names": ("hosts by name, from a name server, beside hosts by address", named.names),
+    "target": ("what each stage costs a target: CPU, processes, calls", Bench.target),
+    "contact": ("hosts without Hoist get it, also over a link of 100 Mbit/s; with OLD by both builds", contact.contact),
+    "bytes": ("CHANGED megabytes to BYTES_HOSTS hosts, beside rsync, scp, git and an object store", transfers.transfers),
+    "artifact": ("an artifact of MEGABYTES, of which 1 % changes, to one host", Bench.artifact),
+    "compare": ("two builds by turns, the other one is OLD; only when it is asked for", compare.compare),
+}
+
+
+def wanted_parts():
+    parts = (os.environ.get("PARTS") or "").split()
+    if parts == ["help"]:
+        print("\n".join(f"  {name:10}{what}" for name, (what, _) in PARTS.items()))
+        sys.exit(0)
+    for part in parts:
+        if part not in PARTS:
+            sys.exit(f"bench: PARTS: there is no part {part}: {', '.join(PARTS)}")
+    if "compare" in parts and not OLD:
+        sys.exit("bench: PARTS: compare needs OLD, the other build of Hoist")
+    return parts or [name for name in PARTS if name != "compare"]
+
+
+def wanted_names():
+    return (os.environ.get("PEERS") or "").split()
+
+
 def wanted():
     """The tools that PEERS asks for."""
-    return peers.chosen((os.environ.get("PEERS") or "").split())
+    return peers.chosen(wanted_names())
 
 
 def built():
@@ -262,9 +301,7 @@ def built():
 
 
 def main():
-    for part in PARTS:
-        if part not in ALL_PARTS:
-            sys.exit(f"bench: PARTS: there is no part {part}: {', '.join(ALL_PARTS)}")
+    parts = wanted_parts()
     wanted()
     if os.geteuid() != 0:
         sys.exit("bench: it must be root: the hosts have a /srv and a network of their own")
@@ -278,26 +315,32 @@ def main():
     # Quick figures are not for showing.
     shown = not QUICK and not os.environ.get("OUT")
     out = ROOT / "bench" if shown else Path(os.environ.get("OUT") or ROOT / "target/bench")
-    began, kept = time.monotonic(), True
+    kept = True
     try:
         tools = peers.Tools(hoist, floor, ROOT / "target/bench/venv", work)
         bench = Bench(tools, work)
-        for part in PARTS:
+        for part in parts:
             say(f"{part}:")
+            bench.section, began = part, time.monotonic()
             try:
-                getattr(bench, part)()
+                PARTS[part][1](bench)
             except (OSError, subprocess.CalledProcessError, Failed) as error:
                 say(f"  {part}: {error}")
                 bench.notes.append(f"Part {part} came to an end: {error}.")
+            bench.took[part] = time.monotonic() - began
+            say(f"  {part} took {bench.took[part]:.0f} s")
         about = {
             "machine": machine.machine(),
             "versions": machine.versions(tools),
+            "commit": machine.commit(ROOT),
+            "date": time.strftime("%Y-%m-%d"),
             "rounds": ROUNDS,
             "quick": QUICK,
-            "seconds": time.monotonic() - began,
+            "took": bench.took,
             "notes": bench.notes,
             "measures": bench.measures,
             "costs": bench.costs,
+            "artifacts": bench.artifacts,
         }
         out.mkdir(parents=True, exist_ok=True)
         results.write(about, out, ROOT / "README.md" if shown else None)

@@ -1,15 +1,19 @@
 """A deployment by Hoist, the same by an Ansible playbook, and Hoist's stages again as bare commands."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+import time
 
 from meter import Failed
 from peers import BATCH, HERE
 
 REPO = "bench/app"
+GIT_PORT = 9418
 STAGES = ["fetch", "config_deploy", "promote", "finalize"]
+SERVICE = "bench-service"
 # A tree of 200 files and 800 KB.
 FILES, FILE_BYTES = 200, 4096
 
@@ -62,6 +66,26 @@ class Deployment:
         self.git("commit", "-qam", name)
         return self.git("rev-parse", "HEAD")
 
+    def set(self, key, value):
+        """Sets a key of the configuration, in place of the value that it has."""
+        path = self.repo / "hoist/hoist.cfg"
+        lines = [line for line in path.read_text().splitlines() if not line.startswith(f"{key}:")]
+        path.write_text("\n".join([*lines, f"{key}: {value}", ""]))
+
+    def add_service(self):
+        """Gives every host a service that does nothing; options for the deployments that restart it."""
+        for address in self.farm.addresses(self.count):
+            path = self.farm.srv(address) / SERVICE
+            path.write_text("#!/bin/sh\nif [ -e /srv/broken ]; then rm /srv/broken; exit 1; fi\n")
+            path.chmod(0o755)
+        options = {"service_name": "app", "service_command": f"/srv/{SERVICE} {{action}} {{service}}"}
+        options |= {"verify_service": "off", "lock_after_rollback": "no"}
+        return [word for key, value in options.items() for word in ("-D", f"{key}:{value}")]
+
+    def break_service(self, address):
+        """The next restart of the service fails, one time."""
+        (self.farm.srv(address) / "broken").touch()
+
     def hoist(self, *words):
         lock = ["-D", f"lock_dir:{self.folder}"]
         return [*self.within, self.tools.hoist, *words, *self.tools.hoist_options(self.farm), *lock]
@@ -75,10 +99,13 @@ class Deployment:
         return report
 
     def run_hoist(self, revision, output, options=(), **how):
-        """A deployment; `stages` is the wall time of each in seconds, by the deployment's own events."""
-        argv = self.hoist("deploy", "--yes", "--format", "json", "--rev", revision, *options)
+        """A deployment."""
+        return self.events(self.hoist("deploy", "--yes", "--format", "json", "--rev", revision, *options, "bench"), output, **how)
+
+    def events(self, argv, output, **how):
+        """A command that tells of its stages: `stages` is the wall time of each in seconds."""
         start = output.stat().st_size if output.exists() else 0
-        report = self.farm.measure(self.count, [*argv, "bench"], self.tools.env(), output, cwd=self.repo, **how)
+        report = self.farm.measure(self.count, argv, self.tools.env(), output, cwd=self.repo, **how)
         report["stages"] = {}
         with open(output) as file:
             file.seek(start)
@@ -100,6 +127,26 @@ class Deployment:
         argv = [self.tools.venv / "bin/ansible-playbook", "-i", inventory, "-f", BATCH, "-e", json.dumps(variables)]
         env = self.tools.ansible_env(self.farm, "-o ControlMaster=auto -o ControlPersist=60s")
         return self.farm.measure(self.count, [*argv, HERE / "playbook.yml"], env, output, **how)
+
+    @contextlib.contextmanager
+    def git_server(self):
+        """Lets hosts fetch from the repository by git's own protocol."""
+        options = ["--export-all", "--listen=127.0.0.1", f"--port={GIT_PORT}", "--max-connections=0", "--reuseaddr"]
+        argv = ["git", "daemon", f"--base-path={self.folder}", *options, self.folder]
+        # It also complains of the connection that only asks whether it answers.
+        server = subprocess.Popen([*self.within, *argv], env=self.tools.env(), stderr=subprocess.DEVNULL)
+        try:
+            wait_for(server, GIT_PORT, self.within)
+            yield server
+        finally:
+            # Git starts the server as a process of its own, and passes the signal on.
+            server.terminate()
+            server.wait()
+
+    def run_ssh(self, revision, output, **how):
+        """The same four stages with OpenSSH's client for each host and each of them, as Scap has it; nothing is checked."""
+        argv = ["sh", HERE / "stages.sh", self.farm.list(self.count), self.farm.ssh_config, BATCH, GIT_PORT, revision]
+        return self.farm.measure(self.count, argv, self.tools.env(), output, **how)
 
     def record(self, output):
         """Deploys once and writes down what every stage was on every host; a folder for `floor … replay`."""
@@ -148,3 +195,13 @@ tee $name.input | {self.farm.folder}/plain-wrapper
             parts = (line.split() for line in file if line.count(" ") == 1)
             report["stages"] = {name.partition("-")[2] or name: float(seconds) for name, seconds in parts}
         return report
+
+
+def wait_for(server, port, within=()):
+    """Waits until a server that was started answers on its port."""
+    code = f"import socket; socket.create_connection(('127.0.0.1', {port}))"
+    until = time.monotonic() + 20
+    while subprocess.run([*within, "python3", "-c", code], stderr=subprocess.DEVNULL, check=False).returncode:
+        if server.poll() is not None or time.monotonic() > until:
+            raise Failed(f"{server.args[len(within)]} does not answer on port {port}")
+        time.sleep(0.05)

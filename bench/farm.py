@@ -1,5 +1,6 @@
 """The server: one sshd that plays all hosts, tests/farm/farm.sh's, and what it saw of a run."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -14,6 +15,10 @@ FARM_SH = ROOT / "tests/farm/farm.sh"
 class Farm:
     """An sshd. Commands run in a home of their own, with `hosts` in one that has a /srv for each address, too."""
 
+    listeners = set()
+    # CPU seconds of processes that had left their session, and ended.
+    adopted = 0.0
+
     def __init__(self, folder, hosts=False, within=(), network=127):
         """`within` is put ahead of the command that starts it; `network` is the first byte of its addresses."""
         self.folder, self.network = Path(folder), network
@@ -22,9 +27,12 @@ class Farm:
         if not hosts:
             options += "\nForceCommand none"
         env = os.environ | {"FARM_SSHD_OPTS": options}
+        # What leaves its session is handed over to this process.
+        meter.become_subreaper()
         subprocess.run([*within, FARM_SH, "up", self.folder], check=True, env=env)
         self.port = int((self.folder / "port").read_text())
         self.listener = int((self.folder / "sshd.pid").read_text())
+        Farm.listeners.add(self.listener)
         self.key, self.known_hosts = self.folder / "id", self.folder / "known_hosts"
         if network != 127:
             known = self.known_hosts.read_text()
@@ -53,25 +61,44 @@ class Farm:
         path.write_text("".join(f"{address}\n" for address in self.addresses(count)))
         return path
 
+    def srv(self, address):
+        return self.folder / "hosts" / address / "srv"
+
     def fresh(self, count):
         """Empties the hosts' /srv. Their homes stay."""
         for address in self.addresses(count):
-            srv = self.folder / "hosts" / address / "srv"
-            subprocess.run(["rm", "-rf", srv], check=True)
-            srv.mkdir(parents=True)
+            subprocess.run(["rm", "-rf", self.srv(address)], check=True)
+            self.srv(address).mkdir(parents=True)
+
+    def bare(self, count):
+        """Empties the hosts' homes, where Hoist itself is."""
+        for address in self.addresses(count):
+            subprocess.run(["rm", "-rf", self.srv(address).with_name("home")], check=True)
 
     def measure(self, hosts, argv, env, output, **how):
-        """`meter.measure`, and of the server: `{connections, server_cpu}`, both for all hosts."""
+        """`meter.measure`, and of the server: `{connections, server_cpu}`, both for all hosts.
+
+        Processes that have left their session count as well, once they have ended.
+        """
         log = self.folder / "sshd.log"
-        start, cpu = log.stat().st_size, meter.cpu_seconds(self.listener)
+        start, cpu = log.stat().st_size, self.cpu_seconds()
         report = meter.measure([str(word) for word in argv], env, output, **how)
         self.settle()
         with open(log, "rb") as file:
             file.seek(start)
             report["connections"] = sum(line.startswith(b"Connection from ") for line in file)
-        report["server_cpu"] = meter.cpu_seconds(self.listener) - cpu
+        report["server_cpu"] = self.cpu_seconds() - cpu
         report["hosts"] = hosts
         return report
+
+    def cpu_seconds(self):
+        """Of the server and of all that it has started, whoever their parent is by now."""
+        for pid in meter.children(os.getpid()):
+            if pid not in Farm.listeners:
+                with contextlib.suppress(ChildProcessError):
+                    ended, _, usage = os.wait4(pid, os.WNOHANG)
+                    Farm.adopted += usage.ru_utime + usage.ru_stime if ended else 0
+        return meter.cpu_seconds(self.listener) + Farm.adopted
 
     def settle(self):
         """Waits until no session is left, so that the next tool begins with a quiet server."""
@@ -81,3 +108,6 @@ class Farm:
 
     def down(self):
         subprocess.run([FARM_SH, "down", self.folder], check=False)
+        Farm.listeners.discard(self.listener)
+        # A thousand hosts with a copy of Hoist each take more than 10 GB.
+        subprocess.run(["rm", "-rf", self.folder / "hosts"], check=False)

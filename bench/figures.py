@@ -39,6 +39,13 @@ class Figures:
     def server_ms(self, *which):
         return self.middle(lambda it: it["server_cpu"] * 1000 / it["hosts"], *which)
 
+    def largest_mib(self, *which):
+        return self.middle(lambda it: it["largest_kib"] / 1024, *which)
+
+    def network_mb(self, *which):
+        """A host."""
+        return self.middle(lambda it: it["network"] / 1e6 / it["hosts"], *which)
+
     def connections(self, *which):
         return self.middle(lambda it: it["connections"] / it["hosts"], *which)
 
@@ -58,6 +65,23 @@ class Figures:
         walls = {it["round"]: it["wall"] for it in self.of(part, other)}
         ratios = [it["wall"] / walls[it["round"]] for it in self.of(part, tool) if it["round"] in walls]
         return median(ratios) if ratios else None
+
+    def ratios(self, part, value, tool="hoist", other="old"):
+        """Of each round: a value of one tool over that of another."""
+        others = {it["round"]: value(it) for it in self.of(part, other)}
+        pairs = [(value(it), others.get(it["round"])) for it in self.of(part, tool)]
+        return [ours / theirs for ours, theirs in pairs if theirs]
+
+    def open_kib(self):
+        """What each host more adds to the memory of a deployment of four stages."""
+        few, many = (self.of("headline second", "hoist", hosts) for hosts in self.ends("headline second"))
+        if not few or not many or few[0]["hosts"] == many[0]["hosts"]:
+            return None
+        return (many[0]["largest_kib"] - few[0]["largest_kib"]) / (many[0]["hosts"] - few[0]["hosts"])
+
+    def ends(self, part):
+        sizes = self.sizes(part, "hoist") or [1]
+        return sizes[0], sizes[-1]
 
     def stages(self, part, tool):
         """The steps that both a run has and that are worth a line."""

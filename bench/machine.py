@@ -13,6 +13,13 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {memory} GiB of memory, Linux {platform.release()}"
 
 
+def commit(root):
+    """The commit that is checked out, and whether the source differs from it."""
+    argv = ["git", "-C", root, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
+    done = subprocess.run([*argv], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "?"
+
+
 def lookup(path, key):
     with open(path) as file:
         for line in file:

@@ -18,13 +18,14 @@ class Failed(Exception):
 
 
 def measure(argv, env, output, memory=False, cwd=None, timeout=900):
-    """Runs a command, its output going to the file `output`, and returns `{status, wall, cpu, peak_kib}`.
+    """Runs a command, its output going to the file `output`, and returns `{status, wall, cpu, peak_kib, largest_kib}`.
 
     wall: seconds from start to end of the command itself.
     cpu: user and system seconds of all its processes. A process of its own stands above the command and inherits what
     leaves the tree, such as the masters of ControlPersist; those are ended when the command has ended, and count too.
     peak_kib: only with `memory`, where the tree is looked at 20 times a second, which costs time: the largest sum of
     PSS, that is a page shared by n processes counts a nth in each.
+    largest_kib: the most memory that any one process had resident, as the kernel has kept it.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -54,7 +55,7 @@ def measure(argv, env, output, memory=False, cwd=None, timeout=900):
 
 
 def stand_above(argv, env, output, memory, cwd, timeout):
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    become_subreaper()
     peak = 0
     with open(output, "ab") as file:
         began = time.monotonic()
@@ -64,7 +65,7 @@ def stand_above(argv, env, output, memory, cwd, timeout):
             )
         except OSError as error:
             file.write(f"{argv[0]}: {error}\n".encode())
-            return {"status": 127, "wall": 0, "cpu": 0, "peak_kib": 0}
+            return {"status": 127, "wall": 0, "cpu": 0, "peak_kib": 0, "largest_kib": 0}
         if memory:
             while command.poll() is None:
                 peak = max(peak, sum(pss_kib(pid) for pid in below(os.getpid())))
@@ -80,7 +81,13 @@ def stand_above(argv, env, output, memory, cwd, timeout):
         wall = time.monotonic() - began
     end_all()
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {"status": command.returncode, "wall": wall, "cpu": spent.ru_utime + spent.ru_stime, "peak_kib": peak}
+    cpu, largest = spent.ru_utime + spent.ru_stime, spent.ru_maxrss
+    return {"status": command.returncode, "wall": wall, "cpu": cpu, "peak_kib": peak, "largest_kib": largest}
+
+
+def become_subreaper():
+    """Makes this process the parent of descendants whose own parent has ended."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_all():

@@ -16,8 +16,12 @@ STYLE = """<style>
 </style>"""
 
 
-def bars(rows):
-    """Rows of title, wall seconds, CPU ms a host: two panels on linear scales from 0. None without rows."""
+ONE_COMMAND = (("wall time", "s"), ("client CPU a host", "ms"))
+DEPLOYMENTS = (("wall time a host", "ms"), ("client CPU a host", "ms"))
+
+
+def bars(rows, panels=ONE_COMMAND):
+    """Rows of a title and a number for each of two panels, on linear scales from 0. None without rows."""
     if not rows:
         return None
     width, height = LEFT + 2 * (PANEL + GAP), TOP + ROW * len(rows) + 10
@@ -28,7 +32,7 @@ def bars(rows):
     ]
     for place, (title, *_) in enumerate(rows):
         parts.append(f'<text x="{LEFT - 10}" y="{middle(place)}" text-anchor="end">{escape(title)}</text>')
-    for panel, (head, unit) in enumerate((("wall time", "s"), ("client CPU a host", "ms")), start=1):
+    for panel, (head, unit) in enumerate(panels, start=1):
         left = LEFT + (panel - 1) * (PANEL + GAP)
         longest = max(row[panel] for row in rows) or 1
         parts.append(f'<text class="head" x="{left}" y="22">{head}</text>')

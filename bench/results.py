@@ -1,27 +1,48 @@
 """From measures to the tables of results.md, the plot, the targets, and the README's section."""
 
 import json
+from statistics import median
 
+import artifacts
 import cost
 import plot
 import targets
+import transfers
 from figures import Figures
 from peers import BATCH, PEERS
 
-TITLES = {peer.name: peer.title for peer in PEERS} | {"ansible": "ansible"}
+TITLES = {peer.name: peer.title for peer in PEERS} | {"ansible": "ansible", "old": "Hoist, the earlier build"}
+WAYS = {"hoist": "Hoist", "ansible": "Ansible playbook", "stages": "ssh for each stage, git server"}
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
 
 def write(about, folder, readme):
-    """Writes results.json, results.md and results.svg to a folder, and the short of it into the README, if given."""
-    (folder / "results.json").write_text(json.dumps(about, indent=1) + "\n")
+    """Writes results.json, results.md and the charts to a folder, and the short of it into the README, if given."""
+    path = folder / "results.json"
+    if path.exists():
+        about = joined(json.loads(path.read_text()), about)
+    path.write_text(json.dumps(about, indent=1) + "\n")
     figures = Figures(about["measures"])
     (folder / "results.md").write_text(markdown(about, figures))
-    drawing = plot.bars(run_rows(figures))
-    if drawing:
-        (folder / "results.svg").write_text(drawing)
+    charts = {"results.svg": plot.bars(run_rows(figures)), "deployments.svg": plot.bars(host_rows(figures), plot.DEPLOYMENTS)}
+    for name, drawing in charts.items():
+        if drawing:
+            (folder / name).write_text(drawing)
     if readme:
-        insert(readme, short(about, figures, bool(drawing)))
+        insert(readme, short(about, figures, [name for name, drawing in charts.items() if drawing]))
+
+
+def joined(before, now):
+    """What was measured before in other parts, if it is of the same commit on the same machine."""
+    if any(before.get(key) != now[key] for key in ("commit", "machine", "quick", "rounds")):
+        return now
+    others = [part for part in before["took"] if part not in now["took"]]
+    now["measures"] += [it for it in before["measures"] if it["section"] in others]
+    for part, key in (("target", "costs"), ("artifact", "artifacts")):
+        now[key] = before[key] if part in others else now[key]
+    now["took"] = {part: before["took"][part] for part in others} | now["took"]
+    now["notes"] = [note for note in before["notes"] if note not in now["notes"]] + now["notes"] if others else now["notes"]
+    return now
 
 
 def table(head, rows):
@@ -65,11 +86,105 @@ def deploy_table(figures):
     rows = []
     titles = {"first": "first, all files", "second": "second, one file changed"}
     for part in ("first", "second"):
-        for name, title in (("hoist", "Hoist"), ("ansible", "Ansible playbook")):
+        for name, title in WAYS.items():
             if name in figures.tools(part):
                 cells = [figures.wall(part, name), figures.cpu_ms(part, name), figures.server_ms(part, name)]
                 cells += [figures.peak_mib(part, name), figures.connections(part, name)]
                 rows.append([f"{title}, {titles[part]}", *(number(cell) for cell in cells)])
+    return table(head, rows)
+
+
+def host_rows(figures):
+    """Title, wall ms and CPU ms a host of each way of a second deployment, the quickest first."""
+    rows = []
+    for part in ("headline second", "second"):
+        for name in figures.tools(part):
+            hosts = figures.most(part)
+            wall = figures.wall(part, name) * 1000 / hosts
+            rows.append((f"{WAYS[name].partition(',')[0]}, {hosts} hosts", wall, figures.cpu_ms(part, name)))
+    return sorted(rows, key=lambda row: row[1])
+
+
+def headline_table(figures):
+    head = ["deployment", "hosts", "wall, s", "ms a host", "client CPU, ms a host", "targets' CPU, ms a host", "client memory, MiB"]
+    titles = {
+        "headline first": "Hoist, first, which brings Hoist too",
+        "headline second": "Hoist, second, one file changed",
+        "headline failed": "Hoist, third: fails on the last host, all are rolled back",
+        "headline rollback": "`hoist rollback`",
+    }
+    rows = []
+
+    def row(title, part, name, hosts):
+        wall = figures.wall(part, name, hosts)
+        cells = [wall, wall * 1000 / hosts, figures.cpu_ms(part, name, hosts), figures.server_ms(part, name, hosts)]
+        cells.append(figures.largest_mib(part, name, hosts) if name == "hoist" else None)
+        rows.append([title, hosts, *(number(cell, 1) for cell in cells)])
+
+    for part, title in titles.items():
+        for hosts in figures.sizes(part, "hoist"):
+            row(title, part, "hoist", hosts)
+    for part, title in (("first", "first"), ("second", "second, one file changed")):
+        for name in ("ansible", "stages"):
+            for hosts in figures.sizes(part, name):
+                row(f"{WAYS[name]}, {title}", part, name, hosts)
+    return table(head, rows)
+
+
+def headline_stages(figures):
+    """Of the most hosts: the steps that take time."""
+    rows = []
+    for part, title in (("first", "first"), ("second", "second"), ("failed", "third"), ("rollback", "`hoist rollback`")):
+        for stage in figures.stages(f"headline {part}", "hoist"):
+            rows.append([f"{title}: {stage}", number(figures.stage(f"headline {part}", "hoist", stage), 1)])
+    return table(["step", "s"], rows)
+
+
+def names_table(figures):
+    rows = []
+    for name in figures.tools("names"):
+        named, plain = figures.wall("names", name), figures.wall("addresses", name)
+        cpu = [figures.cpu_ms(part, name) for part in ("addresses", "names")]
+        rows.append([TITLES[name], number(plain), number(named), number(named / plain), *(number(value) for value in cpu)])
+    head = ["tool", "by address, s", "by name, s", "ratio", "client CPU by address, ms a host", "by name, ms a host"]
+    return table(head, rows)
+
+
+def contact_table(figures):
+    head = ["first contact", "hosts", "wall, s", "network, MB a host", "client CPU, ms a host", "targets' CPU, ms a host"]
+    rows = []
+    for part, title in (("contact", "no limit"), ("contact slow", "100 Mbit/s for all")):
+        for name in figures.tools(part):
+            cells = [figures.wall(part, name), figures.network_mb(part, name), figures.cpu_ms(part, name)]
+            cells.append(figures.server_ms(part, name))
+            rows.append([f"{TITLES[name]}, {title}", figures.most(part), *(number(cell) for cell in cells)])
+    return table(head, rows)
+
+
+def bytes_table(figures):
+    head = ["way", "wall, s", "network, MB a host", "of it from the deploy host", "client CPU, ms a host"]
+    head += ["targets' CPU, ms a host", "servers' CPU, ms a host"]
+    rows = []
+    for name in sorted(figures.tools("bytes"), key=lambda name: figures.wall("bytes", name)):
+        total = figures.network_mb("bytes", name)
+        served = figures.middle(lambda it: it.get("served", 0) / 1e6 / it["hosts"], "bytes", name)
+        cells = [figures.wall("bytes", name), total, None if name == "git" else total - served]
+        cells += [figures.cpu_ms("bytes", name), figures.server_ms("bytes", name)]
+        cells.append(figures.middle(lambda it: it["other_cpu"] * 1000 / it["hosts"], "bytes", name))
+        rows.append([transfers.TITLES[name], *(number(cell) for cell in cells)])
+    return table(head, rows)
+
+
+def compare_table(figures):
+    head = ["this build over the earlier one", "hosts", "rounds", "wall", "client CPU", "targets' CPU"]
+    titles = {"command": "one command", "contact": "first contact", "first": "first deployment", "second": "second deployment"}
+    rows = []
+    for name, title in titles.items():
+        part = f"compare {name}"
+        values = [lambda it: it["wall"], lambda it: it["cpu"], lambda it: it["server_cpu"]]
+        ratios = [figures.ratios(part, value) for value in values]
+        spread = [f"{median(each):.3f} ({min(each):.2f} to {max(each):.2f})" if each else "–" for each in ratios]
+        rows.append([title, figures.most(part), len(ratios[0]), *spread])
     return table(head, rows)
 
 
@@ -135,11 +250,24 @@ def markdown(about, figures):
             f"Bringing Hoist itself to hosts that have none of it, once for each build, took {seconds:.2f} s and "
             f"{ms:.1f} ms of client CPU a host. It is not in the figures above, as installing Python for Ansible is not."
         )
+    if figures.tools("headline first"):
+        hosts = figures.most("headline first")
+        parts += [f"## A deployment to {hosts} hosts", headline_table(figures), HEADLINE, headline_stages(figures)]
     if figures.tools("growth"):
         parts += ["## More and more hosts", growth_table(figures), held_table(figures), GROWTH]
     if figures.tools("run far"):
         trip = figures.trip * 1000
         parts += [f"## With {trip:.0f} ms of round trip, {BATCH} hosts at once", delay_table(figures), DELAY]
+    if figures.tools("names"):
+        parts += [f"## `true` on {figures.most('names')} hosts, by address and by name", names_table(figures), NAMES]
+    if figures.tools("contact"):
+        parts += ["## The first contact", contact_table(figures), CONTACT]
+    if figures.tools("bytes"):
+        parts += [f"## Megabytes that change on {figures.most('bytes')} hosts", bytes_table(figures), BYTES]
+    if about["artifacts"]:
+        parts += ["## An artifact of which one part in a hundred changes", table(artifacts.HEAD, about["artifacts"]), ARTIFACT]
+    if figures.tools("compare command"):
+        parts += ["## Two builds", compare_table(figures), COMPARE]
     costs = about.get("costs")
     if costs:
         parts += ["## What a deployment costs a target", table(["stage", "CPU, ms", *cost.COLUMNS], cost.table(costs)), COST]
@@ -151,9 +279,11 @@ def markdown(about, figures):
 
 
 def head(about):
+    seconds = sum(about["took"].values())
     return (
-        f"Measured by `make bench` on {about['machine']}. Server and clients share that machine. Medians of "
-        f"{about['rounds']} rounds, of deployments two at most; the whole took {about['seconds'] / 60:.0f} minutes."
+        f"Measured by `make bench` on {about['date']}, of commit {about['commit']}, on {about['machine']}. Server and "
+        f"clients share that machine. Medians of ROUNDS={about['rounds']} rounds, of deployments two at most; the whole took "
+        f"{seconds / 60:.0f} minutes."
     )
 
 
@@ -161,10 +291,14 @@ def versions(about):
     return "; ".join(f"{name}: {version}" for name, version in about["versions"].items())
 
 
-def short(about, figures, drawn):
+def short(about, figures, charts):
     """What the README has of it."""
     parts = [BEGIN, head(about)]
-    if drawn:
+    if figures.tools("headline first"):
+        parts += [f"A deployment of four stages to {figures.most('headline first')} hosts:", headline_table(figures)]
+    if "deployments.svg" in charts:
+        parts.append("![Wall time and client CPU a host of a second deployment](bench/deployments.svg)")
+    if "results.svg" in charts:
         parts.append("![Wall time and client CPU of each tool](bench/results.svg)")
     if figures.tools("run"):
         hosts = figures.most("run")
@@ -193,13 +327,37 @@ no module is copied."""
 
 DEPLOY = f"""Hoist: fetch, config_deploy, promote, finalize, with locks, records and synced disks. The playbook
 (bench/playbook.yml): an archive copied and unpacked, a file from a template, two links, a mark; pipelining on,
-ControlPersist on, {BATCH} forks, Python on the targets. Each host is one address with a `/srv` of its own."""
+ControlPersist on, {BATCH} forks, Python on the targets. With ssh for each stage (bench/stages.sh) the targets fetch from a
+git server, as Scap's do; what Scap's own program would cost there in each stage is not in it. Each host is one address
+with a `/srv` of its own."""
 
 STAGES = """The bare commands are the floor's again: one deployment was recorded, and each stage's command is run with what
 it read then, on sessions that are open already. So the stage's own work on the target is in both."""
 
 GROWTH = """The memory of a command is that of its batch; open sessions are measured apart: Hoist's at a probe of all
 hosts, as a deployment begins with; the floor's with nothing but the sessions."""
+
+HEADLINE = """Each host is one address with a `/srv` and a home of its own, on the machine that deploys. At first no
+host has Hoist, so the first deployment brings it, in the probe. No failure is allowed in the third deployment: the restart
+of the service fails on the last host, when all others have been promoted, and all of them are put back and read back.
+Client memory is the most that the deployer had resident. The targets' CPU is that of sshd and of all that it has started,
+the processes that outlive their session included. The other tools are those of the part `deploy`, on fewer hosts."""
+
+NAMES = """The names are asked of a name server on the same machine, which answers at once; the floor looks each name up when
+it connects, and Hoist ahead of that."""
+
+CONTACT = """A probe of hosts whose homes are empty, so that Hoist is brought there. The link is a loopback device of its
+own, on which packets are counted with their headers, in both directions."""
+
+BYTES = """All files change at once; they pack to half. The network is a loopback device of its own, on which packets are
+counted with their headers, in both directions. `git fetch` asks `git daemon`, and artifacts come from nginx, on the same
+machine. rsync, scp and ssh are started by xargs, for 80 hosts at once. Only Hoist and git unpack what they bring into a
+new tree, and only Hoist syncs it to the disk."""
+
+ARTIFACT = """One host, the median of the rounds, after a first one that brought everything."""
+
+COMPARE = """Each round measures both builds, the other one first each time. Medians of this build's figure over the earlier
+build's of the same round, with the least and the most in brackets."""
 
 DELAY = """Both columns are of one network of two namespaces, whose link holds packets back in the one and passes them
 on at once in the other. The difference over the round trip, a batch, is how often a batch waits for the network; what
@@ -208,7 +366,10 @@ the machine does meanwhile for other hosts hides some of it, so the few hosts ar
 COST = """The target's own processes, from the command that sshd starts on; sshd itself is not in it. The second deployment
 changes one file, and so does the third, whose service does not restart, so that it is rolled back. Processes are all
 that run, Hoist's own and the shell's included. Calls are counted by strace: looks are `stat` and its like, syncs are
-`fsync`, `fdatasync` and `syncfs`. CPU time is that of other runs, the median, without strace."""
+`fsync`, `fdatasync` and `syncfs`. CPU time is that of other runs, the median, without strace. The host
+has a file system of its own, where it can be mounted, and nothing is removed there before the end: ext4 looks past the
+inodes of files that were removed in the last seconds whenever it makes a file, which has doubled the CPU time of a first
+deployment."""
 
 METHOD = f"""- One sshd answers on as many addresses as there are hosts, one address a host. `MaxStartups` is 10000, `UsePAM` and
   `UseDNS` are off, `LogLevel` is VERBOSE. All tools use one ed25519 key and one known_hosts; ciphers are each tool's

@@ -1,11 +1,13 @@
 //! Servers that close channels, and hosts that let nobody in for a while, in the middle of a deployment.
 
 mod common;
+#[path = "common/guard.rs"]
+mod guard;
 
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use common::{Farm, Links, Project, Ran, WAITS, address, signal, wait_for};
+use guard::{guard, own, serving, start_again};
 
 /// A repository of which the next revision stays in promote, on every host, as long as `command` runs there.
 fn project(farm: &Farm, hosts: usize, command: &str) -> (Project, String) {
@@ -154,32 +156,6 @@ fn a_run_that_is_resumed_waits_for_hosts_that_its_first_deployer_had_reached() {
         }
         project.commit("three");
     }
-}
-
-/// The exit status of the guard on a host, and what it said.
-fn guard(farm: &Farm, n: usize) -> (i32, String) {
-    let line = r#"mount --bind "$0" /srv && exec "$1" deploy-local -r app guard"#;
-    let mut command = std::process::Command::new("unshare");
-    command.args(["--mount", "sh", "-c", line]).arg(farm.srv(&address(n))).arg(common::HOIST);
-    let output = command.output().unwrap();
-    (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
-}
-
-/// Which hosts may serve.
-fn serving(farm: &Farm, hosts: usize) -> Vec<usize> {
-    (0..hosts).filter(|n| guard(farm, *n).0 == 0).collect()
-}
-
-fn own(farm: &Farm, n: usize, name: &str) -> PathBuf {
-    farm.srv(&address(n)).join(common::CACHE).join(".hoist").join(name)
-}
-
-/// As if a host had been started again.
-fn start_again(farm: &Farm, n: usize) {
-    let path = own(farm, n, "confirmed.json");
-    let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    record["boot"] = "another".into();
-    std::fs::write(path, record.to_string()).unwrap();
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::jinja;
+
 /// Splits a line as a POSIX shell does, with comments; `None`: a quote is not closed.
 pub fn words(line: &str) -> Option<Vec<String>> {
     let (mut words, mut word) = (Vec::new(), None::<String>);
@@ -43,24 +45,51 @@ pub fn ini(text: &str) -> Value {
     if let Some(value) = quoted('"').or_else(|| quoted('\'')) {
         return value;
     }
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let is_number = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     match text {
         "True" => Value::Bool(true),
         "False" => Value::Bool(false),
         "None" => Value::Null,
-        _ => match text.trim_start_matches('+').parse::<i64>() {
-            Ok(number) if is_number => number.into(),
-            _ => text.into(),
-        },
+        _ => number(text).unwrap_or_else(|| text.into()),
     }
+}
+
+/// A number as Python writes it: `22`, `-1`, `0x1F`, `1_000`, `1.50`, `1e3`.
+fn number(text: &str) -> Option<Value> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let is_split_well = |text: &str| !text.starts_with('_') && !text.ends_with('_') && !text.contains("__");
+    let prefixes = [("0x", 16), ("0o", 8), ("0b", 2)];
+    let (whole, radix) = prefixes
+        .into_iter()
+        .find_map(|(prefix, radix)| Some((lower.strip_prefix(prefix)?, radix)))
+        .map_or((lower.as_str(), 10), |(rest, radix)| (rest.strip_prefix('_').unwrap_or(rest), radix));
+    let is_whole =
+        whole.starts_with(|c: char| c.is_digit(radix)) && whole.chars().all(|c| c == '_' || c.is_digit(radix));
+    if is_whole && is_split_well(whole) {
+        // Python takes 08 for no number.
+        let is_octal = radix == 10 && whole.starts_with('0') && !whole.trim_matches(['0', '_']).is_empty();
+        let number = i64::from_str_radix(&whole.replace('_', ""), radix).ok().filter(|_| !is_octal)?;
+        return Some(if negative { -number } else { number }.into());
+    }
+    let is_float = radix == 10
+        && lower.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && lower.chars().all(|c| c.is_ascii_digit() || ".e+-_".contains(c))
+        && lower.split(['.', 'e', '+', '-']).all(is_split_well);
+    let number: f64 = lower.replace('_', "").parse().ok().filter(|_| is_float)?;
+    serde_json::Number::from_f64(if negative { -number } else { number }).map(Value::Number)
 }
 
 /// A variable as text; `None`: it is a list, a mapping, or nothing.
 pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) => Some(match number.as_f64().filter(|_| number.is_f64()) {
+            Some(float) => jinja::float(float),
+            None => number.to_string(),
+        }),
         Value::Bool(value) => Some(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
@@ -91,6 +120,22 @@ mod tests {
             ("yes", "yes".into()),
             ("None", Value::Null),
             ("-3", (-3).into()),
+            ("+3", 3.into()),
+            ("00", 0.into()),
+            ("08", "08".into()),
+            ("0x1F", 31.into()),
+            ("0b_11", 3.into()),
+            ("1_000", 1000.into()),
+            ("1__0", "1__0".into()),
+            ("1_", "1_".into()),
+            ("1.50", 1.5.into()),
+            (".5", 0.5.into()),
+            ("-1e3", (-1000.0).into()),
+            ("e3", "e3".into()),
+            (".", ".".into()),
+            ("1.2.3", "1.2.3".into()),
+            ("inf", "inf".into()),
+            ("10.0.0.1", "10.0.0.1".into()),
             ("", "".into()),
         ] {
             assert_eq!(ini(text), value, "{text}");

@@ -26,6 +26,7 @@ use values::{Dict, Key, Value};
 
 pub use syntax::undefined::Undefined;
 pub use undefined::undefined;
+pub use values::python::float;
 
 /// A rendered file.
 #[derive(Debug, PartialEq, Eq)]

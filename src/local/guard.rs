@@ -94,7 +94,8 @@ fn look(asked: &Guard, layout: &Layout, at_work: Option<Stage>) -> Result<String
     if let Some(record) = drained::read(layout).filter(|_| asked.health_file.is_some()) {
         return Err(record.drained.to_string());
     }
-    let standing = confirmed::judge(layout, &current, asked.max_age)?;
+    let goes_back = at_work == Some(Stage::Rollback);
+    let standing = confirmed::judge(layout, &current, asked.max_age, goes_back)?;
     Ok(format!("{short} may be served; {} confirmed it, {}", standing.by, clock::local_with_zone(&standing.time)))
 }
 

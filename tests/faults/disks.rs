@@ -8,7 +8,7 @@ use crate::small::Small;
 
 /// Three hosts, the second of which has a small disk. The first one is a canary, to be waited for. The disk goes first: the
 /// farm's folder cannot be removed as long as it is mounted.
-fn with_small_disk(options: &str) -> (Scene, Small) {
+pub fn with_small_disk(options: &str) -> (Scene, Small) {
     let scene = Scene::bare(1, 2);
     let small = Small::under(&scene, 1, options);
     (scene.finish(), small)

@@ -11,6 +11,9 @@ mod deployer;
 mod disks;
 mod every_record;
 mod full;
+mod guard;
+#[path = "../common/guard.rs"]
+mod guarding;
 mod journal;
 mod processes;
 mod proxy;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::{self, CACHE, Farm, Links, Project, address};
+use crate::common::{self, CACHE, Farm, HOIST, Links, Project, address};
 use crate::processes::{above, cmdline, kill_if_there, parent, proc_file};
 use crate::running::{Running, Summary};
 use crate::trace::Trace;
@@ -17,9 +17,9 @@ pub const STAGES: [&str; 4] = ["fetch", "config_deploy", "promote", "finalize"];
 const SETTINGS: &str = "config_deploy: True\nservice_name: web\nservice_command: /srv/bin/service {action} {service}\n\
                         keepalive: 1\nconnect_timeout: 5\nreconnect_timeout: 20";
 
-/// It runs what was live when it was started.
+/// It runs what was live when it was started, and asks the guard first, as a unit does.
 const SERVICE: &str = "#!/bin/sh\nif [ \"$1\" = status ]; then ! cmp -s /srv/running /srv/breaks-service; exit; fi\n\
-                       DOWN\ncat /srv/deployment/app/index.html > /srv/running\n\
+                       DOWN\nHOIST deploy-local -r app guard >/dev/null || exit 1\ncat /srv/deployment/app/index.html > /srv/running\n\
                        ! cmp -s /srv/running /srv/breaks-service || exit 1\nUP\n";
 
 /// What a host looks like from outside.
@@ -93,7 +93,11 @@ impl Scene {
         for n in 0..hosts {
             scene.farm.host(&address(n));
             let note = |word| scene.trace.borrow().note(word, &address(n));
-            scene.put(n, "bin/service", &SERVICE.replace("DOWN", &note("down")).replace("UP", &note("up")));
+            scene.put(
+                n,
+                "bin/service",
+                &SERVICE.replace("DOWN", &note("down")).replace("UP", &note("up")).replace("HOIST", HOIST),
+            );
             let path = scene.srv(n).join("bin/service");
             std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         }

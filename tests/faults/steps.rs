@@ -151,7 +151,9 @@ fn a_step_goes_on_without_its_connection_and_what_was_killed_with_it_is_unknown(
         steps.did("do", "");
     }
     let shown = steps.scene.project.run(&["history"]).ends(0);
-    shown.says("steps: there, here").says("steps: there (it is not known whether it ran");
+    shown.says("steps: there, here").says("step in unknown state");
+    let found = steps.scene.project.run(&["history", "--result", "step-in-unknown-state"]).ends(0);
+    assert_eq!(found.out.matches("it ended on the host without a record of how").count(), 2, "{}", found.out);
     // It is in nobody's way.
     let revision = steps.scene.revision();
     steps.scene.deploy(&[]).ends(0);

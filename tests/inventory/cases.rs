@@ -167,4 +167,66 @@ pub const ALL: &[Case] = &[
         path: "inv",
         patterns: &["all", "web", "site", "db"],
     },
+    // Ranges with everything else that a line may have: letters, steps, ports, several, addresses.
+    ini(
+        &[(
+            "hosts",
+            "[a]\nw[01:05:2].x[a:c:2]:2222 zone='q r'\ndb-[A:C]\n[b]\n10.0.[0:1].[7:9:2]:24\n[2001:db8::[1:3]]:2022\nn[007:009]\n",
+        )],
+        &["a", "b", "all", "w0[15]*", "10.0.1.*", "db-B"],
+    ),
+    ini(&[("hosts", "2001:db8::[1:3]\n[fe80::1]\n")], &["all"]),
+    ini(&[("hosts", "w[1:3:0]\n")], &["all"]),
+    ini(&[("hosts", "w[b:a]\n")], &["all"]),
+    // Groups that are named in the hosts of others, with tabs, blank lines, and sections that repeat.
+    ini(
+        &[(
+            "hosts",
+            "\t[web]  # first\n\tw1\tzone=a\track='1 2'\n\n[all:children]\nweb\nlone\n[lone]\n[web:vars]\nrack = 5\n[web]\nw1 zone=b\nw2\n",
+        )],
+        &["all", "web", "lone", "ungrouped"],
+    ),
+    // A group with two parents, and priorities; what is deeper wins whatever is named first.
+    ini(
+        &[(
+            "hosts",
+            "[leaf]\nx\ny\n[p1:children]\nleaf\n[p2:children]\nleaf\n[top:children]\np1\n[p1:vars]\nzone=p1\n[p2:vars]\nzone=p2\n[top:vars]\nzone=top\nrack=top\n[all:vars]\nrack=all\nansible_user=all\n[p2]\nz\n",
+        )],
+        &["leaf", "p1:&p2", "top", "all:!leaf", "p2"],
+    ),
+    // Templates that need other variables, of other levels.
+    Case {
+        files: &[
+            ("hosts", "[web]\na base=20\nb\n[web:vars]\nbase=10\nansible_port=\"{{ base | int + 2200 }}\"\n"),
+            ("group_vars/all/10.yml", "zone: \"{{ rack }}-{{ inventory_hostname }}\"\nrack: early\n"),
+            ("group_vars/all/20.yml", "rack: late\n"),
+            ("group_vars/all/deep/30.yml", "ansible_user: \"{{ 'u' if base | int > 15 else 'v' }}\"\n"),
+            ("host_vars/a/one.yml", "rack: own\n"),
+        ],
+        path: "hosts",
+        patterns: &["all", "web"],
+    },
+    // YAML with anchors, merges, nested `all.children`, and hosts in several groups.
+    Case {
+        files: &[(
+            "hosts.yaml",
+            "all:\n  children:\n    eu:\n      vars: &vars\n        zone: eu\n        rack: 1\n      children:\n        web:\n          hosts:\n            a: &host {ansible_port: 2200}\n            b:\n              <<: *host\n              rack: 2\n    us:\n      vars:\n        <<: *vars\n        zone: us\n      hosts:\n        c: *host\n        b:\n    plain:\n      hosts: d\n  hosts:\n    e:\n",
+        )],
+        path: "hosts.yaml",
+        patterns: &["all", "eu", "us", "web:&us", "plain", "ungrouped", "all:!eu"],
+    },
+    Case {
+        files: &[("hosts.yml", "all:\n  hosts:\n    w[1:2]:2222:\n    x:\n  hosts2:\n    y:\n")],
+        path: "hosts.yml",
+        patterns: &["all"],
+    },
+    Case { files: &[("hosts.yml", "all:\n  children:\n    - web\n")], path: "hosts.yml", patterns: &["all"] },
+    // Numbers as Python has them.
+    ini(
+        &[(
+            "hosts",
+            "a rack=1.50 zone=1e3\nb rack=0x1F zone=1_000\nc rack=0b11 zone=0o17\nd rack=-0 zone=+5\ne rack=.5 zone=5.\nf rack=99999999999999999999 zone=1.0e-7\ng rack=\"'q'\" zone=b\n",
+        )],
+        &["all"],
+    ),
 ];

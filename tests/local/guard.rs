@@ -113,6 +113,28 @@ fn a_rollback_serves_what_was_served_before_and_starts_nothing_that_was_not() {
     serves(&target, two.short());
     roll_back(&request, Some(&one)).ok();
     serves(&target, one.short());
+    // So does one of a run that has been finalized here, perhaps twice.
+    let request = in_run("r2b", request);
+    target.promote(&request);
+    (0..2).for_each(|_| drop(run(&request, Stage::Finalize).ok()));
+    roll_back(&request, Some(&one)).ok();
+    serves(&target, one.short());
+    let request = in_run("r2c", request);
+    target.deploy(&request);
+    // Nobody else goes back to what was served before that.
+    let point = |to: &Revision| {
+        for (link, to) in
+            [(target.root().join("current"), format!("revs/{to}").into()), (target.live(), target.rev(to))]
+        {
+            fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink(to, link).unwrap();
+        }
+    };
+    point(&one);
+    refuses(&target, "was confirmed");
+    point(&two);
+    roll_back(&request, Some(&one)).ok();
+    serves(&target, one.short());
     // A host that came back and missed something meanwhile: the new revision may start, the old one may not.
     start_again(&target);
     let request = in_run("r3", request);

@@ -32,6 +32,7 @@ mod stages;
 mod stdio;
 mod strangers;
 mod surroundings;
+mod swapped;
 mod trouble;
 mod users;
 mod way_back;

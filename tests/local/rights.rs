@@ -7,6 +7,7 @@ use std::process::Command;
 use hoist::wire::{Access, ConfigFile, Level, Probe, Request, Revision, Stage, StageRequest, TargetEvent};
 
 use crate::harness::*;
+use crate::trouble::{fill, on_small};
 use crate::users::{nobody_finds, of_nobody};
 
 /// Users and groups that every system has.
@@ -187,11 +188,12 @@ fn a_file_with_secrets_is_private_unless_a_mode_is_set_and_its_difference_is_not
 /// Runs a stage while strace(1) does something to one call that touches the files; returns what it saw of them.
 fn traced(target: &Target, request: &StageRequest, stage: Stage, interfere: Option<&str>) -> String {
     let log = target.dir.path().join("trace");
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-y", "-o"]).arg(&log);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh", "strace", "-f", "-qq", "-y", "-o"]).arg(&log);
+    command.current_dir(&target.base);
     command.args([
         "-e",
-        "trace=openat,open,creat,fchown,chown,fchownat,fchmod,chmod,fchmodat,rename,renameat,renameat2,link,linkat",
+        "trace=openat,open,creat,fchown,chown,fchownat,fchmod,chmod,fchmodat,rename,renameat,renameat2,link,linkat,unlinkat",
     ]);
     let tree = target.rev(&request.revision);
     for file in [target.etc("app.conf"), "inside/x".to_owned()] {
@@ -200,7 +202,9 @@ fn traced(target: &Target, request: &StageRequest, stage: Stage, interfere: Opti
             None => tree.join(file),
         };
         let name = place.file_name().unwrap().to_str().unwrap();
-        command.arg("-P").arg(place.with_file_name(format!(".{name}.hoist-tmp"))).arg("-P").arg(place);
+        let temporary = place.with_file_name(format!(".{name}.hoist-tmp"));
+        // A rename is of names in a directory that is held open.
+        command.arg("-P").arg(temporary).arg("-P").arg(place.parent().unwrap()).arg("-P").arg(place);
     }
     command.args(interfere.map(|how| ["-e".to_owned(), format!("inject={how}")]).into_iter().flatten());
     command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]);
@@ -237,14 +241,25 @@ fn killed_or_refused_at_any_change_a_file_is_never_open_to_others_and_the_next_a
         request
     };
     target.deploy(&wanted("r1", "sentinel-one"));
+    // Whatever happened, nothing is open to others, and a rollback restores the files.
+    let stands = |request: &StageRequest, name: &str| {
+        assert_eq!(exposed(&target, "sentinel-"), [""; 0], "{name}");
+        let cores = fs::read_dir(&target.base).unwrap().flatten().filter(|it| it.file_name() == "core").count();
+        assert_eq!(cores, 0, "{name}: a core dump has what the process read");
+        roll_back(request, Some(&one)).ok();
+        assert_eq!(target.reads(&target.etc("app.conf")), "sentinel-one", "{name}");
+        assert_eq!(live_rights(&target), (0o640, DAEMON.1, ADM.1), "{name}");
+    };
+    let was_hit = |log: &str| log.contains("(INJECTED)") || log.contains("killed by SIG");
     let mut rounds = 0;
     let cases = [
         "fchown:error=EPERM",
         "fchown:signal=KILL",
         "fchmod:signal=KILL",
         "fchmod:error=EIO",
-        "rename:signal=KILL",
-        "rename:error=ENOSPC",
+        "renameat:signal=KILL",
+        "renameat:signal=ABRT",
+        "renameat:error=ENOSPC",
     ];
     for case in cases {
         for when in 1..9 {
@@ -254,22 +269,79 @@ fn killed_or_refused_at_any_change_a_file_is_never_open_to_others_and_the_next_a
             run(&request, Stage::ConfigDeploy).ok();
             let log = traced(&target, &request, Stage::Promote, Some(&format!("{case}:when={when}")));
             let name = format!("{case} at {when}");
-            assert_eq!(exposed(&target, "sentinel-"), [""; 0], "{name}");
-            roll_back(&request, Some(&one)).ok();
-            assert_eq!(target.reads(&target.etc("app.conf")), "sentinel-one", "{name}");
-            assert_eq!(live_rights(&target), (0o640, DAEMON.1, ADM.1), "{name}");
-            if !log.contains("(INJECTED)") && !log.contains("killed by SIGKILL") {
+            stands(&request, &name);
+            if !was_hit(&log) {
                 break;
             }
         }
     }
     assert!(rounds > 10, "only {rounds} changes were interfered with");
+    let promoted = rounds;
+    for case in ["renameat:signal=KILL", "renameat:error=EIO", "unlinkat:signal=KILL"] {
+        for when in 1..9 {
+            rounds += 1;
+            let request = wanted(&format!("s{rounds:03}"), &format!("sentinel-{rounds}"));
+            run(&request, Stage::ConfigDeploy).ok();
+            run(&request, Stage::Promote).ok();
+            let back = StageRequest { restore: Some(one.clone()), ..request.clone() };
+            let log = traced(&target, &back, Stage::Rollback, Some(&format!("{case}:when={when}")));
+            stands(&request, &format!("rollback: {case} at {when}"));
+            if !was_hit(&log) {
+                break;
+            }
+        }
+    }
+    assert!(rounds > promoted + 5, "only {} changes of rollbacks were interfered with", rounds - promoted);
     // In the order in which it happens: made for its owner alone, given away, opened, renamed.
     let request = wanted("t1", "sentinel-last");
     run(&request, Stage::ConfigDeploy).ok();
     let log = traced(&target, &request, Stage::Promote, None);
     let of_file: Vec<&str> = log.lines().filter(|line| line.contains(".x.hoist-tmp")).collect();
-    let order = ["O_EXCL|O_CLOEXEC, 0600", "fchown(", "fchmod(", "rename("];
+    let order = ["O_CLOEXEC, 0600", "fchown(", "fchmod(", "renameat("];
     let at = order.map(|call| of_file.iter().position(|line| line.contains(call)));
     assert!(at.is_sorted() && at[0].is_some(), "{of_file:#?}");
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_of_a_file_with_secrets_and_none_that_others_can_read() {
+    if !is_root() {
+        return;
+    }
+    let Some((target, _small)) = on_small("size=6m") else { return };
+    let one = target.commit(&[("a", "1")]);
+    let wanted = |run: &str, text: &str| {
+        let mut request = with(&target, run, &one, &access(Some(0o640), Some(DAEMON.0), Some(ADM.0)));
+        request.config_files.as_mut().unwrap().iter_mut().for_each(|file| file.secret = true);
+        request.service.names.clear();
+        request.templates.insert("t".to_owned(), text.to_owned());
+        request
+    };
+    target.deploy(&wanted("r1", "sentinel-one"));
+    let mut failed = [0; 2];
+    // Room for nothing, for what is staged, for one of the files, for all.
+    for (round, room) in [0, 300, 500, 700, 900, 1100, 1300, 2000].into_iter().enumerate() {
+        let text = format!("sentinel-{round} ").repeat(20_000);
+        let request = wanted(&format!("s{round}"), &text);
+        fill(&target.base);
+        let filler = target.base.join("filler");
+        let length = fs::metadata(&filler).unwrap().len();
+        fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(length.saturating_sub(room << 10)).unwrap();
+        for (failed, stage) in failed.iter_mut().zip([Stage::ConfigDeploy, Stage::Promote]) {
+            let reply = run(&request, stage);
+            assert!(!format!("{reply:?}").contains("sentinel-"), "{stage} with {room} KiB: {reply:?}");
+            *failed += usize::from(reply.ended().0.is_err());
+            assert_eq!(exposed(&target, "sentinel-"), [""; 0], "{stage} with {room} KiB");
+            for file in [target.etc("app.conf").into(), target.live().join("inside/x")] {
+                let now = fs::read_to_string(&file).unwrap();
+                assert!(now == "sentinel-one" || now == text, "{stage} with {room} KiB: {}", now.len());
+            }
+            let halves = Command::new("find").arg(&target.base).args(["-name", ".*.hoist-tmp"]).output().unwrap();
+            assert_eq!(String::from_utf8(halves.stdout).unwrap(), "", "{stage} with {room} KiB");
+        }
+        roll_back(&request, Some(&one)).ok();
+        assert_eq!(target.reads(&target.etc("app.conf")), "sentinel-one");
+        assert_eq!(live_rights(&target), (0o640, DAEMON.1, ADM.1));
+        fs::remove_file(filler).unwrap();
+    }
+    assert!(failed.iter().all(|failed| (1..8).contains(failed)), "{failed:?}");
 }

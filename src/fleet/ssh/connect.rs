@@ -14,7 +14,7 @@ use super::transport::disagreement::Disagreement;
 use super::transport::link::Link;
 use super::transport::login_limit::LoginPermit;
 use super::transport::socket::Socket;
-use super::transport::{error_code, server_text, tcp};
+use super::transport::{error_code, memory, server_text, tcp};
 
 /// The pause after the first connection that the peer closed, and the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -187,6 +187,7 @@ impl Attempt<'_> {
         let host_keys: Vec<&str> = wanted.iter().map(|kind| kind.algorithms()).collect();
         let began = Instant::now();
         let prepared = Session::new().and_then(|session| {
+            memory::give_back_zeros(&session);
             session.method_pref(MethodType::HostKey, &host_keys.join(","))?;
             route.algorithms.prefer(&session)?;
             server_text::listen(&session);

@@ -1,10 +1,11 @@
 //! Files and links that are replaced in one step, so that nobody ever meets half of one, and a power cut loses none.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Component, Path, PathBuf};
 
+use super::dir::Entry;
 use crate::local::fault::{Fault, Tried};
 
 /// What is not yet, or no longer, in its place has this in its name, behind the name of that place.
@@ -36,11 +37,10 @@ pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("/"))
 }
 
-/// The one name that `path`'s next content is prepared under. It does not vary, so what a killed process left is taken
-/// away by the next one.
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    parent(path).join(format!(".{name}.hoist-tmp"))
+/// The one name that the next content of an entry is prepared under. It does not vary, so what a killed process left is
+/// taken away by the next one.
+pub fn prepared(entry: &Entry) -> Entry {
+    entry.beside(format!(".{}.hoist-tmp", entry.name().to_string_lossy()))
 }
 
 /// Whether a file name is one of a preparation.
@@ -50,7 +50,8 @@ pub fn is_preparation(name: &str) -> bool {
 
 /// Writes a whole file, or leaves what was there. `mode` is subject to the umask.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
-    write_and(path, content, mode, |_| Ok(()))
+    let entry = Entry::of(path).tried("write", path)?;
+    replace(&entry, "write", |temporary| write_new(temporary, content, mode, |_| Ok(())))
 }
 
 /// Whose a file is to be, and who may do what with it, whatever the umask.
@@ -74,14 +75,19 @@ impl Belongs {
 
 /// As [`write`], belonging to somebody. There is no moment in which others may read it.
 pub fn write_as(path: &Path, content: &[u8], belongs: Belongs) -> Result<(), Fault> {
-    write_and(path, content, 0o600, |file| belongs.apply(file))
+    write_entry_as(&Entry::of(path).tried("write", path)?, content, belongs)
+}
+
+/// As [`write_as`], in a directory that is held open.
+pub fn write_entry_as(entry: &Entry, content: &[u8], belongs: Belongs) -> Result<(), Fault> {
+    replace(entry, "write", |temporary| write_new(temporary, content, 0o600, |file| belongs.apply(file)))
 }
 
 /// Copies a file with its mode, its owner and its group to where there is none.
-pub fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
-    let mut from = File::open(from)?;
+pub fn copy_whole(from: &Entry, to: &Entry) -> io::Result<()> {
+    let mut from = from.open_file()?;
     let found = from.metadata()?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let mut file = to.create(0o600)?;
     io::copy(&mut from, &mut file)?;
     let own = file.metadata()?;
     let belongs = Belongs {
@@ -93,30 +99,33 @@ pub fn copy_whole(from: &Path, to: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-fn write_and(path: &Path, content: &[u8], mode: u32, then: impl Fn(&File) -> io::Result<()>) -> Result<(), Fault> {
-    let make = |temporary: &Path| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
-        file.write_all(content)?;
-        then(&file)?;
-        file.sync_all()
-    };
-    replace(path, "write", make)
+fn write_new(entry: &Entry, content: &[u8], mode: u32, then: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
+    let mut file = entry.create(mode)?;
+    file.write_all(content)?;
+    then(&file)?;
+    file.sync_all()
 }
 
 /// Makes `link` a symbolic link to `target`, in one step whatever was there; a directory is refused.
 pub fn point(link: &Path, target: &Path) -> Result<(), Fault> {
-    replace(link, "link", |temporary| symlink(target, temporary))
+    point_entry(&Entry::of(link).tried("link", link)?, target)
 }
 
-/// Puts what `make` makes at `path`, in one step whatever was there. `verb` is for the error: what could not be done.
-fn replace(path: &Path, verb: &'static str, make: impl Fn(&Path) -> io::Result<()>) -> Result<(), Fault> {
-    let temporary = beside(path);
-    let result = remove_if_there(&temporary).and_then(|_| make(&temporary)).and_then(|()| fs::rename(&temporary, path));
+/// As [`point`], in a directory that is held open.
+pub fn point_entry(link: &Entry, target: &Path) -> Result<(), Fault> {
+    replace(link, "link", |temporary| temporary.make_link(target))
+}
+
+/// Puts what `make` makes in the place of an entry, in one step whatever was there. `verb` is for the error: what could
+/// not be done.
+fn replace(entry: &Entry, verb: &'static str, make: impl Fn(&Entry) -> io::Result<()>) -> Result<(), Fault> {
+    let temporary = prepared(entry);
+    let result = temporary.remove_if_there().and_then(|_| make(&temporary)).and_then(|()| temporary.rename(entry));
     if result.is_err() {
-        let _ = fs::remove_file(&temporary);
+        let _ = temporary.remove();
     }
-    result.tried(verb, path)?;
-    sync_dir(parent(path))
+    result.tried(verb, &entry.path())?;
+    entry.dir().sync().tried("sync", entry.dir().path())
 }
 
 /// The way from the folder of `link` to `target`, for a link that says so relatively. It goes by the folder's real place,
@@ -130,21 +139,29 @@ pub fn relative(link: &Path, target: &Path) -> PathBuf {
     up.chain(to.components().skip(shared)).collect()
 }
 
-/// Removes a file or link; it is fine when there is none. Tells whether there was one.
-pub fn remove(path: &Path) -> Result<bool, Fault> {
-    let there = remove_if_there(path).tried("remove", path)?;
-    if there {
-        sync_dir(parent(path))?;
+/// Whether two paths lead to one place, which is there. Names that are alike need no look at the links on the way.
+pub fn are_one(one: &Path, other: &Path) -> bool {
+    if one == other {
+        return fs::metadata(one).is_ok();
     }
-    Ok(there)
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-fn remove_if_there(path: &Path) -> io::Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
+/// Removes a file or link; it is fine when there is none. Tells whether there was one.
+pub fn remove(path: &Path) -> Result<bool, Fault> {
+    match Entry::of(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        entry => remove_entry(&entry.tried("remove", path)?),
     }
+}
+
+/// As [`remove`], in a directory that is held open.
+pub fn remove_entry(entry: &Entry) -> Result<bool, Fault> {
+    let there = entry.remove_if_there().tried("remove", &entry.path())?;
+    if there {
+        entry.dir().sync().tried("sync", entry.dir().path())?;
+    }
+    Ok(there)
 }
 
 /// Gives what stands at `path` another name beside it, `NAME.before-hoist-TIME`, which is returned. A plain file keeps

@@ -3,8 +3,10 @@
 pub mod accounts;
 pub mod boot;
 pub mod deadline;
+pub mod dir;
 pub mod files;
 pub mod lines;
 pub mod mounts;
 pub mod process;
 pub mod sys;
+pub mod way;

@@ -72,14 +72,16 @@ fn judge(look: &Look, path: &SharedPath, kind: SharedKind, deadline: Deadline) -
         Found::Real(meta) => {
             writable(files::parent(here))?;
             if kind == SharedKind::Dir && is_taken {
-                let obstacle = merge::obstacle(here, there, &mounts, deadline).map_err(reason)?;
+                let held = place.hold(false).map_err(reason)?;
+                let folder = held.folder().map_err(reason)?;
+                let obstacle = merge::obstacle(&held.here, &folder, &mounts, deadline).map_err(reason)?;
                 obstacle.map_or(Ok(()), |fault| Err(reason(fault)))?;
                 return has_room(there).map_err(|why| format!("cannot write to {}: {why}", there.display()));
             }
             if is_taken {
                 return Ok(());
             }
-            merge::may_move(here, &meta, &mounts).map_err(reason)?;
+            merge::may_move(&place.in_tree(false).map_err(reason)?, &meta, &mounts).map_err(reason)?;
             merge::one_file_system(files::parent(here), standing(there), &mounts, (here, there)).map_err(reason)?;
         }
     }

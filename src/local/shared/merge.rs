@@ -1,22 +1,20 @@
 //! Moving content into `shared/` where there is some already. What is missing there is moved, what is there byte for byte
 //! is dropped, and what differs is kept beside it under another name.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{Access, access};
+use std::rc::Rc;
 
 use crate::text;
 
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
-use crate::local::os::files;
+use crate::local::os::dir::{Dir, Entry};
 use crate::local::os::mounts::Mounts;
-use crate::local::os::sys;
 
 /// The longest name of a file, in bytes.
 const LONGEST: usize = 255;
@@ -34,79 +32,88 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// Moves everything in the directory `from` to `to`, and removes the empty directories.
-    pub fn directory(&mut self, from: &Path, to: &Path) -> Result<(), Fault> {
-        for name in entries(from).tried("read", from)? {
+    /// Moves everything in the directory at `from` to `to`.
+    pub fn content(&mut self, from: &Entry, to: &Rc<Dir>) -> Result<(), Fault> {
+        let shown = from.path();
+        let Some(folder) = from.open_dir().tried("open", &shown)? else {
+            return Err(io::ErrorKind::NotADirectory.into()).tried("open", &shown);
+        };
+        for name in folder.names().tried("read", &shown)? {
             self.deadline.check()?;
-            self.entry(&from.join(&name), &to.join(&name))?;
+            self.entry(&folder.at(&name), &to.at(&name))?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, from: &Path, to: &Path) -> Result<(), Fault> {
-        let is_dir = |path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-        if move_new(from, to).tried("move", from)? {
+    /// Moves everything in the directory at `from` to `to`, and removes it.
+    pub fn directory(&mut self, from: &Entry, to: &Rc<Dir>) -> Result<(), Fault> {
+        loop {
+            self.content(from, to)?;
+            match from.remove_dir() {
+                // Somebody wrote to it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => self.deadline.check()?,
+                other => return other.tried("remove", &from.path()),
+            }
+        }
+    }
+
+    fn entry(&mut self, from: &Entry, to: &Entry) -> Result<(), Fault> {
+        let shown = from.path();
+        if from.rename_new(to).tried("move", &shown)? {
             return Ok(());
         }
-        if is_dir(from) && is_dir(to) {
-            self.directory(from, to)?;
-            return fs::remove_dir(from).tried("remove", from);
+        if from.metadata().is_ok_and(|meta| meta.is_dir())
+            && let Some(to) = to.open_dir().tried("open", &to.path())?
+        {
+            return self.directory(from, &to);
         }
         if is_identical(from, to, self.deadline)? {
-            return fs::remove_file(from).tried("remove", from);
+            return from.remove().tried("remove", &shown);
         }
         loop {
             let place = self.place_beside(from, to)?;
             if place.exists {
-                return fs::remove_file(from).tried("remove", from);
+                return from.remove().tried("remove", &shown);
             }
-            if move_new(from, &place.path).tried("move", from)? {
-                self.kept.push(place.path);
+            if from.rename_new(&place.entry).tried("move", &shown)? {
+                self.kept.push(place.entry.path());
                 return Ok(());
             }
         }
     }
 
     /// The name beside `to` for what is at `from`; it may be there already, byte for byte.
-    pub fn place_beside(&self, from: &Path, to: &Path) -> Result<Beside, Fault> {
-        let name = to.file_name().unwrap_or_default().as_bytes();
+    pub fn place_beside(&self, from: &Entry, to: &Entry) -> Result<Beside, Fault> {
+        let name = to.name().as_bytes();
         for count in 1.. {
             let number = if count == 1 { String::new() } else { format!("-{count}") };
             let end = format!(".{}{number}", self.suffix);
             let kept = [&name[..name.len().min(LONGEST - end.len())], end.as_bytes()].concat();
-            let path = files::parent(to).join(OsString::from_vec(kept));
-            if fs::symlink_metadata(&path).is_err() {
-                return Ok(Beside { path, exists: false });
+            let entry = to.beside(OsStr::from_bytes(&kept));
+            if !entry.exists() {
+                return Ok(Beside { entry, exists: false });
             }
-            if is_identical(from, &path, self.deadline)? {
-                return Ok(Beside { path, exists: true });
+            if is_identical(from, &entry, self.deadline)? {
+                return Ok(Beside { entry, exists: true });
             }
         }
-        Err(Fault::failed(format!("no name is left beside {}", to.display())))
+        Err(Fault::failed(format!("no name is left beside {}", to.path().display())))
     }
 }
 
 /// A name beside other content.
 pub struct Beside {
-    pub path: PathBuf,
+    pub entry: Entry,
     /// It is there, with the very content.
     pub exists: bool,
 }
 
-fn entries(folder: &Path) -> io::Result<Vec<OsString>> {
-    let mut names: Vec<OsString> =
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
-    names.sort();
-    Ok(names)
-}
-
 /// Whether the very file at `from` has a name beside `to` that begins with the name of `to` and this suffix.
-pub fn has_name_beside(from: &Path, to: &Path, suffix: &str) -> bool {
-    let inode = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
-    let start = [to.file_name().unwrap_or_default().as_bytes(), b".", suffix.as_bytes()].concat();
-    let folder = files::parent(to);
-    let names = entries(folder).unwrap_or_default().into_iter().filter(|name| name.as_bytes().starts_with(&start));
-    inode(from).is_some() && names.into_iter().any(|name| inode(&folder.join(name)) == inode(from))
+pub fn has_name_beside(from: &Entry, to: &Entry, suffix: &str) -> bool {
+    let inode = |entry: &Entry| entry.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    let start = [to.name().as_bytes(), b".", suffix.as_bytes()].concat();
+    let names = to.dir().names().unwrap_or_default().into_iter().filter(|name| name.as_bytes().starts_with(&start));
+    inode(from).is_some() && names.into_iter().any(|name| inode(&to.beside(name)) == inode(from))
 }
 
 /// Whether something is an empty directory, and no file system of its own.
@@ -116,30 +123,20 @@ pub fn is_removable(folder: &Path) -> bool {
         && !Mounts::read().is_at(folder)
 }
 
-/// Renames unless something has the new name; tells whether it did.
-pub fn move_new(from: &Path, to: &Path) -> io::Result<bool> {
-    match sys::rename_new(from, to) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Whether two files hold the same bytes, or two links say the same.
-pub fn is_identical(one: &Path, other: &Path, deadline: Deadline) -> Result<bool, Fault> {
-    let look = |path: &Path| fs::symlink_metadata(path).tried("look at", path);
-    let (a, b) = (look(one)?, look(other)?);
+pub fn is_identical(one: &Entry, other: &Entry, deadline: Deadline) -> Result<bool, Fault> {
+    let (path, other_path) = (one.path(), other.path());
+    let (a, b) = (one.metadata().tried("look at", &path)?, other.metadata().tried("look at", &other_path)?);
     if (a.dev(), a.ino()) == (b.dev(), b.ino()) {
         return Ok(true);
     }
     if a.is_symlink() && b.is_symlink() {
-        return Ok(fs::read_link(one).tried("read", one)? == fs::read_link(other).tried("read", other)?);
+        return Ok(one.read_link().tried("read", &path)? == other.read_link().tried("read", &other_path)?);
     }
     if !a.is_file() || !b.is_file() || a.len() != b.len() {
         return Ok(false);
     }
-    let open = |path: &Path| File::open(path).tried("read", path);
-    let (mut a, mut b) = (open(one)?, open(other)?);
+    let (mut a, mut b) = (one.open_file().tried("read", &path)?, other.open_file().tried("read", &other_path)?);
     let (mut piece_a, mut piece_b) = (Vec::new(), Vec::new());
     loop {
         deadline.check()?;
@@ -148,20 +145,20 @@ pub fn is_identical(one: &Path, other: &Path, deadline: Deadline) -> Result<bool
         let next = |file: &mut File, piece: &mut Vec<u8>, path: &Path| {
             file.take(PIECE as u64).read_to_end(piece).tried("read", path)
         };
-        let length = next(&mut a, &mut piece_a, one)?;
-        next(&mut b, &mut piece_b, other)?;
+        let length = next(&mut a, &mut piece_a, &path)?;
+        next(&mut b, &mut piece_b, &other_path)?;
         if piece_a != piece_b || length == 0 {
             return Ok(piece_a == piece_b);
         }
     }
 }
 
-/// Why the content of `from` cannot be moved to `to`, if it cannot; both are directories. Nothing is changed.
+/// Why the content of the directory `from` cannot be moved to the directory `to`, if it cannot. Nothing is changed.
 ///
 /// # Errors
 /// The time limit.
-pub fn obstacle(from: &Path, to: &Path, mounts: &Mounts, deadline: Deadline) -> Result<Option<Fault>, Fault> {
-    let look = || may_move(from, &fs::symlink_metadata(from).tried("look at", from)?, mounts);
+pub fn obstacle(from: &Entry, to: &Rc<Dir>, mounts: &Mounts, deadline: Deadline) -> Result<Option<Fault>, Fault> {
+    let look = || may_move(from, &from.metadata().tried("look at", &from.path())?, mounts);
     match look().and_then(|()| obstacle_in(from, to, mounts, deadline)) {
         Err(fault @ Fault::TimedOut { .. }) => Err(fault),
         Err(fault) => Ok(Some(fault)),
@@ -169,34 +166,33 @@ pub fn obstacle(from: &Path, to: &Path, mounts: &Mounts, deadline: Deadline) -> 
     }
 }
 
-fn obstacle_in(from: &Path, to: &Path, mounts: &Mounts, deadline: Deadline) -> Result<(), Fault> {
+fn obstacle_in(from: &Entry, to: &Rc<Dir>, mounts: &Mounts, deadline: Deadline) -> Result<(), Fault> {
     deadline.check()?;
-    let names = entries(from).tried("read", from)?;
+    let Some(folder) = from.open_dir().tried("open", &from.path())? else { return Ok(()) };
+    let names = folder.names().tried("read", folder.path())?;
     if names.is_empty() {
         return Ok(());
     }
-    one_file_system(from, to, mounts, (from, to))?;
-    may_change(to)?;
+    one_file_system(folder.path(), to.path(), mounts, (folder.path(), to.path()))?;
+    to.may_change().tried("write to", to.path())?;
     for name in names {
-        let (from, to) = (from.join(&name), to.join(&name));
-        let meta = fs::symlink_metadata(&from).tried("look at", &from)?;
+        let (from, to) = (folder.at(&name), to.at(&name));
+        let meta = from.metadata().tried("look at", &from.path())?;
         may_move(&from, &meta, mounts)?;
-        if meta.is_dir() && fs::symlink_metadata(&to).is_ok_and(|found| found.is_dir()) {
+        if meta.is_dir()
+            && let Ok(Some(to)) = to.open_dir()
+        {
             obstacle_in(&from, &to, mounts, deadline)?;
         }
     }
     Ok(())
 }
 
-/// Fails if names in a directory, or its parent, cannot be changed.
-fn may_change(folder: &Path) -> Result<(), Fault> {
-    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from).tried("write to", folder)
-}
-
 /// Fails if something cannot be given another directory.
-pub fn may_move(path: &Path, meta: &Metadata, mounts: &Mounts) -> Result<(), Fault> {
+pub fn may_move(entry: &Entry, meta: &Metadata, mounts: &Mounts) -> Result<(), Fault> {
+    let path = entry.path();
     let shown = path.display();
-    if sys::is_fixed(path) {
+    if (meta.is_file() || meta.is_dir()) && entry.is_fixed() {
         return Err(Fault::failed(format!(
             "{shown} cannot be moved, because it is immutable or append-only: run `chattr -ia {}`",
             text::quoted(&path.to_string_lossy())
@@ -205,13 +201,16 @@ pub fn may_move(path: &Path, meta: &Metadata, mounts: &Mounts) -> Result<(), Fau
     if !meta.is_dir() {
         return Ok(());
     }
-    if mounts.is_at(path) {
+    if mounts.is_at(&path) {
         return Err(Fault::failed(format!(
             "{shown} cannot be moved, because a file system is mounted there: mount it in shared/ instead"
         )));
     }
     // A directory that gets another parent is written to.
-    may_change(path)
+    match entry.open_dir().tried("open", &path)? {
+        Some(folder) => folder.may_change().tried("write to", &path),
+        None => Ok(()),
+    }
 }
 
 /// Fails if nothing can be moved from the directory `from` to the directory `to`. `what` is the pair that the message

@@ -77,10 +77,7 @@ impl Shared<'_> {
             if let Some(why) = judge::astray(self.layout, &place) {
                 return Err(Fault::failed(why));
             }
-            place.clear_mark()?;
-            if kind == SharedKind::Dir && place.there.symlink_metadata().is_err() {
-                files::make_dir(&place.there)?;
-            }
+            place.prepare()?;
         }
         for (path, kind) in inherited.iter().filter(|(path, _)| !before.knows(path)) {
             let place = Place::new(self.layout, tree, path, kind);
@@ -151,7 +148,7 @@ impl Shared<'_> {
         for (inner, kind) in record.unlink_below(path) {
             let inner = Place::new(self.layout, tree, &inner, kind);
             if matches!(inner.found()?, Found::Ours) {
-                files::remove(&inner.here)?;
+                files::remove_entry(&inner.in_tree(false)?)?;
             }
         }
         Ok(())
@@ -180,7 +177,7 @@ impl Shared<'_> {
         wanted.iter().for_each(|(path, kind)| record.link(path, kind));
         for (path, kind) in record.links.iter() {
             let place = Place::new(self.layout, tree, path, kind);
-            if matches!(place.found()?, Found::Real(_) | Found::Foreign(_)) {
+            if place.has_remainder() || matches!(place.found()?, Found::Real(_) | Found::Foreign(_)) {
                 self.put_in_order(&place, revision, Prefer::Shared)?;
             }
         }

@@ -1,30 +1,65 @@
 //! One shared path of one working tree, and what is there.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::wire::{SharedKind, SharedPath};
 
 use super::merge;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
+use crate::local::os::dir::{Dir, Entry};
 use crate::local::os::files;
+use crate::local::os::way;
+use crate::local::os::way::{Follow, Way};
 use crate::local::state::layout::Layout;
 
 /// The way from a tree to the repository's directory.
 const ROOT_FROM_TREE: &str = "../..";
 
+/// The way to shared content: the operator may have it on another disk.
+const OPERATORS: Way = Way { follow: Follow::Operators, to_the_end: false, make: false };
+
 pub struct Place<'a> {
     pub path: &'a SharedPath,
     pub kind: SharedKind,
     tree: PathBuf,
+    /// The repository's directory.
+    root: PathBuf,
     /// In the tree.
     pub here: PathBuf,
     /// In `shared/`.
     pub there: PathBuf,
     /// What the link says, from the tree.
     pub link: PathBuf,
+}
+
+/// Both sides of a shared path, in directories that are held open: services may write to directories above, and replace
+/// those with links while content is moved.
+pub struct Held {
+    /// In the tree. No link is followed on the way.
+    pub here: Entry,
+    /// In `shared/`, where the operator's links are followed.
+    pub there: Entry,
+}
+
+impl Held {
+    /// What the operator's link at `there` leads to, or what is there itself.
+    pub fn content(&self) -> Result<Entry, Fault> {
+        let to_the_end = Way { to_the_end: true, ..OPERATORS };
+        let found = way::find(self.there.dir(), Path::new(self.there.name()), to_the_end);
+        found.tried("find", &self.there.path())
+    }
+
+    /// The same, if it is a directory.
+    pub fn folder(&self) -> Result<Rc<Dir>, Fault> {
+        let content = self.content()?;
+        let folder = content.open_dir().and_then(|folder| folder.ok_or(io::ErrorKind::NotADirectory.into()));
+        folder.tried("open", &content.path())
+    }
 }
 
 /// What a tree has at a shared path.
@@ -50,7 +85,15 @@ impl<'a> Place<'a> {
             }
             false => there.clone(),
         };
-        Place { path, kind, tree: tree.to_owned(), here: tree.join(path.as_path()), there, link }
+        Place {
+            path,
+            kind,
+            tree: tree.to_owned(),
+            root: layout.root().to_owned(),
+            here: tree.join(path.as_path()),
+            there,
+            link,
+        }
     }
 
     /// The same link in words that nobody else writes: what is found with them in `shared/` is ours, and was on its way
@@ -60,12 +103,57 @@ impl<'a> Place<'a> {
         if self.link.is_absolute() { PathBuf::from(format!("/.{text}")) } else { PathBuf::from(format!("./{text}")) }
     }
 
-    /// Removes from `shared/` a link that a killed process left there.
-    pub fn clear_mark(&self) -> Result<(), Fault> {
-        if fs::read_link(&self.there).is_ok_and(|text| text == self.marked()) {
-            files::remove(&self.there)?;
+    /// Holds both sides open. Directories above the path are made where they are missing if `make` says so.
+    pub fn hold(&self, make: bool) -> Result<Held, Fault> {
+        Ok(Held { here: self.in_tree(make)?, there: self.in_shared(make)? })
+    }
+
+    /// The tree's side alone.
+    pub fn in_tree(&self, make: bool) -> Result<Entry, Fault> {
+        match self.above(make)? {
+            Ok(above) => Ok(above.at(self.name())),
+            Err(Found::Blocked(by)) => Err(Fault::failed(self.blocked(&by))),
+            Err(_) => Err(io::ErrorKind::NotFound.into()).tried("open", files::parent(&self.here)),
+        }
+    }
+
+    fn in_shared(&self, make: bool) -> Result<Entry, Fault> {
+        let path = Path::new("shared").join(self.path.as_path());
+        let found = Dir::open(&self.root).and_then(|root| way::find(&root, &path, Way { make, ..OPERATORS }));
+        found.tried("open", files::parent(&self.there))
+    }
+
+    /// Makes an empty shared directory where there is none, and removes what a killed process left.
+    pub fn prepare(&self) -> Result<(), Fault> {
+        let make = self.kind == SharedKind::Dir;
+        if !make && self.there.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let there = self.in_shared(make)?;
+        self.clear_mark(&there)?;
+        if make && !there.exists() {
+            there.make_dir().tried("create", &self.there)?;
         }
         Ok(())
+    }
+
+    fn name(&self) -> &OsStr {
+        self.path.as_path().file_name().unwrap_or_default()
+    }
+
+    /// Removes from `shared/` a link that a killed process left there.
+    pub fn clear_mark(&self, there: &Entry) -> Result<(), Fault> {
+        if there.read_link().is_ok_and(|text| text == self.marked()) {
+            files::remove_entry(there)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a process was killed when the tree had its link already, and its directory was still to be emptied.
+    pub fn has_remainder(&self) -> bool {
+        self.above(false).is_ok_and(|above| {
+            above.is_ok_and(|above| files::prepared(&above.at(self.name())).metadata().is_ok_and(|meta| meta.is_dir()))
+        })
     }
 
     /// The directory of all trees.
@@ -75,36 +163,42 @@ impl<'a> Place<'a> {
 
     /// Looks at the tree. Nothing is followed: neither a link at the path, nor one in the place of a directory above it.
     pub fn found(&self) -> Result<Found, Fault> {
-        if let Some(found) = self.above()? {
-            return Ok(found);
-        }
-        let meta = match fs::symlink_metadata(&self.here) {
+        let here = match self.above(false)? {
+            Ok(above) => above.at(self.name()),
+            Err(found) => return Ok(found),
+        };
+        let meta = match here.metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             found => found.tried("look at", &self.here)?,
         };
         if !meta.is_symlink() {
             return Ok(Found::Real(meta));
         }
-        let text = fs::read_link(&self.here).tried("read", &self.here)?;
+        let text = here.read_link().tried("read", &self.here)?;
         let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
         let is_ours = [&self.link, &self.marked()].contains(&&text) || same(&self.here, &self.there);
         Ok(if is_ours { Found::Ours } else { Found::Foreign(text) })
     }
 
-    /// Looks at the directories above the path: `None` if all of them exist in the tree.
-    fn above(&self) -> Result<Option<Found>, Fault> {
-        let mut folder = self.tree.clone();
+    /// Holds the directory above the path open, or tells what is there instead.
+    fn above(&self, make: bool) -> Result<Result<Rc<Dir>, Found>, Fault> {
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let mut folder = match Dir::open(&self.tree) {
+            Err(error) if is_missing(&error) => return Ok(Err(Found::Nothing)),
+            folder => folder.tried("open", &self.tree)?,
+        };
         for part in self.path.as_path().parent().unwrap_or(Path::new("")).components() {
-            folder.push(part);
-            let found = match fs::symlink_metadata(&folder) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Found::Nothing)),
-                found => found.tried("look at", &folder)?,
+            let next = folder.at(part);
+            folder = match next.open_dir() {
+                Err(error) if is_missing(&error) && make => next.make_dir().tried("create", &next.path())?,
+                Err(error) if is_missing(&error) => return Ok(Err(Found::Nothing)),
+                found => match found.tried("look at", &next.path())? {
+                    Some(folder) => folder,
+                    None => return Ok(Err(Found::Blocked(next.path()))),
+                },
             };
-            if !found.is_dir() {
-                return Ok(Some(Found::Blocked(folder)));
-            }
         }
-        Ok(None)
+        Ok(Ok(folder))
     }
 
     /// Whether the tree has a file of its own beside another one that is shared.
@@ -113,7 +207,8 @@ impl<'a> Place<'a> {
         if self.kind != SharedKind::File || !is_file(&self.there) || !matches!(self.found()?, Found::Real(_)) {
             return Ok(false);
         }
-        Ok(!merge::is_identical(&self.here, &self.there.canonicalize().tried("find", &self.there)?, deadline)?)
+        let held = self.hold(false)?;
+        Ok(!merge::is_identical(&held.here, &held.content()?, deadline)?)
     }
 
     /// Whether something is what the path should be. A link is followed.

@@ -10,7 +10,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -20,10 +19,11 @@ use crate::wire::{Revision, RunId};
 
 use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
+use crate::local::os::dir::Entry;
 use crate::local::os::files;
 use crate::local::os::sys;
 use crate::local::state::config_files::{
-    Lost, Rendered, Set, discard, folder, lost, make_private, place, placed, read, staged, write,
+    Lost, Rendered, Set, discard, folder, held, lost, make_private, place, placed, read, staged, write,
 };
 use crate::local::state::layout::{Layout, Link};
 use crate::local::state::links;
@@ -121,12 +121,16 @@ pub fn put_in_place(job: &Job) -> Result<(), Fault> {
     }
     let inside: Vec<&String> = obsolete.iter().filter(|path| !path.starts_with('/')).collect();
     for path in &inside {
-        files::remove(&place(layout, revision, path)?)?;
+        remove(layout, revision, path)?;
     }
     write(&placed(layout, revision), &set)?;
     discard(layout, revision)?;
     // A file that git tracks stood there before it was configured.
     if inside.is_empty() { Ok(()) } else { verify::restore(job, revision).map(drop) }
+}
+
+fn remove(layout: &Layout, revision: &Revision, path: &str) -> Result<(), Fault> {
+    held(layout, revision, path, false)?.map_or(Ok(()), |entry| files::remove_entry(&entry).map(drop))
 }
 
 /// Reads back whether the files of a revision stand in their places, with the rights that are configured for them.
@@ -153,7 +157,7 @@ pub fn drop_unlinked(job: &Job, wanted: &[String]) -> Result<(), Fault> {
 pub fn save_changed(job: &Job, paths: &[String]) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     let is_file = |path: &&String| {
-        let found = place(layout, revision, path).ok().and_then(|place| fs::symlink_metadata(place).ok());
+        let found = held(layout, revision, path, false).ok().flatten().and_then(|entry| entry.metadata().ok());
         found.is_some_and(|meta| !meta.is_dir())
     };
     save(job, paths.iter().filter(is_file).map(String::as_str))
@@ -174,18 +178,19 @@ fn save<'a>(job: &Job, paths: impl Iterator<Item = &'a str>) -> Result<(), Fault
         if saved.files.iter().any(|file| file.path == path) {
             continue;
         }
-        let from = place(layout, revision, path)?;
-        let to = saved_files(layout, revision).join(saved.files.len().to_string());
-        files::remove(&to)?;
-        let was_there = match fs::symlink_metadata(&from) {
-            Ok(found) if found.is_dir() => {
-                let shown = from.display();
+        let to = Entry::of(&saved_files(layout, revision).join(saved.files.len().to_string()));
+        let to = to.tried("open", &saved_files(layout, revision))?;
+        files::remove_entry(&to)?;
+        let from = held(layout, revision, path, false)?;
+        let was_there = match from.map(|from| (from.path(), from.metadata(), from)) {
+            Some((shown, Ok(found), _)) if found.is_dir() => {
+                let shown = shown.display();
                 return Err(Fault::failed(format!(
                     "{shown} is a directory in the place of a configuration file; move it away"
                 )));
             }
-            Ok(_) => copy(&from, &to).tried("save", &from).map(|()| true)?,
-            Err(_) => false,
+            Some((shown, Ok(_), from)) => copy(&from, &to).tried("save", &shown).map(|()| true)?,
+            _ => false,
         };
         saved.files.push(SavedFile { path: path.to_owned(), was_there });
     }
@@ -208,7 +213,7 @@ fn begin_to_save(job: &Job) -> Result<Saved, Fault> {
     make_private(&folder)?;
     let placed = placed(layout, revision);
     if placed.exists() {
-        copy(&placed, &folder.join("placed.json")).tried("save", &placed)?;
+        copy_file(&placed, &folder.join("placed.json")).tried("save", &placed)?;
     }
     let (has_copies, was_live) = (placed.exists(), layout.last_live(revision).exists());
     let fresh = !has_copies && !was_live && links::stored(layout, revision).is_empty();
@@ -216,14 +221,18 @@ fn begin_to_save(job: &Job) -> Result<Saved, Fault> {
 }
 
 /// A second name of the same file: it is replaced afterwards, never written to. On another file system, a copy.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    if fs::hard_link(from, to).is_ok() {
+fn copy(from: &Entry, to: &Entry) -> io::Result<()> {
+    if from.hard_link(to).is_ok() {
         return Ok(());
     }
-    match fs::read_link(from) {
-        Ok(target) => symlink(target, to),
+    match from.read_link() {
+        Ok(target) => to.make_link(&target),
         Err(_) => files::copy_whole(from, to),
     }
+}
+
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    copy(&Entry::of(from)?, &Entry::of(to)?)
 }
 
 /// Brings back what stood in the places of the request's revision before this run. It may be called again, wherever it was
@@ -249,7 +258,7 @@ pub fn take_back(job: &Job) -> Result<(), Fault> {
     }
     let placed = placed(layout, revision);
     if may_go_on && !staged.exists() && placed.exists() {
-        copy(&placed, &staged).tried("keep", &placed)?;
+        copy_file(&placed, &staged).tried("keep", &placed)?;
     }
     let mut first = Ok(());
     if layout.rev(revision).exists() {
@@ -272,21 +281,22 @@ pub fn take_back(job: &Job) -> Result<(), Fault> {
 }
 
 fn put_back(layout: &Layout, revision: &Revision, file: &SavedFile, from: &Path) -> Result<(), Fault> {
-    let path = place(layout, revision, &file.path)?;
     if !file.was_there {
-        return files::remove(&path).map(drop);
+        return remove(layout, revision, &file.path);
     }
-    if fs::symlink_metadata(from).is_ok() {
-        files::make_dir(files::parent(&path))?;
-        if fs::rename(from, &path).is_err() {
-            let beside = files::parent(&path).join(".saved.hoist-tmp");
-            files::remove(&beside)?;
-            copy(from, &beside).and_then(|()| fs::rename(&beside, &path)).tried("put back", &path)?;
+    let from = Entry::of(from).tried("open", from)?;
+    let is_saved = from.exists();
+    let path = place(layout, revision, &file.path)?;
+    let Some(entry) = held(layout, revision, &file.path, is_saved)? else {
+        return Err(io::ErrorKind::NotFound.into()).tried("put back", &path);
+    };
+    if is_saved {
+        if from.rename(&entry).is_err() {
+            let beside = entry.beside(".saved.hoist-tmp");
+            files::remove_entry(&beside)?;
+            copy(&from, &beside).and_then(|()| beside.rename(&entry)).tried("put back", &path)?;
         }
-        files::sync_dir(files::parent(&path))?;
+        entry.dir().sync().tried("sync", entry.dir().path())?;
     }
-    match fs::symlink_metadata(&path) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error).tried("put back", &path),
-    }
+    entry.metadata().map(drop).tried("put back", &path)
 }

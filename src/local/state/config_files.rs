@@ -19,9 +19,12 @@ use crate::wire::{Revision, RunId, config_path_taken};
 use super::layout::Layout;
 use super::rights::Rights;
 use crate::local::fault::{Fault, Tried};
+use crate::local::os::dir::Entry;
 use crate::local::os::files;
 use crate::local::os::files::Belongs;
+use crate::local::os::way;
 use crate::paths;
+use crate::procfs;
 
 /// A configuration file with its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,20 +54,19 @@ impl Set {
 
     /// Whether just this file stands in its place.
     fn stands(&self, layout: &Layout, revision: &Revision, file: &Rendered) -> bool {
-        let Ok(path) = place(layout, revision, &file.path) else { return false };
+        let Ok(Some(entry)) = held(layout, revision, &file.path, false) else { return false };
         let rights = Rights { mode: file.rights.mode.or(Some(self.mode)), ..file.rights };
         let looks_so = |meta: fs::Metadata| {
             meta.is_file() && rights.differ(&meta).is_none() && meta.len() == file.text.len() as u64
         };
-        fs::symlink_metadata(&path).is_ok_and(looks_so) && fs::read(&path).is_ok_and(|now| now == file.text.as_bytes())
+        entry.metadata().is_ok_and(looks_so) && entry.read().is_ok_and(|now| now == file.text.as_bytes())
     }
 
     /// Puts a file in its place, in one step.
     pub fn put(&self, layout: &Layout, revision: &Revision, file: &Rendered) -> Result<(), Fault> {
-        let path = place(layout, revision, &file.path)?;
-        files::make_dir(files::parent(&path))?;
+        let Some(entry) = held(layout, revision, &file.path, true)? else { return Ok(()) };
         let Rights { mode, owner, group } = file.rights;
-        files::write_as(&path, file.text.as_bytes(), Belongs { mode: mode.unwrap_or(self.mode), owner, group })
+        files::write_entry_as(&entry, file.text.as_bytes(), Belongs { mode: mode.unwrap_or(self.mode), owner, group })
     }
 }
 
@@ -85,7 +87,8 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.tried("read", path)?,
     };
-    // What is wrong is not said: the file may hold secrets.
+    // The files may hold secrets: no core dump is to contain them, and what is wrong with one is not said.
+    procfs::stay_private();
     let damaged = |_| Fault::failed(format!("{} is damaged; remove it and run config_deploy again", path.display()));
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
@@ -145,6 +148,14 @@ pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf
     Ok(tree.join(path))
 }
 
+/// The place of a file, in a directory that is held open: a service may write to directories of the tree, and replace them
+/// with links meanwhile. `None` if the directory is missing, unless `make` has it made.
+pub fn held(layout: &Layout, revision: &Revision, path: &str, make: bool) -> Result<Option<Entry>, Fault> {
+    let (tree, place) = (layout.rev(revision), place(layout, revision, path)?);
+    let found = way::in_tree(&tree, place.strip_prefix(&tree).unwrap_or(&place), make);
+    found.tried("open", files::parent(&place))
+}
+
 /// Whether a path is one of Hoist's own, by its name or by where its folder really is.
 fn taken(layout: &Layout, path: &Path) -> Option<&'static str> {
     let (deploy_dir, repo) = (layout.deploy_dir(), layout.repo());
@@ -189,7 +200,7 @@ impl Lost {
 /// for them.
 pub fn lost(layout: &Layout, revision: &Revision) -> Vec<Lost> {
     let look = |file: Rendered| {
-        let found = place(layout, revision, &file.path).ok().and_then(|path| fs::symlink_metadata(path).ok());
+        let found = held(layout, revision, &file.path, false).ok().flatten().and_then(|entry| entry.metadata().ok());
         let is_there = |meta: &fs::Metadata| meta.is_file() && (meta.len() > 0 || file.text.is_empty());
         match found.filter(is_there) {
             None => Some(Lost { path: file.path, changed: None }),

@@ -38,6 +38,9 @@ struct Record {
     by: String,
     /// Those that may be served: the first was confirmed last, the others before it since the same start.
     revisions: Vec<Revision>,
+    /// Those that could be served before a run was finalized: only a rollback of the run may start them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<Revision>,
 }
 
 fn path(layout: &Layout) -> PathBuf {
@@ -57,18 +60,19 @@ fn write(layout: &Layout, record: &Record) -> Result<(), Fault> {
     hoist_dir::write(&path(layout), &text)
 }
 
-/// Confirms these revisions, from now on.
-fn confirm_all(layout: &Layout, by: &Holder, revisions: Vec<Revision>) -> Result<(), Fault> {
+/// Confirms `revisions` from now on; a rollback may also start those of `before`.
+fn confirm_all(layout: &Layout, by: &Holder, revisions: Vec<Revision>, before: Vec<Revision>) -> Result<(), Fault> {
     let Some(boot) = Boot::now() else {
         return Err(Fault::failed("the kernel does not tell when this host was started, so it cannot be confirmed"));
     };
     let at = u64::try_from(sys::since_boot().as_millis()).unwrap_or(u64::MAX);
-    write(layout, &Record { boot, at, time: clock::rfc3339_utc(), by: format!("{}@{}", by.user, by.host), revisions })
+    let (time, by) = (clock::rfc3339_utc(), format!("{}@{}", by.user, by.host));
+    write(layout, &Record { boot, at, time, by, revisions, before })
 }
 
 /// Confirms a revision, and no other any more.
 pub fn confirm(layout: &Layout, by: &Holder, revision: &Revision) -> Result<(), Fault> {
-    confirm_all(layout, by, vec![revision.clone()])
+    confirm_all(layout, by, vec![revision.clone()], Vec::new())
 }
 
 /// Confirms what a deployer says is wanted here, if that is what this target is finalized on and could serve. Nothing
@@ -97,32 +101,44 @@ pub fn confirm_wanted(layout: &Layout, by: &Holder, wanted: &Revision) -> Confir
 }
 
 /// Takes over what a stage of a deployer has made of this target. What was confirmed before a promote still is until the
-/// run is finalized: the target may go back to it.
+/// run is finalized: the target may go back to it. A rollback of the run may do so even then.
 pub fn after_stage(layout: &Layout, request: &StageRequest, stage: Stage, outcome: &Outcome) -> Result<(), Fault> {
     let (by, revision) = (&request.header.holder, &request.revision);
     match (stage, outcome) {
         (Stage::Promote, Ok(())) => {
-            let earlier = of_this_start(layout).map(|record| record.revisions).unwrap_or_default();
-            let earlier = earlier.into_iter().filter(|it| it != revision);
-            confirm_all(layout, by, [revision.clone()].into_iter().chain(earlier).collect())
+            let (earlier, _) = earlier(layout, revision);
+            confirm_all(layout, by, [vec![revision.clone()], earlier].concat(), Vec::new())
         }
-        (Stage::Finalize, Ok(())) => confirm(layout, by, revision),
+        (Stage::Finalize, Ok(())) => {
+            // It may be finalized a second time, by who resumes the run.
+            let (earlier, before) = earlier(layout, revision);
+            confirm_all(layout, by, vec![revision.clone()], if earlier.is_empty() { before } else { earlier })
+        }
         (Stage::Rollback, _) => take_back(layout, request),
         _ => Ok(()),
     }
 }
 
+/// What was confirmed besides a revision since this start, and before a run was finalized.
+fn earlier(layout: &Layout, revision: &Revision) -> (Vec<Revision>, Vec<Revision>) {
+    let others = |all: Vec<Revision>| all.into_iter().filter(|it| it != revision).collect();
+    of_this_start(layout).map(|record| (others(record.revisions), others(record.before))).unwrap_or_default()
+}
+
 /// The revision of a run that is rolled back is not to be served any more. What it goes back to is as confirmed as it was.
 fn take_back(layout: &Layout, request: &StageRequest) -> Result<(), Fault> {
+    let current = layout.read(Link::Current);
     // What is left live is served on, and is for people to look at.
-    let is_live = || layout.read(Link::Current).as_ref() == Some(&request.revision);
-    let Some(mut record) = of_this_start(layout).filter(|_| !is_live()) else { return Ok(()) };
-    let count = record.revisions.len();
-    record.revisions.retain(|it| *it != request.revision);
-    match record.revisions.len() {
-        left if left == count => Ok(()),
-        0 => files::remove(&path(layout)).map(drop),
-        _ => write(layout, &record),
+    let is_left = current.as_ref() == Some(&request.revision);
+    let Some(record) = of_this_start(layout).filter(|_| !is_left) else { return Ok(()) };
+    let goes_back = |it: &&Revision| current.as_ref() == Some(*it) && !record.revisions.contains(it);
+    let again = record.before.iter().filter(goes_back).take(1);
+    let kept: Vec<Revision> =
+        again.chain(record.revisions.iter().filter(|it| **it != request.revision)).cloned().collect();
+    match kept.is_empty() {
+        _ if kept == record.revisions => Ok(()),
+        true => files::remove(&path(layout)).map(drop),
+        false => write(layout, &Record { revisions: kept, before: Vec::new(), ..record }),
     }
 }
 
@@ -150,8 +166,13 @@ pub struct Standing {
 }
 
 /// Whether a revision is confirmed, since this host was started and not longer ago than `max_age`; or why it is not, as
-/// one fragment.
-pub fn judge(layout: &Layout, revision: &Revision, max_age: Option<Duration>) -> Result<Standing, String> {
+/// one fragment. `goes_back`: a rollback starts it.
+pub fn judge(
+    layout: &Layout,
+    revision: &Revision,
+    max_age: Option<Duration>,
+    goes_back: bool,
+) -> Result<Standing, String> {
     let path = path(layout);
     let text = match no_links::read_own(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -171,7 +192,8 @@ pub fn judge(layout: &Layout, revision: &Revision, max_age: Option<Duration>) ->
     let Some(age) = sys::since_boot().checked_sub(at) else {
         return Err(format!("{} is damaged: its time is ahead of this host's", path.display()));
     };
-    if !record.revisions.contains(revision) {
+    let may_start = record.revisions.contains(revision) || (goes_back && record.before.contains(revision));
+    if !may_start {
         let confirmed = record.revisions.first().map_or("nothing", Revision::short);
         return Err(format!("{} is live, but {confirmed} was confirmed ({time})", revision.short()));
     }

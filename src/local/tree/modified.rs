@@ -2,6 +2,7 @@
 //! revision goes live again, its files are checked out afresh.
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
+use crate::local::os::way;
 use crate::local::shared::record::Record;
 use crate::local::state::config_files;
 
@@ -71,10 +73,17 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     git.expect_whole(&answer, "checkout-index")?;
     sys::sync_file_system(&tree).tried("sync", &tree)?;
     for path in &modified {
-        fs::rename(beside.join(path), tree.join(path)).tried("replace", &tree.join(path))?;
+        put(&tree, Path::new(path)).tried("replace", &tree.join(path))?;
     }
     files::remove_leftover(&beside)?;
     sys::sync_file_system(&tree).tried("sync", &tree)
+}
+
+/// Puts a file in its place that was checked out afresh. A service may write to directories of the tree, and replace them
+/// with links meanwhile.
+fn put(tree: &Path, path: &Path) -> io::Result<()> {
+    let entry = |path: &Path| way::in_tree(tree, path, false)?.ok_or(io::Error::from(io::ErrorKind::NotFound));
+    entry(&Path::new(".git/hoist-afresh").join(path))?.rename(&entry(path)?)
 }
 
 /// Takes those files out that a program such as git-lfs fills: trees never share them, so another name of one is somebody's

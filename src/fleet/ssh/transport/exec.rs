@@ -13,12 +13,12 @@ use super::error_code;
 use super::input::{Feed, Input};
 use super::lines::Lines;
 use super::link::Link;
+use super::memory::with_chunk;
 use super::tcp::Liveness;
 use crate::wire::limits;
 
 const LONGEST_OUT_LINE: usize = limits::PROTOCOL_LINE;
 const LONGEST_ERR_LINE: usize = limits::LINE;
-const CHUNK: usize = 32 * 1024;
 /// How many chunks are moved in one direction before it is the other direction's turn.
 const TURN: usize = 16;
 /// How long to wait for the end of the output after the command has ended: a process that it left running may hold the
@@ -38,7 +38,6 @@ pub struct Running {
     err: Lines,
     /// Lines that were not delivered yet; `true` for standard error.
     unheard: VecDeque<(bool, Vec<u8>)>,
-    buffer: Vec<u8>,
     /// If it is set, the command is not waited for any longer.
     given_up: Arc<AtomicBool>,
 }
@@ -87,7 +86,6 @@ impl Link {
             out: Lines::new(LONGEST_OUT_LINE),
             err: Lines::new(LONGEST_ERR_LINE),
             unheard: VecDeque::new(),
-            buffer: vec![0; CHUNK],
             given_up: Arc::default(),
         })
     }
@@ -365,15 +363,17 @@ impl Running {
 
     /// Reads received data of one stream into undelivered lines; returns whether there was any.
     fn take_in(&mut self, is_err: bool) -> Result<bool, String> {
-        let bytes = match self.channel.read(is_err, &mut self.buffer) {
-            Ok(0) => return Ok(false),
-            Ok(bytes) => bytes,
-            Err(error) if error_code::of(&error) == error_code::EAGAIN => return Ok(false),
-            Err(error) => return Err(text(error)),
-        };
-        let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
-        lines.feed(&self.buffer[..bytes], &mut |line| unheard.push_back((is_err, line.to_vec())));
-        Ok(true)
+        with_chunk(|chunk| {
+            let bytes = match self.channel.read(is_err, chunk) {
+                Ok(0) => return Ok(false),
+                Ok(bytes) => bytes,
+                Err(error) if error_code::of(&error) == error_code::EAGAIN => return Ok(false),
+                Err(error) => return Err(text(error)),
+            };
+            let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
+            lines.feed(&chunk[..bytes], &mut |line| unheard.push_back((is_err, line.to_vec())));
+            Ok(true)
+        })
     }
 
     fn write_turn(

@@ -12,7 +12,7 @@ use super::transfer_limit::TransferLimit;
 use crate::fleet::{Pack, Payload};
 
 /// The size of a piece: so much of a file is in memory at a time.
-const PIECE: u64 = 512 * 1024;
+const PIECE: u64 = 128 * 1024;
 
 /// The standard input of a command.
 #[derive(Debug, Default)]
@@ -131,7 +131,11 @@ impl Feed {
                 self.sources.pop_front();
                 self.read = 0;
             }
-            let source = self.sources.front_mut()?;
+            let Some(source) = self.sources.front_mut() else {
+                // A command may stay for the whole run, with nothing more to read.
+                self.piece = Vec::new();
+                return None;
+            };
             let length = (source.bytes() - self.read).min(PIECE);
             self.piece.resize(usize::try_from(length).unwrap_or(0), 0);
             if let Err(error) = source.read_at(&mut self.piece, self.read) {
@@ -193,6 +197,7 @@ mod tests {
         let mut feed = Feed::new(Input { head: b"h".to_vec(), payload: payload.clone(), keep_open: false }, None);
         let (all, complaints) = drain(&mut feed, 100_000);
         assert!(all.starts_with(b"ha") && all.ends_with(b"abbpack") && complaints.is_empty());
+        assert_eq!(feed.piece.capacity(), 0, "a command that stays would keep it");
         assert_eq!(all.len() as u64, 1 + PIECE + 1 + 2 + 4);
         std::fs::remove_file(folder.path().join("b")).unwrap();
         let mut feed = Feed::new(Input { head: b"h".to_vec(), payload, keep_open: false }, None);

@@ -11,6 +11,7 @@ pub(crate) mod kexinit;
 pub mod lines;
 pub mod link;
 pub mod login_limit;
+pub mod memory;
 pub mod names;
 pub mod open_files;
 pub mod server_text;

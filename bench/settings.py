@@ -1,0 +1,36 @@
+"""The settings of the benchmark, from the environment. bench.py describes them."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def numbers(name, default):
+    """The whole numbers, from 1 on, of a setting."""
+    words = (os.environ.get(name) or default).split()
+    if not words or not all(word.isdecimal() and int(word) > 0 for word in words):
+        sys.exit(f"bench: {name}: {' '.join(words)!r}: whole numbers from 1 on, please")
+    return [int(word) for word in words]
+
+
+QUICK = os.environ.get("QUICK") == "1"
+[ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "3")
+[HOSTS, *_] = numbers("HOSTS", "20" if QUICK else "300")
+SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "100 300 1000 3000"))
+# The playbook takes a minute or two on 80, so there are at most two rounds of it.
+[DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
+DEPLOY_ROUNDS = min(ROUNDS, 2)
+[THOUSAND, *_] = numbers("HEADLINE_HOSTS", str(min(HOSTS, 10)) if QUICK else "1000")
+[MEGABYTES, *_] = numbers("MEGABYTES", "8" if QUICK else "200")
+[CHANGED, *_] = numbers("CHANGED", "1" if QUICK else "10")
+[BYTES_HOSTS, *_] = numbers("BYTES_HOSTS", str(min(HOSTS, 2)) if QUICK else "40")
+# Two builds are compared in more rounds than others, since they differ by little.
+COMPARE_ROUNDS = 1 if QUICK else max(ROUNDS, 5)
+# A tool that starts a process for each host is measured up to so many hosts, the Python library up to so many.
+MOST_FORKED, MOST_LIBRARY = 0 if QUICK else 300, 1000
+# One way; a round trip is two of them.
+DELAY = 0.025
+# Bits a second of the slow link of the first contact.
+SLOW_LINK = 100_000_000
+# An earlier build of Hoist, to be compared.
+OLD = Path(os.environ["OLD"]).resolve() if os.environ.get("OLD") else None

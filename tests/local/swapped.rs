@@ -1,0 +1,154 @@
+//! Services that may write to directories of a tree, and replace them with links while Hoist works there as root.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hoist::wire::{Stage, StageRequest};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::harness::*;
+use crate::shared::{before, names, put, shared, text, wanted};
+
+/// Files that both sides of a merge have, so that it takes its time.
+const FILES: usize = 40;
+
+/// Ends the other threads of a test, also if it fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Lets a directory and a link to another one change places, again and again.
+fn swap(folder: &Path, to: &Path, over: &AtomicBool) -> usize {
+    let link = folder.with_file_name(".link");
+    let mut count = 0;
+    while !over.load(Ordering::Relaxed) {
+        let _ = symlink(to, &link);
+        count += usize::from(renameat_with(CWD, folder, CWD, &link, RenameFlags::EXCHANGE).is_ok());
+        // Where nothing has moved meanwhile, the directory has its name back.
+        if folder.is_symlink() {
+            let _ = renameat_with(CWD, folder, CWD, &link, RenameFlags::EXCHANGE);
+        }
+    }
+    count
+}
+
+/// Runs a stage that takes its time before each change, where there is strace(1), so that directories are replaced between
+/// any two of them.
+fn run_slowly(request: &StageRequest, stage: Stage) -> Reply {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return run(request, stage);
+    }
+    let calls = "renameat,renameat2,unlinkat,rename,unlink";
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
+    command.args(["-e", &format!("inject={calls}:delay_enter=300")]);
+    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]);
+    reply(spawn_by(command, &asked(request, stage, 0)))
+}
+
+#[test]
+fn directories_that_are_replaced_with_links_all_the_time_lead_no_stage_anywhere_else() {
+    let (target, one, _) = before();
+    let two = target.commit(&[("conf/deep/tracked", "2")]);
+    let outside = target.dir.path().join("outside");
+    let files: Vec<String> = (0..FILES).map(|n| format!("f{n}")).collect();
+    let conf: Vec<String> = (0..6).map(|n| format!("{n}.conf")).collect();
+    files.iter().chain(&conf).for_each(|name| put(outside.join(name), "outside"));
+    let untouched = snapshot(&outside);
+    let request = |run: &str| {
+        let mut request = wanted(&target, run, &two);
+        request.config_files = Some(conf.iter().map(|name| config_file(&format!("conf/deep/{name}"), "t")).collect());
+        request.templates.insert("t".to_owned(), run.to_owned());
+        request.service.names.clear();
+        request
+    };
+    target.fetch(&request("r2")).ok();
+    let (live, there) = (target.rev(&one).join("uploads"), shared(&target, ""));
+    let folders = [live.join("deep"), there.join("uploads/deep"), target.rev(&two).join("conf/deep")];
+    let mut swapped = 0;
+    for round in 0..3 {
+        // Both sides have content.
+        fs::remove_file(&live).or_else(|_| fs::remove_dir_all(&live)).unwrap();
+        let _ = fs::remove_dir_all(&there);
+        let _ = fs::remove_file(target.rev(&one).join(".git/hoist-shared"));
+        put(there.join("config/secrets.yml"), "secret");
+        for name in &files {
+            put(live.join("deep").join(name), "same");
+            put(there.join("uploads/deep").join(name), if round % 2 == 0 { "same" } else { "other" });
+        }
+        let request = request(&format!("s{round:02}"));
+        run(&request, Stage::ConfigDeploy);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let swappers: Vec<_> = folders.iter().map(|folder| scope.spawn(|| swap(folder, &outside, &over))).collect();
+            let ends = Ends(&over);
+            // It may fail; it only must not do anything elsewhere.
+            run_slowly(&request, Stage::Promote);
+            roll_back(&request, Some(&one));
+            drop(ends);
+            swapped += swappers.into_iter().map(|swapper| swapper.join().unwrap()).sum::<usize>();
+        });
+        assert_eq!(snapshot(&outside), untouched, "round {round}");
+    }
+    assert!(swapped > 100, "{swapped}");
+}
+
+#[test]
+fn a_directory_that_becomes_shared_is_at_its_path_at_every_moment_of_a_merge() {
+    let (target, one, two) = before();
+    let request = wanted(&target, "r2", &two);
+    let there = shared(&target, "uploads");
+    put(there.join("prepared"), "prepared");
+    target.fetch(&request).ok();
+    let paths = [target.rev(&one).join("uploads"), target.rev(&two).join("uploads")];
+    for n in 0..FILES {
+        put(paths[0].join(format!("f{n}")), "live");
+        put(there.join(format!("f{n}")), "live");
+    }
+    let over = AtomicBool::new(false);
+    let looks = std::thread::scope(|scope| {
+        let observer = scope.spawn(|| {
+            let mut looks = 0;
+            while !over.load(Ordering::Relaxed) {
+                for path in &paths {
+                    fs::metadata(path).unwrap_or_else(|error| panic!("{looks}: {error}"));
+                    fs::read_dir(path).unwrap_or_else(|error| panic!("{looks}: {error}"));
+                }
+                looks += 1;
+            }
+            looks
+        });
+        let _ends = Ends(&over);
+        run(&request, Stage::Promote).ok().says("moved uploads of group/app");
+        for round in 3..8 {
+            // A service puts a directory of its own in the link's place, in one step.
+            let own = paths[1].with_file_name("own");
+            put(own.join(format!("new{round}")), "new");
+            renameat_with(CWD, &own, CWD, &paths[1], RenameFlags::EXCHANGE).unwrap();
+            fs::remove_file(&own).unwrap();
+            let again = StageRequest { force: true, ..in_run(&format!("r{round}"), request.clone()) };
+            run(&again, Stage::Promote).ok();
+            assert!(paths[1].is_symlink());
+            assert_eq!(text(there.join(format!("new{round}"))), "new");
+        }
+        over.store(true, Ordering::Relaxed);
+        observer.join().unwrap()
+    });
+    assert!(looks > 10, "{looks}");
+
+    // A process was killed when the link was there already, and its directory was still to be emptied.
+    let remainder = paths[1].with_file_name(".uploads.hoist-tmp");
+    put(remainder.join("late"), "late");
+    put(remainder.join("prepared"), "other");
+    run(&StageRequest { force: true, ..in_run("r9", request) }, Stage::Promote).ok();
+    assert_eq!(text(there.join("late")), "late");
+    assert_eq!(text(there.join(format!("prepared.from-{}", two.short()))), "other");
+    assert!(!names(target.rev(&two)).contains(&".uploads.hoist-tmp".to_owned()));
+}
