@@ -87,9 +87,12 @@ fn remove_old(tidying: &Tidying, needed: &BTreeSet<Revision>) -> Result<(), Faul
     old.reverse();
     let doomed: Vec<&Revision> =
         old.iter().skip(tidying.cache_revs).filter(|revision| !needed.contains(revision)).collect();
+    if doomed.is_empty() {
+        return Ok(());
+    }
     // The files that doomed trees share lose a link, which their other trees' indexes should hear of: the next deployment
     // takes from what is live, and a rollback goes to what was.
-    let heirs = if doomed.is_empty() { Vec::new() } else { vec![Some(tidying.known.revision), tidying.known.restore] };
+    let heirs = [Some(tidying.known.revision), tidying.known.restore];
     let heirs = heirs.into_iter().flatten().filter(|heir| !doomed.contains(heir));
     let heirs = heirs.filter_map(|heir| Index::read(&layout.rev(heir), heir.as_str().len() / 2));
     let heirs: Vec<(Index, Vec<usize>)> = heirs.map(|index| (index.proven(), index)).map(|(a, b)| (b, a)).collect();

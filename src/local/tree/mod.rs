@@ -13,6 +13,7 @@ pub mod git;
 pub(crate) mod index;
 pub mod index_stamp;
 pub mod lfs;
+pub mod loose;
 pub mod modified;
 pub mod objects;
 pub mod refs;
