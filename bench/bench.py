@@ -214,12 +214,17 @@ class Bench:
             farm = self.farm(hosts=True)
             try:
                 costs = Costs(self.tools, farm, self.folder(f"target{files}"), files)
-                costs.site.bring_hoist(self.output)
-                # Calls are counted once, for they are the same each time.
-                for number, counted in [(0, True), *((number, False) for number in range(ROUNDS))]:
-                    cases = costs.measure(self.output, counted)
-                    say(f"  {files} files: {'calls are counted' if counted else 'CPU time is measured'}")
-                    self.costs.append({"files": files, "counted": counted, "cases": cases})
+                if costs.disk.why:
+                    say(f"  the host has no file system of its own: {costs.disk.why}")
+                try:
+                    costs.site.bring_hoist(self.output)
+                    # Calls are counted once, for they are the same each time.
+                    for number, counted in [(0, True), *((number, False) for number in range(ROUNDS))]:
+                        cases = costs.measure(self.output, counted)
+                        say(f"  {files} files: {'calls are counted' if counted else 'CPU time is measured'}")
+                        self.costs.append({"files": files, "counted": counted, "cases": cases})
+                finally:
+                    costs.down()
             finally:
                 farm.down()
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from statistics import median
 
@@ -31,13 +32,15 @@ class Costs:
         self.farm, self.rounds = farm, 0
         self.site = Deployment(tools, farm, 1, folder, files)
         self.raw = farm.folder / "metered"
+        self.host = farm.folder / "hosts" / farm.addresses(1)[0]
+        self.disk = Disk(farm.folder / "disk", self.host)
 
     def measure(self, output, traced):
         """A first deployment, a second of one changed file, and a third that fails and goes back: `{case: {stage: cost}}`.
 
         traced: calls are counted; else CPU time is measured, which counting would add to.
         """
-        self.farm.fresh(1)
+        self.fresh()
         options = self.site.add_service()
         # A revision that was rolled back is not deployed again, nor one that contains it, without being asked for.
         self.site.git("reset", "-q", "--hard", self.site.second)
@@ -56,6 +59,14 @@ class Costs:
                 cases[case] = self.read()
         return cases
 
+    def fresh(self):
+        """A new /srv for the host. The old one is renamed, not removed: ext4 spares the inodes of files that were removed
+        in the last seconds, and looks past each of them whenever it makes a file, which would be measured too."""
+        srv = self.host / "srv"
+        if srv.exists():
+            srv.rename(self.host / f"srv-{self.rounds}")
+        srv.mkdir(parents=True)
+
     def read(self):
         """What the meters wrote of one deployment, by stage."""
         stages = {}
@@ -66,6 +77,33 @@ class Costs:
                 cost |= counted(trace.read_text(errors="replace").splitlines())
             stages[stage_of(path)] = cost
         return stages
+
+    def down(self):
+        self.disk.down()
+
+
+class Disk:
+    """A file system of its own for what the host has, so that nothing that others write or remove is measured."""
+
+    def __init__(self, image, place):
+        place.mkdir(parents=True, exist_ok=True)
+        self.place, self.why = place, None
+        with open(image, "wb") as file:
+            file.truncate(4 << 30)
+        for command in (["mkfs.ext4", "-q", "-F", image], ["mount", "-o", "loop", image, place]):
+            try:
+                done = subprocess.run(command, capture_output=True, text=True)
+            except OSError as error:
+                self.why = str(error)
+                return
+            if done.returncode != 0:
+                self.why = done.stderr.strip()
+                return
+
+    def down(self):
+        if self.why is None:
+            # A session that has not quite ended may still have it.
+            subprocess.run(["umount", "--lazy", self.place], check=False)
 
 
 class Metered:

@@ -109,3 +109,5 @@ class Farm:
     def down(self):
         subprocess.run([FARM_SH, "down", self.folder], check=False)
         Farm.listeners.discard(self.listener)
+        # A thousand hosts with a copy of Hoist each take more than 10 GB.
+        subprocess.run(["rm", "-rf", self.folder / "hosts"], check=False)

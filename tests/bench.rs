@@ -97,8 +97,10 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
     // Calls do not depend on the machine's load either.
     let counted = results["costs"].as_array().unwrap().iter().find(|it| it["counted"] == true).unwrap();
     for (case, stage, git, service) in [
+        ("first", "fetch", 2, 0),
         ("first", "finalize", 0, 0),
         ("second", "probe", 0, 0),
+        ("second", "fetch", 3, 0),
         ("second", "promote", 0, 1),
         ("rollback", "rollback", 0, 1),
     ] {

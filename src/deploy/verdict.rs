@@ -129,6 +129,10 @@ pub fn what_is_wrong(text: &str) -> &'static str {
         () if says("still drained") => "hosts drained",
         () if says("got another revision") => "another revision on hosts",
         () if says("unknown state") => "hosts in unknown state",
+        () if ["step", "undo of step"].iter().any(|it| says(&format!("not known whether {it}"))) => {
+            "step in unknown state"
+        }
+        () if says("was not undone") => "step not undone",
         () if says("every host failed") || says("the only host failed") => "failed on every host",
         () => "failed, see the log",
     }

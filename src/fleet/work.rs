@@ -213,7 +213,10 @@ impl Work<'_> {
                     Ok(Recorded::Nothing) => None,
                     Ok(Recorded::Ended { outcome, state }) => Some(StageReply { outcome, state }),
                     Ok(Recorded::Died { state }) => {
-                        let reason = format!("deploy-local died during {stage}, and the connection was lost");
+                        let reason = match stage {
+                            Stage::Once => "it ended on the host without a record of how".to_owned(),
+                            stage => format!("deploy-local died during {stage}, and the connection was lost"),
+                        };
                         let fault = loss.told.unwrap_or(Fault::failed(reason));
                         return Ok(Some(StageReply { outcome: Err(fault), state }));
                     }

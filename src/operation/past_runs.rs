@@ -14,7 +14,7 @@ use super::Refused;
 pub const NOT_RECORDED: &str = "not recorded";
 
 /// Every result that a run of the past may have, in the order of hoist-history(1).
-const RESULTS: [&str; 22] = [
+const RESULTS: [&str; 24] = [
     "deployed",
     "rolled back to",
     "restarted",
@@ -28,6 +28,8 @@ const RESULTS: [&str; 22] = [
     "another revision on hosts",
     "hosts in unknown state",
     "failed on every host",
+    "step in unknown state",
+    "step not undone",
     "failed, see the log",
     "not finalized",
     "failed, nothing touched",

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use hoist::wire::{Fetch, Request, Revision, Stage, StageRequest};
+use hoist::wire::{DescribingTag, DescribingTags, Fetch, Request, Revision, Stage, StageRequest};
 
+use crate::git::git;
 use crate::harness::{Reply, Target, asked, in_run, probe, reply, spawn_with};
 
 /// Programs by name, as a stage finds them: each is logged and then run.
@@ -69,7 +70,8 @@ impl Programs {
         let pack = target.pack(&request.revision, have);
         // As a deployer sends it: the newest commits, without those before them.
         let shallow = if have.is_empty() { vec![request.revision.clone()] } else { Vec::new() };
-        let fetch = Some(Fetch { pack_bytes: Some(pack.len() as u64), shallow, ..Fetch::default() });
+        let describing = Some(describing(target, &request.revision));
+        let fetch = Some(Fetch { pack_bytes: Some(pack.len() as u64), shallow, describing, ..Fetch::default() });
         let (reply, programs) = self.of(&asked(&StageRequest { fetch, ..request.clone() }, Stage::Fetch, 0), &pack);
         reply.ok();
         programs
@@ -81,12 +83,22 @@ impl Programs {
     }
 }
 
+/// The tag of a deployment, as a deployer sends it.
+fn describing(target: &Target, revision: &Revision) -> DescribingTags {
+    let name = format!("hoist/sync/{}", revision.short());
+    git(&target.source(), &["tag", "-a", "-m", "deploy", &name, revision.as_str()]);
+    let object: Revision = git(&target.source(), &["rev-parse", &format!("refs/tags/{name}")]).parse().unwrap();
+    let pack = target.pack(&object, &[revision]).iter().map(|byte| format!("{byte:02x}")).collect();
+    DescribingTags { tags: vec![DescribingTag { name, object, commit: revision.clone() }], pack }
+}
+
 #[test]
 fn no_stage_starts_more_programs_than_it_needs() {
     let (target, one, request) = Target::with_one();
     let programs = Programs::new(&target);
     assert_eq!(programs.of_probe(&request), [""; 0]);
     assert_eq!(programs.of_fetch(&target, &request, &[]), ["git index-pack", "git checkout"]);
+    assert_eq!(git(&target.rev(&one), &["describe"]), format!("hoist/sync/{}", one.short()));
     assert_eq!(programs.of_stage(&request, Stage::ConfigDeploy), [""; 0]);
     // The service's command names its shell by an absolute path.
     assert_eq!(programs.of_stage(&request, Stage::Promote), [""; 0]);
@@ -111,6 +123,6 @@ fn no_stage_starts_more_programs_than_it_needs() {
         assert_eq!(programs.of_stage(&request, Stage::Promote), [""; 0]);
         assert_eq!(programs.of_stage(&request, Stage::Finalize), [""; 0], "{run}");
     }
-    let refs = crate::git::git(&target.cache(), &["for-each-ref", "--format=%(refname)"]);
+    let refs = git(&target.cache(), &["for-each-ref", "--format=%(refname)"]);
     assert!(refs.lines().count() < 4 && !target.rev(&two).exists(), "{refs}");
 }

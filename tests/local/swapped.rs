@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hoist::wire::{Stage, StageRequest};
@@ -38,6 +39,20 @@ fn swap(folder: &Path, to: &Path, over: &AtomicBool) -> usize {
     count
 }
 
+/// Runs a stage that takes its time before each change, where there is strace(1), so that directories are replaced between
+/// any two of them.
+fn run_slowly(request: &StageRequest, stage: Stage) -> Reply {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return run(request, stage);
+    }
+    let calls = "renameat,renameat2,unlinkat,rename,unlink";
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
+    command.args(["-e", &format!("inject={calls}:delay_enter=300")]);
+    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]);
+    reply(spawn_by(command, &asked(request, stage, 0)))
+}
+
 #[test]
 fn directories_that_are_replaced_with_links_all_the_time_lead_no_stage_anywhere_else() {
     let (target, one, _) = before();
@@ -57,8 +72,8 @@ fn directories_that_are_replaced_with_links_all_the_time_lead_no_stage_anywhere_
     target.fetch(&request("r2")).ok();
     let (live, there) = (target.rev(&one).join("uploads"), shared(&target, ""));
     let folders = [live.join("deep"), there.join("uploads/deep"), target.rev(&two).join("conf/deep")];
-    let (mut swapped, mut merged) = (0, 0);
-    for round in 0..12 {
+    let mut swapped = 0;
+    for round in 0..3 {
         // Both sides have content.
         fs::remove_file(&live).or_else(|_| fs::remove_dir_all(&live)).unwrap();
         let _ = fs::remove_dir_all(&there);
@@ -74,15 +89,15 @@ fn directories_that_are_replaced_with_links_all_the_time_lead_no_stage_anywhere_
         std::thread::scope(|scope| {
             let swappers: Vec<_> = folders.iter().map(|folder| scope.spawn(|| swap(folder, &outside, &over))).collect();
             let ends = Ends(&over);
-            let promoted = run(&request, Stage::Promote);
-            merged += usize::from(promoted.ended().0.is_ok());
+            // It may fail; it only must not do anything elsewhere.
+            run_slowly(&request, Stage::Promote);
             roll_back(&request, Some(&one));
             drop(ends);
             swapped += swappers.into_iter().map(|swapper| swapper.join().unwrap()).sum::<usize>();
         });
         assert_eq!(snapshot(&outside), untouched, "round {round}");
     }
-    assert!(swapped > 100 && merged > 0, "{swapped} swaps, {merged} merges");
+    assert!(swapped > 100, "{swapped}");
 }
 
 #[test]

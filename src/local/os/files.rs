@@ -139,6 +139,14 @@ pub fn relative(link: &Path, target: &Path) -> PathBuf {
     up.chain(to.components().skip(shared)).collect()
 }
 
+/// Whether two paths lead to one place, which is there. Names that are alike need no look at the links on the way.
+pub fn are_one(one: &Path, other: &Path) -> bool {
+    if one == other {
+        return fs::metadata(one).is_ok();
+    }
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// Removes a file or link; it is fine when there is none. Tells whether there was one.
 pub fn remove(path: &Path) -> Result<bool, Fault> {
     match Entry::of(path) {

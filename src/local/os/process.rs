@@ -1,10 +1,11 @@
 //! Running commands: in a group of their own, with a time limit, and with their output taken in as it comes.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -77,15 +78,9 @@ impl Feed {
     }
 }
 
-enum Message {
-    Piece(Stream, Vec<u8>),
-    Closed,
-    Ended,
-}
-
 /// Runs a command until it has ended, or until `until`. `sink` gets the output piece by piece.
 ///
-/// Errors only when the command cannot be started.
+/// Errors only when the command cannot be started, or not be watched.
 pub fn run(command: &mut Command, feed: Feed, until: Instant, sink: &mut dyn FnMut(Stream, &[u8])) -> io::Result<Exit> {
     let stdin = if matches!(feed, Feed::Nothing) { Stdio::null() } else { Stdio::piped() };
     command.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -100,41 +95,22 @@ pub fn run(command: &mut Command, feed: Feed, until: Instant, sink: &mut dyn FnM
         child
     };
     let pid = child.id();
-    let (queue, messages) = mpsc::sync_channel(32);
-    attend(&mut child, feed, &queue);
-    drop(queue);
-
-    let mut open = 2;
-    let mut ended = false;
-    let mut timed_out = false;
-    let mut limit = until;
-    while !(ended && open == 0) {
-        let now = Instant::now();
-        if now >= limit {
-            if ended || timed_out {
-                break;
-            }
-            timed_out = true;
-            sys::kill_tree(pid);
-            limit = now + DEATH;
-        }
-        match messages.recv_timeout(limit.saturating_duration_since(now)) {
-            Ok(Message::Piece(stream, bytes)) => sink(stream, &bytes),
-            Ok(Message::Closed) => open -= 1,
-            Ok(Message::Ended) => {
-                ended = true;
-                limit = Instant::now() + GRACE;
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-    }
+    give(&mut child, feed);
+    let attended = sys::end_of(pid).and_then(|end| attend(&mut child, end, until, sink));
     groups().leaders.remove(&pid);
-    if timed_out || !ended {
-        if ended {
-            let _ = child.wait();
+    match attended {
+        Ok(Attended { ended: true, timed_out: false }) => {}
+        Ok(Attended { ended, .. }) => {
+            if ended {
+                let _ = child.wait();
+            }
+            return Ok(Exit::TimedOut);
         }
-        return Ok(Exit::TimedOut);
+        Err(error) => {
+            sys::kill_tree(pid);
+            let _ = child.wait();
+            return Err(error);
+        }
     }
     let status = child.wait()?;
     Ok(match (status.code(), status.signal()) {
@@ -143,40 +119,68 @@ pub fn run(command: &mut Command, feed: Feed, until: Instant, sink: &mut dyn FnM
     })
 }
 
-/// Starts the threads that read, feed and wait. They end with what they attend; none of them is waited for.
-fn attend(child: &mut Child, feed: Feed, queue: &SyncSender<Message>) {
-    if let Some(output) = child.stdout.take() {
-        read(Stream::Out, output, queue.clone());
-    }
-    if let Some(output) = child.stderr.take() {
-        read(Stream::Err, output, queue.clone());
-    }
+/// Starts the thread that feeds a command. It ends with what it feeds, and is not waited for.
+fn give(child: &mut Child, feed: Feed) {
     if let (Feed::From(mut source), Some(mut stdin)) = (feed, child.stdin.take()) {
         thread::spawn(move || {
             let _ = io::copy(&mut source, &mut stdin).and_then(|_| stdin.flush());
         });
     }
-    let (pid, queue) = (child.id(), queue.clone());
-    thread::spawn(move || {
-        sys::wait_until_ended(pid);
-        let _ = queue.send(Message::Ended);
-    });
 }
 
-fn read(stream: Stream, mut output: impl Read + Send + 'static, queue: SyncSender<Message>) {
-    thread::spawn(move || {
-        let mut buffer = vec![0; 16 << 10];
-        loop {
-            match output.read(&mut buffer) {
-                Ok(0) => break,
-                // Without a listener the pipe is still emptied: a daemon that was left behind must not fill it.
-                Ok(length) => drop(queue.send(Message::Piece(stream, buffer[..length].to_vec()))),
+/// What came of a command that was attended.
+struct Attended {
+    ended: bool,
+    timed_out: bool,
+}
+
+/// Takes in a command's output until it has ended and closed it, or until its time is over. `end` becomes readable when it
+/// has ended.
+fn attend(
+    child: &mut Child,
+    end: OwnedFd,
+    until: Instant,
+    sink: &mut dyn FnMut(Stream, &[u8]),
+) -> io::Result<Attended> {
+    let out = child.stdout.take().map(|pipe| (Stream::Out, File::from(OwnedFd::from(pipe))));
+    let err = child.stderr.take().map(|pipe| (Stream::Err, File::from(OwnedFd::from(pipe))));
+    let mut pipes: Vec<(Stream, File)> = out.into_iter().chain(err).collect();
+    let mut attended = Attended { ended: false, timed_out: false };
+    let mut buffer = vec![0; 16 << 10];
+    let mut limit = until;
+    while !(attended.ended && pipes.is_empty()) {
+        let now = Instant::now();
+        if now >= limit {
+            if attended.ended || attended.timed_out {
+                break;
+            }
+            attended.timed_out = true;
+            sys::kill_tree(child.id());
+            limit = now + DEATH;
+        }
+        let watched: Vec<BorrowedFd<'_>> =
+            pipes.iter().map(|(_, pipe)| pipe.as_fd()).chain(Some(end.as_fd()).filter(|_| !attended.ended)).collect();
+        let ready = sys::readable(&watched, limit.saturating_duration_since(now))?;
+        let mut closed = Vec::new();
+        for (place, (stream, pipe)) in pipes.iter_mut().enumerate().filter(|(place, _)| ready[*place]) {
+            match pipe.read(&mut buffer) {
+                Ok(0) => closed.push(place),
+                Ok(length) => sink(*stream, &buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
+                Err(_) => closed.push(place),
             }
         }
-        let _ = queue.send(Message::Closed);
-    });
+        if !attended.ended && ready.last() == Some(&true) {
+            attended.ended = true;
+            limit = Instant::now() + GRACE;
+        }
+        closed.into_iter().rev().for_each(|place| drop(pipes.remove(place)));
+    }
+    // Without a listener the pipe is still emptied: a daemon that was left behind must not fill it.
+    for (_, mut pipe) in pipes {
+        thread::spawn(move || io::copy(&mut pipe, &mut io::sink()));
+    }
+    Ok(attended)
 }
 
 /// Kills every group that is under way. No other is started any more.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::ffi::c_int;
 use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, ErrorKind};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -202,12 +202,33 @@ fn parent_of(id: u32) -> Option<u32> {
     text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Waits until a child has ended, and leaves it to be reaped: until then its id names nobody else.
-pub fn wait_until_ended(child: u32) {
-    let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) else { return };
-    while let Err(rustix::io::Errno::INTR) =
-        rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-    {}
+/// What becomes readable when a child has ended, and leaves it to be reaped: until then its id names nobody else.
+pub fn end_of(child: u32) -> io::Result<OwnedFd> {
+    let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) else {
+        return Err(ErrorKind::InvalidInput.into());
+    };
+    if let Ok(handle) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        return Ok(handle);
+    }
+    // Kernels before 5.3.
+    let (reader, writer) = io::pipe()?;
+    std::thread::spawn(move || {
+        while let Err(rustix::io::Errno::INTR) =
+            rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        {}
+        drop(writer);
+    });
+    Ok(reader.into())
+}
+
+/// Waits until one of these can be read, or is at its end, but no longer than this; which ones are.
+pub fn readable(files: &[BorrowedFd<'_>], longest: Duration) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<PollFd<'_>> = files.iter().map(|file| PollFd::from_borrowed_fd(*file, PollFlags::IN)).collect();
+    match rustix::event::poll(&mut polled, Timespec::try_from(longest).ok().as_ref()) {
+        Ok(_) => Ok(polled.iter().map(|file| !file.revents().is_empty()).collect()),
+        Err(rustix::io::Errno::INTR) => Ok(vec![false; files.len()]),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Takes no notice of the hangup that the end of a connection may bring. A handler stands in for "ignore", because

@@ -35,6 +35,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     let mut extras = ExternalContent::of(job);
     external::check_programs(&extras)?;
     extras.is_artifact = Some(job.request.origin.is_some());
+    extras.describing = job.request.fetch.as_ref().and_then(|fetch| fetch.describing.clone());
     extras.shared().require(&extras.wanted.shared)?;
     extras.inherited = extras.shared().inherited(&extras.wanted.shared);
     bring(job, input)?;
@@ -57,11 +58,14 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
             "is checked out without its submodules and large files"
         };
         job.out.info(format!("{} {what}", revision.short()));
-        if verify::restore(job, revision)? && layout.read(Link::Current).as_ref() == Some(revision) {
+        let looked = verify::restore(job, revision)?;
+        if looked.restored && layout.read(Link::Current).as_ref() == Some(revision) {
             // A service that ran without them has to be restarted.
             going_live::mark(layout, revision)?;
         }
-        modified::replace(job, revision, None)?;
+        if looked.is_suspect {
+            modified::replace(job, revision, None)?;
+        }
         if !has_extras {
             job.out.info(format!("completing {}", revision.short()));
             external::add(&extras, revision, &tree)?;
@@ -70,7 +74,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     if !layout.complete(revision) {
         return Err(Fault::failed(format!("{} is incomplete after its checkout", layout.rev(revision).display())));
     }
-    describe::add(job);
+    describe::add(&extras, revision);
     artifact::note_origin(job)?;
     layout.point(Link::InProgress, revision)?;
     checks::run(job, CheckPoint::After(Stage::Fetch), revision)?;

@@ -39,7 +39,8 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         )));
     }
     // A service that ran without what was restored has to be restarted.
-    let was_whole = !verify::restore(job, revision)?;
+    let looked = verify::restore(job, revision)?;
+    let was_whole = !looked.restored;
     match (job.request.kept, &job.request.config_files) {
         (true, _) => config_files::discard(layout, revision)?,
         (false, None) => rendered::stage_none(job)?,
@@ -54,8 +55,8 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         return undrain::if_healthy(job);
     }
     // What this run's own fetch and its checks have made of the tree is wanted.
-    if layout.last_live(revision).exists() && !record::was_started(layout, &job.request.header.holder.run, Stage::Fetch)
-    {
+    let was_fetched = || record::was_started(layout, &job.request.header.holder.run, Stage::Fetch);
+    if looked.is_suspect && layout.last_live(revision).exists() && !was_fetched() {
         modified::replace(job, revision, None)?;
     }
     let ahead = CheckPoint::Before(Stage::Promote);

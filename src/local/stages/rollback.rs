@@ -63,9 +63,11 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     let layout = &job.layout;
     // Without the old tree there is nothing to go back to; what is live stays.
     checkout::ensure(&ExternalContent::of_earlier(job, restore), restore, &job.tag())?;
-    verify::restore(job, restore)?;
+    let looked = verify::restore(job, restore)?;
     let mut parts = Parts::new(job, restore);
-    parts.note(modified::replace(job, restore, None));
+    if looked.is_suspect {
+        parts.note(modified::replace(job, restore, None));
+    }
     // A revision that was deployed again has its own files again before it goes live.
     let again = *restore == job.request.revision;
     if again {

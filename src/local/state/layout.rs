@@ -151,8 +151,8 @@ impl Layout {
     pub fn read(&self, link: Link) -> Option<Revision> {
         let target = self.root.join(fs::read_link(self.link(link)).ok()?);
         let revision: Revision = target.file_name()?.to_str()?.parse().ok()?;
-        let ours = fs::canonicalize(self.rev(&revision)).ok()?;
-        (ours.is_dir() && fs::canonicalize(target).ok()? == ours).then_some(revision)
+        let ours = self.rev(&revision);
+        (ours.is_dir() && files::are_one(&target, &ours)).then_some(revision)
     }
 
     /// What a link out of here to a place in here says: Scap's own targets have relative links.
@@ -176,11 +176,8 @@ impl Layout {
 
     /// Whether the service's path leads to a revision.
     pub fn is_live(&self, revision: &Revision) -> bool {
-        let is_link = fs::symlink_metadata(&self.live).is_ok_and(|found| found.is_symlink());
-        match (fs::canonicalize(&self.live), fs::canonicalize(self.rev(revision))) {
-            (Ok(live), Ok(rev)) => is_link && live == rev,
-            _ => false,
-        }
+        let target = fs::read_link(&self.live).map(|target| files::parent(&self.live).join(target));
+        target.is_ok_and(|target| files::are_one(&target, &self.rev(revision)))
     }
 
     /// Whether a revision's working tree is whole.

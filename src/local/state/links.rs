@@ -91,10 +91,9 @@ pub fn stray(layout: &Layout, current: Option<&Revision>) -> Vec<String> {
 }
 
 fn leads_to(layout: &Layout, revision: &Revision, path: &str) -> bool {
-    match (fs::canonicalize(path), fs::canonicalize(layout.rendered(revision, path))) {
-        (Ok(found), Ok(wanted)) => found == wanted,
-        _ => false,
-    }
+    let link = Path::new(path);
+    let place = fs::read_link(link).map_or_else(|_| link.to_owned(), |target| files::parent(link).join(target));
+    files::are_one(&place, &layout.rendered(revision, path))
 }
 
 /// Whether all of `wanted` lead into a revision, and nothing else is linked.

@@ -8,6 +8,7 @@ use crate::wire::Revision;
 use super::artifact;
 use super::cache;
 use super::content::ExternalContent;
+use super::describe;
 use super::external;
 use super::git::Git;
 use super::index_stamp;
@@ -31,6 +32,7 @@ pub fn build(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result
     let beside = layout.revs().join(format!("{revision}{TEMPORARY}{tag}"));
     let result = check_out(extras, revision, &beside)
         .and_then(|()| external::add(extras, revision, &beside))
+        .map(|()| describe::add_to_new(extras, revision, &beside))
         .and_then(|()| extras.shared().rescue(&place, revision, &extras.wanted.shared))
         .and_then(|()| sys::sync_file_system(&beside).tried("sync", &beside))
         .and_then(|()| install(layout, &beside, &place, tag));

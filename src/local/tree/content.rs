@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::wire;
-use crate::wire::{Revision, SharedPaths};
+use crate::wire::{DescribingTags, Revision, SharedPaths};
 
 use super::cache;
 use super::git::Git;
@@ -56,6 +56,8 @@ pub struct ExternalContent {
     pub is_artifact: Option<bool>,
     /// Paths that the live revision shares, though that is no longer configured.
     pub inherited: SharedPaths,
+    /// The tags that describe the revision, where they came with the request.
+    pub describing: Option<DescribingTags>,
 }
 
 impl ExternalContent {
@@ -64,7 +66,8 @@ impl ExternalContent {
         let wanted = job.request.extras.clone();
         let (layout, out) = (job.layout.clone(), job.out.clone());
         let (link_files, inherited) = (job.request.link_files, SharedPaths::default());
-        ExternalContent { layout, deadline: job.deadline, out, link_files, wanted, is_artifact: None, inherited }
+        let (is_artifact, describing) = (None, None);
+        ExternalContent { layout, deadline: job.deadline, out, link_files, wanted, is_artifact, inherited, describing }
     }
 
     /// Those that an earlier revision has or had, for whoever has to check it out anew; when even that is not known,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::text;
@@ -46,6 +47,17 @@ pub struct Lacks {
     rendered: Vec<Lost>,
     /// Links to shared content.
     shared: Vec<String>,
+    /// As [`Looked::is_suspect`].
+    is_suspect: bool,
+}
+
+/// What came of a look at a tree.
+pub struct Looked {
+    /// Something was missing, and is there again.
+    pub restored: bool,
+    /// A file of several names is not as the index remembers it: somebody may have written to it by another name, which
+    /// [`super::modified`] finds out. Where none is, nobody has.
+    pub is_suspect: bool,
 }
 
 /// What one repository of a tree lacks: the revision's own, or a submodule's.
@@ -105,17 +117,18 @@ pub fn look(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<
 fn look_at_tracked(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<Lacks, Fault> {
     let tree = layout.rev(revision);
     let walk = Walk { deadline, name: revision.as_str().len() / 2, submodules: content::has_submodules(&tree) };
-    let mut parts = Vec::new();
+    let mut found = Lacks::default();
     let record = Record::of(&tree);
-    walk.part(tree.join(".git"), tree, String::new(), 0, &mut parts)?;
+    walk.part(tree.join(".git"), tree, String::new(), 0, &mut found)?;
+    let parts = &mut found.parts;
     // What the revision tracks below a link was moved to the shared content, which is others' to change.
-    for part in &mut parts {
+    for part in parts.iter_mut() {
         let prefix = Path::new(&part.prefix);
         part.files.retain(|path| !record.covers(&prefix.join(path)));
         part.is_broken &= !record.covers(prefix);
     }
     parts.retain(|part| part.is_broken || !part.files.is_empty());
-    Ok(Lacks { parts, ..Lacks::default() })
+    Ok(found)
 }
 
 struct Walk {
@@ -133,7 +146,7 @@ impl Walk {
         tree: PathBuf,
         prefix: String,
         depth: usize,
-        parts: &mut Vec<Part>,
+        lacks: &mut Lacks,
     ) -> Result<(), Fault> {
         let mut part = Part { git_dir, tree, prefix, files: Vec::new(), is_broken: false };
         let mut inner = Vec::new();
@@ -144,7 +157,11 @@ impl Walk {
                 for entry in entries.iter().filter(|entry| entry.plain) {
                     self.deadline.check()?;
                     let Some(path) = index_stamp::plain_path(entry) else { continue };
-                    let found = fs::symlink_metadata(part.tree.join(path)).ok().filter(|_| folders.are_real(path));
+                    let found = fs::symlink_metadata(part.tree.join(path)).ok();
+                    let is_suspect =
+                        |meta: &Metadata| meta.is_file() && meta.nlink() > 1 && Stat::from(meta) != entry.stat;
+                    lacks.is_suspect |= depth == 0 && found.as_ref().is_some_and(is_suspect);
+                    let found = found.filter(|_| folders.are_real(path));
                     match (entry.object.mode, found) {
                         (index::SUBMODULE, _) if !self.submodules => {}
                         (index::SUBMODULE, found) => inner.push((path.to_owned(), found)),
@@ -153,19 +170,30 @@ impl Walk {
                     }
                 }
             }
-            Read::Unusual => part.files = self.ask(&part)?,
+            Read::Unusual => {
+                part.files = self.ask(&part)?;
+                lacks.is_suspect = true;
+            }
             Read::Damaged => part.is_broken = true,
         }
         for (path, found) in inner {
             let tree = part.tree.join(&path);
             let prefix = format!("{}{}/", part.prefix, path.display());
             match git_dir_of(&tree).filter(|_| found.is_some_and(|meta| meta.is_dir()) && depth < DEPTH) {
-                Some(git_dir) => self.part(git_dir, tree, prefix, depth + 1, parts)?,
-                None => parts.push(Part { git_dir: PathBuf::new(), tree, prefix, files: Vec::new(), is_broken: true }),
+                Some(git_dir) => self.part(git_dir, tree, prefix, depth + 1, lacks)?,
+                None => {
+                    lacks.parts.push(Part {
+                        git_dir: PathBuf::new(),
+                        tree,
+                        prefix,
+                        files: Vec::new(),
+                        is_broken: true,
+                    });
+                }
             }
         }
         if part.is_broken || !part.files.is_empty() {
-            parts.push(part);
+            lacks.parts.push(part);
         }
         Ok(())
     }
@@ -227,14 +255,14 @@ fn git_dir_of(tree: &Path) -> Option<PathBuf> {
     path.join("HEAD").is_file().then_some(path)
 }
 
-/// Restores what a tree lacks, and says what. Returns whether that was anything.
+/// Restores what a tree lacks, and says what.
 ///
 /// # Errors
 /// Names what is lacking when it cannot be restored; the cache's fault when that lacks it too.
-pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
+pub fn restore(job: &Job, revision: &Revision) -> Result<Looked, Fault> {
     let lacks = look(&job.layout, revision, job.deadline)?;
     if lacks.is_empty() {
-        return Ok(false);
+        return Ok(Looked { restored: false, is_suspect: lacks.is_suspect });
     }
     let names = lacks.names();
     let cannot = |reason: String| {
@@ -250,7 +278,7 @@ pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
         return Err(Fault::failed(format!("{} is still missing {}", job.name(revision), named(&left.names()))));
     }
     job.out.warn(format!("{}: restored missing or changed files: {}", job.name(revision), named(&names)));
-    Ok(true)
+    Ok(Looked { restored: true, is_suspect: true })
 }
 
 fn put_back(job: &Job, revision: &Revision, lacks: &Lacks) -> Result<(), Fault> {
