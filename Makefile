@@ -44,10 +44,16 @@ bench: deps ## measure beside pdsh, Ansible and others: PARTS (help lists them),
 build: deps ## build for development
 	$(CARGO) build --locked
 
+BUILT = $(abspath $(TARGET_DIR))/$(TRIPLE)/release
+
+# What targets get is built first, since the binary to ship contains it.
 static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains
-	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release --features for-targets --bin hoist-for-targets
+	@gzip -9nc $(BUILT)/hoist-for-targets >$(BUILT)/for-targets.new
+	@cmp -s $(BUILT)/for-targets.new $(BUILT)/for-targets.gz || mv $(BUILT)/for-targets.new $(BUILT)/for-targets.gz
+	HOIST_FOR_TARGETS=$(BUILT)/for-targets.gz $(CARGO) build --locked --release --bin hoist
 	@mkdir -p dist
-	@cp -f $(TARGET_DIR)/$(TRIPLE)/release/hoist dist/hoist
+	@cp -f $(BUILT)/hoist dist/hoist
 	@CARGO=$(CARGO) tools/third_party.py > dist/THIRD-PARTY.new && mv dist/THIRD-PARTY.new dist/THIRD-PARTY
 	@file dist/hoist 2>/dev/null || true
 

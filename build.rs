@@ -2,14 +2,19 @@
 //!
 //! The commit's name depends on nothing but the source, so that a build can be reproduced. A build outside a git checkout
 //! may name it in `HOIST_COMMIT`; otherwise it names none.
+//!
+//! And puts the build for targets into the program: the file that `HOIST_FOR_TARGETS` names, compressed by gzip. `make
+//! static` builds it first. Without it targets get the whole program.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What is compiled: a change in it makes another program.
 const SOURCE: [&str; 4] = ["src", "Cargo.toml", "Cargo.lock", "build.rs"];
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
+    for_targets()?;
     println!("cargo::rerun-if-env-changed=HOIST_COMMIT");
     for path in SOURCE {
         println!("cargo::rerun-if-changed={path}");
@@ -17,6 +22,20 @@ fn main() {
     let told = std::env::var("HOIST_COMMIT").ok().filter(|commit| !commit.is_empty());
     let commit = told.or_else(commit).unwrap_or_default();
     println!("cargo::rustc-env=HOIST_BUILD_COMMIT={}", commit.lines().next().unwrap_or_default());
+    Ok(())
+}
+
+/// Copies the build for targets to where the source includes it from.
+fn for_targets() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=HOIST_FOR_TARGETS");
+    let place = Path::new(&std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("for-targets.gz");
+    let Some(packed) = std::env::var_os("HOIST_FOR_TARGETS").filter(|path| !path.is_empty()) else {
+        return Ok(std::fs::write(place, "")?);
+    };
+    let packed = PathBuf::from(packed);
+    println!("cargo::rerun-if-changed={}", packed.display());
+    let cannot = |error| format!("HOIST_FOR_TARGETS: cannot read {}: {error}", packed.display());
+    Ok(std::fs::write(place, std::fs::read(&packed).map_err(cannot)?)?)
 }
 
 /// The commit that is checked out, `-dirty` behind it where the source differs from it. `None`: this is no checkout of

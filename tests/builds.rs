@@ -1,6 +1,8 @@
 //! `build_command`: what it makes of a commit is deployed, and it is made once.
 
 mod common;
+#[path = "common/schema.rs"]
+mod schema;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -112,6 +114,16 @@ fn each_commit_is_built_once_and_its_output_is_deployed() {
     built.deploy(&[]).ends(0).says("is already live");
 
     // A new commit is built, and its output is told and logged.
+    let git = project.path(".git");
+    let git = git.display();
+    project.write(
+        "hoist/hooks.yaml",
+        &format!(
+            "hooks:\n  script: {{on: [started, finished], shell: true, command: 'cat >>{git}/told; echo \
+             $HOIST_SOURCE_REVISION >>{git}/sources'}}\n"
+        ),
+    );
+    project.write("build.sh", &(fs::read_to_string(project.path("build.sh")).unwrap() + "echo '<b>not bold</b>'\n"));
     project.write("src/main.txt", "two\n");
     let second = project.commit("two");
     let events = built.deploy(&["--format", "json"]).ends(0).events();
@@ -127,6 +139,21 @@ fn each_commit_is_built_once_and_its_output_is_deployed() {
     assert_eq!((&started["origin"]["kind"], &started["origin"]["source"]), (&"build".into(), &second.as_str().into()));
     let log = project.path(&format!("hoist/log/hoist-{}.log", started["run"].as_str().unwrap()));
     assert!(fs::read_to_string(log).unwrap().contains("compiling"));
+    // Whoever is told of it, or reads its report, learns what it was made of.
+    let told = fs::read_to_string(project.path(".git/told")).unwrap();
+    let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for announcement in &told {
+        schema::Answer::named("announcement").holds(announcement);
+        let origin = &announcement["origin"];
+        assert_eq!((&origin["source"], &origin["user"]), (&second.as_str().into(), &"op".into()), "{announcement}");
+    }
+    assert!(told[0]["text"].as_str().unwrap().contains(&format!(" (dist, built from {})", &second[..10])), "{told:?}");
+    assert_eq!(fs::read_to_string(project.path(".git/sources")).unwrap(), format!("{second}\n").repeat(told.len()));
+    let report = built.run(&["report"]).ends(0).out;
+    for text in ["<dt>source</dt>", &second, "build_command: done after ", "compiling\n", "&lt;b&gt;not bold&lt;/b&gt;"]
+    {
+        assert!(report.contains(text), "{text} is not in {report}");
+    }
     let two = built.current();
     assert_eq!((built.runs(), built.live("main.txt").as_str()), (2, "two\nflavour \n"));
 

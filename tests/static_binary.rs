@@ -7,6 +7,9 @@ use std::process::Command;
 use common::names::{deploy_to_names, deploy_with, serve};
 use common::{HOIST, Project, Ran};
 
+/// The build for targets, which the binary to ship contains.
+const FOR_TARGETS: &str = env!("CARGO_BIN_EXE_hoist-for-targets");
+
 /// Whether an ELF file asks for a program interpreter, that is for the dynamic linker (PT_INTERP in its headers).
 fn wants_an_interpreter(elf: &[u8]) -> bool {
     let number =
@@ -18,7 +21,7 @@ fn wants_an_interpreter(elf: &[u8]) -> bool {
 
 #[test]
 fn it_needs_no_dynamic_linker() {
-    assert!(!wants_an_interpreter(&std::fs::read(HOIST).unwrap()));
+    assert!([HOIST, FOR_TARGETS].iter().all(|program| !wants_an_interpreter(&std::fs::read(program).unwrap())));
     assert!(wants_an_interpreter(&std::fs::read("/bin/ls").unwrap()), "the test cannot tell");
 }
 
@@ -28,6 +31,32 @@ fn it_runs_in_an_empty_root() {
     std::fs::copy(HOIST, root.path().join("hoist")).unwrap();
     let output = Command::new("chroot").arg(root.path()).args(["/hoist", "version"]).output().unwrap();
     Ran::of(output).ends(0).says(concat!("hoist ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_build_for_targets_has_their_command_alone_and_no_ssh() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(FOR_TARGETS);
+        Ran::of(command.args(arguments).env("HOIST_GLOBAL_CONFIG", "/etc/hoist.cfg").output().unwrap())
+    };
+    for name in ["deploy", "status", "run"] {
+        run(&[name, "-h"]).ends(0);
+        run(&[name, "true"][..if name == "run" { 2 } else { 1 }])
+            .ends(2)
+            .says(&format!("this copy of hoist is for targets, and has no {name}: install hoist"));
+    }
+    run(&["version"]).ends(0).says(concat!("hoist ", env!("CARGO_PKG_VERSION")));
+    run(&["deploy-local", "-h"]).ends(0).says("--deploy-dir");
+    run(&["deploy-local", "--repo=app"])
+        .ends(2)
+        .says("does not read /etc/hoist.cfg: name the git server with --server");
+    let greets = |program| contains(&std::fs::read(program).unwrap(), b"SSH-2.0-libssh2");
+    assert_eq!((greets(HOIST), greets(FOR_TARGETS)), (true, false));
+}
+
+/// Whether a file has these bytes.
+fn contains(file: &[u8], bytes: &[u8]) -> bool {
+    file.windows(bytes.len()).any(|window| window == bytes)
 }
 
 #[test]

@@ -14,6 +14,9 @@ const LONGEST_EXTRA: u64 = 1 << 20;
 /// A tar archive is larger than its contents: a header for each entry, padding, attributes, zeros at the end.
 const OVERHEAD: u64 = 1 << 30;
 
+/// The largest number of eleven octal digits, which is the largest size in a header of POSIX.
+const LARGEST_OCTAL: u64 = 0o77_777_777_777;
+
 /// What headers say of the entry that follows them.
 #[derive(Default)]
 struct Extra {
@@ -103,7 +106,12 @@ fn entry(header: &Header, input: &mut dyn Read, extra: &mut Extra, unpacker: &mu
     let path = path.unwrap_or_else(|| raw.clone().into_owned());
     let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
     let name = shown(&path);
-    ensure!(other_size.is_none_or(|other| other == size), "entry {name} has two sizes");
+    let size = match other_size {
+        // The field has no room for it.
+        Some(other) if size == 0 && other > LARGEST_OCTAL => other,
+        Some(other) if other != size => bail!("entry {name} has two sizes"),
+        _ => size,
+    };
     let mode = header.mode().with_context(|| number("mode"))?;
     // Before POSIX, directories were files with a slash at the end.
     let is_directory = kind == EntryType::Directory || (kind == EntryType::Regular && path.ends_with(b"/"));

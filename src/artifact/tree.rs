@@ -236,6 +236,14 @@ mod tests {
     }
 
     #[test]
+    fn of_more_than_a_million_entries_the_first_one_too_many_is_refused() {
+        let mut tree = tree(&[("a", Entry::File)]).unwrap();
+        tree.nodes.resize_with(MOST, || Node { parent: ROOT, kind: Kind::File });
+        tree.add(&[b"b"], Entry::File).unwrap();
+        assert!(tree.add(&[b"c"], Entry::File).unwrap_err().contains("one too many"));
+    }
+
+    #[test]
     fn links_that_multiply_each_other_end_in_time() {
         let mut tree = Tree::new();
         for level in 0..30 {

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, bail, ensure};
+use rawzip::extra_fields::ExtraFieldId;
 use rawzip::{
     CompressionMethod, CreatorSystem, FileReader, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive, ZipFileHeaderRecord,
 };
@@ -74,6 +75,9 @@ fn entry(archive: &Archive, record: &ZipFileHeaderRecord, unpacker: &mut Unpacke
     ensure!(std::str::from_utf8(&path).is_ok(), "entry {name} has a name that is not UTF-8");
     ensure!(!path.contains(&b'\\'), "entry {name} has a backslash in its path");
     ensure!(!matches!(path[..], [b'a'..=b'z' | b'A'..=b'Z', b':', ..]), "entry {name} has a drive letter");
+    let mut extra = record.extra_fields().filter(|(id, _)| *id == ExtraFieldId::INFO_ZIP_UNICODE_PATH);
+    // Behind a version and a checksum. Some programs believe it, and others the header.
+    ensure!(extra.all(|(_, other)| other.get(5..) == Some(&path)), "entry {name} has another name in an extra field");
     let method = record.compression_method();
     if ![CompressionMethod::STORE, CompressionMethod::DEFLATE].contains(&method) {
         bail!("entry {name} is compressed with method {method}; Hoist reads stored and deflated entries");

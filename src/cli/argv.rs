@@ -5,7 +5,7 @@
 //! anywhere on the line, takes the beginning of a long flag for the flag if no other begins so, reads the flags that
 //! every command has (`-C`, `--json`), and gives every usage error the name of the command whose help to read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FlagInfoKind, FromArgs};
 
@@ -24,14 +24,19 @@ pub enum Parsed {
     Command(Box<Hoist>, Vec<PathBuf>),
     /// Print this on standard output and end well.
     Say(String),
+    /// Say how the last of these words may go on.
+    Complete(Vec<String>),
 }
+
+/// Finds the names of the environments in a folder, or here.
+pub type Environments = fn(Option<&Path>) -> Vec<String>;
 
 /// A usage error: the sentence, and where help is.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UsageError(pub String);
 
 /// Reads the words after the program's own name.
-pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
+pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Result<Parsed, UsageError> {
     let mut text = Vec::with_capacity(words.len());
     for word in words {
         let word = word.into_string().map_err(|word| UsageError(complaint("", &format!("{word:?} is not UTF-8"))))?;
@@ -45,7 +50,9 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
         match text.get(place).map(String::as_str) {
             None => return Err(UsageError(complaint("", "a command is missing"))),
             Some("--version" | "-V") => return Ok(Parsed::Say(version(wanted_format(&text)))),
-            Some("-h" | "--help") => return help(None).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
+            Some("-h" | "--help") => {
+                return help(None, environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why)));
+            }
             Some("-C") => {
                 let folder = text.get(place + 1).ok_or_else(|| UsageError(complaint("", NO_FOLDER)))?;
                 folders.push(folder.into());
@@ -73,22 +80,25 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
     }
     let name = text[place].as_str();
     if name == complete::COMMAND {
-        return Ok(Parsed::Say(complete::complete(&text[place + 1..])));
+        return Ok(Parsed::Complete(text.split_off(place + 1)));
     }
     if name == HELP {
         // `hoist help deploy`, and `hoist help --help`, which means the same as `hoist help`.
         let command = text.get(place + 1).map(String::as_str).filter(|word| !word.starts_with('-'));
-        return help(command).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why)));
+        return help(command, environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why)));
     }
     let hoist = Hoist::get_args_info();
     let Some(command) = hoist.commands.iter().find(|command| command.name == name) else {
-        return Err(UsageError(complaint("", &unknown_command(&text[place..], &said_ahead(&folders, &ahead)))));
+        return Err(UsageError(complaint(
+            "",
+            &unknown_command(&text[place..], &said_ahead(&folders, &ahead), environments),
+        )));
     };
     let mut reading = Reading { command: &command.command, plain: vec![name.to_owned()], folders };
     ahead.extend_from_slice(&text[place + 1..]);
     let read = reading.read(WRAPS.contains(&name), &ahead);
     match read.map_err(|why| UsageError(complaint(name, &why)))? {
-        Asked::Help => help(Some(name)).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
+        Asked::Help => help(Some(name), environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
         Asked::Version => Ok(Parsed::Say(version(wanted_format(&ahead)))),
         Asked::Command => {
             let plain: Vec<&str> = reading.plain.iter().map(String::as_str).collect();
@@ -113,10 +123,12 @@ const NO_FOLDER: &str = "-C needs a value: <directory>";
 ///
 /// # Errors
 /// There is no such command.
-pub fn help(command: Option<&str>) -> Result<String, String> {
+fn help(command: Option<&str>, environments: Environments) -> Result<String, String> {
     let known = |name: &str| Hoist::get_args_info().commands.iter().any(|command| command.name == name);
     let line = match command {
-        Some(name) if !known(name) => return Err(unknown_command(&[name.to_owned()], &Invocation::default())),
+        Some(name) if !known(name) => {
+            return Err(unknown_command(&[name.to_owned()], &Invocation::default(), environments));
+        }
         Some(name) => vec![name, "--help"],
         None => vec!["--help"],
     };
@@ -154,13 +166,13 @@ fn said_ahead(folders: &[PathBuf], ahead: &[String]) -> Invocation {
 }
 
 /// What is said to a command that there is not; `words` begin with it, and `ahead` of it that was said.
-fn unknown_command(words: &[String], ahead: &Invocation) -> String {
+fn unknown_command(words: &[String], ahead: &Invocation, environments: Environments) -> String {
     let name = &words[0];
     if let Some(says) = other_tools::command(words) {
         return format!("unknown command {name:?}: {says}");
     }
     let hoist = Hoist::get_args_info();
-    if complete::environments(ahead.folder.as_deref()).contains(name) {
+    if environments(ahead.folder.as_deref()).contains(name) {
         let deploy = ahead.in_environment(Some(name.clone())).command("deploy");
         return format!("unknown command {name:?}: it is the name of an environment: use `{deploy}`");
     }
@@ -339,17 +351,13 @@ mod tests {
     use crate::cli::commands::{Command, deploy::Args};
 
     fn words(line: &[&str]) -> Result<Parsed, UsageError> {
-        parse(line.iter().map(Into::into).collect())
+        parse(line.iter().map(Into::into).collect(), complete::environments)
     }
 
     fn deploy(line: &[&str]) -> Args {
-        match words(line).unwrap() {
-            Parsed::Command(hoist, _) => match hoist.command {
-                Command::Deploy(deploy) => deploy,
-                other => panic!("{other:?}"),
-            },
-            Parsed::Say(text) => panic!("{text}"),
-        }
+        let Parsed::Command(hoist, _) = words(line).unwrap() else { panic!("{line:?} is no command") };
+        let Command::Deploy(deploy) = hoist.command else { panic!("{line:?} is not deploy") };
+        deploy
     }
 
     #[test]
@@ -392,15 +400,18 @@ mod tests {
             let Parsed::Say(text) = words(line).unwrap() else { panic!("{line:?}") };
             assert!(text.contains(&format!("Usage: hoist {}", line[0])), "{text}");
         }
-        assert!(help(Some("deploy")).unwrap().contains("--limit-hosts"));
-        assert_eq!(help(Some("deplyo")).unwrap_err(), "unknown command \"deplyo\": did you mean \"deploy\"?");
+        assert!(help(Some("deploy"), complete::environments).unwrap().contains("--limit-hosts"));
+        assert_eq!(
+            help(Some("deplyo"), complete::environments).unwrap_err(),
+            "unknown command \"deplyo\": did you mean \"deploy\"?"
+        );
     }
 
     #[test]
     fn the_flags_of_every_command_may_stand_ahead_of_it_and_behind_it() {
         let folders = |line: &[&str]| match words(line).unwrap() {
             Parsed::Command(_, folders) => folders.iter().map(|it| it.display().to_string()).collect::<Vec<_>>(),
-            Parsed::Say(text) => panic!("{text}"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(folders(&["-C", "a", "-Cb", "plan", "-C", "c", "-Cd"]), ["a", "b", "c", "d"]);
         assert_eq!(folders(&["deploy", "-vC", "a", "-r", "-C"]), ["a"]);

@@ -14,6 +14,8 @@ mod signals;
 mod values;
 mod version;
 
+use std::ffi::OsString;
+
 use argh::{ArgsInfo, FromArgs};
 
 use crate::exit_code::ExitCode;
@@ -39,17 +41,46 @@ pub struct Hoist {
 }
 
 /// Runs the program on the words after its name.
-pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    run(words, &Build { run: Command::run, complete: complete::complete, environments: complete::environments })
+}
+
+/// The same for the build that is copied to targets. It has only the commands that are needed there, since all that they
+/// do not call is left out of it.
+pub fn main_for_targets(words: Vec<OsString>) -> ExitCode {
+    let run_some = |command| match command {
+        Command::DeployLocal(args) => commands::deploy_local::run_on_target(args),
+        Command::Version(args) => commands::version::run(args),
+        command => Err(Refused::new(format!(
+            "this copy of hoist is for targets, and has no {}: install hoist",
+            command.name()
+        ))),
+    };
+    run(words, &Build { run: run_some, complete: |_| String::new(), environments: |_| Vec::new() })
+}
+
+/// What a build has.
+struct Build {
+    run: fn(Command) -> Result<ExitCode, Refused>,
+    complete: fn(&[String]) -> String,
+    environments: argv::Environments,
+}
+
+fn run(words: Vec<OsString>, build: &Build) -> ExitCode {
     out::tell_panics();
     out::log_to_stderr();
     out::Ci::of_environment().guard();
-    let command = match argv::parse(words) {
+    let command = match argv::parse(words, build.environments) {
         Ok(Parsed::Command(hoist, folders)) => {
             if let Err(why) = flags::enter(&folders) {
                 out::complain_line(&format!("hoist: {why}"));
                 return ExitCode::Usage;
             }
             hoist.command
+        }
+        Ok(Parsed::Complete(words)) => {
+            out::answer(&(build.complete)(&words));
+            return ExitCode::Success;
         }
         Ok(Parsed::Say(text)) => {
             out::answer(&text);
@@ -61,7 +92,7 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
         }
     };
     let name = command.name();
-    command.run().unwrap_or_else(|refused| {
+    (build.run)(command).unwrap_or_else(|refused| {
         match &refused {
             Refused::Usage(why) => out::complain(&argv::complaint(name, why)),
             Refused::Because(_, why) => out::complain(&format!("hoist {name}: {why}")),

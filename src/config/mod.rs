@@ -144,7 +144,7 @@ impl Config {
         }
         let control_name = control.strip_prefix(&top).unwrap_or(&control).display().to_string();
         let mut layers = Layers::of_scaps(control_name == "scap");
-        if let Some(global) = global_file(options) {
+        if let Some(global) = global_file(options.global_file.as_deref()) {
             layers.absorb(ini::read_into(&global, &global.display().to_string(), problems)?, host, problems);
         }
         let of_host = layers.entries.clone();
@@ -399,10 +399,10 @@ fn control_of(top: &Path, options: &Options) -> Result<(PathBuf, PathBuf), Probl
     Ok((folder, file))
 }
 
-/// The global configuration file, if there is one.
-fn global_file(options: &Options) -> Option<PathBuf> {
+/// The global configuration file of this host: the one that the environment names, or the usual one if it exists.
+pub fn global_file(named: Option<&Path>) -> Option<PathBuf> {
     let usual = || CONTROL.map(|name| PathBuf::from(format!("/etc/{name}.cfg"))).into_iter().find(|path| path.exists());
-    options.global_file.clone().or_else(usual)
+    named.map(Path::to_owned).or_else(usual)
 }
 
 /// The folder of the chosen environment.

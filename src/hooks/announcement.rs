@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::named::named;
 use crate::text::counted;
-use crate::wire::Level;
+use crate::wire::{Level, Origin};
 
 named! {
     /// What happened: the values of `on:`, in the order of the manual. Each has the level of its entry in a log.
@@ -72,6 +72,9 @@ pub struct About {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     pub revision: String,
+    /// How the revision was made, if it is no commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
     /// The revision that most hosts ran before it, or were last seen running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_revision: Option<String>,
@@ -183,7 +186,8 @@ impl Announcement {
                 let signed = &self.about.signed_by;
                 let signed =
                     if signed.is_empty() { String::new() } else { format!(" [signed by {}]", signed.join(", ")) };
-                format!("{by} {does} {what}{}{signed}", colon(message))
+                let origin = self.about.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
+                format!("{by} {does} {what}{origin}{}{signed}", colon(message))
             }
             EventKind::Group => {
                 let Counts { hosts, ok, .. } = self.counts.unwrap_or(Counts { hosts: 0, ok: 0, failed: 0 });
@@ -228,6 +232,7 @@ impl Announcement {
             repository: repository.to_owned(),
             environment: environment.map(str::to_owned),
             revision: "0".repeat(40),
+            origin: None,
             previous_revision: Some("1".repeat(40)),
             operator: by.0.to_owned(),
             deploy_host: by.1.to_owned(),

@@ -4,7 +4,7 @@ use super::announcement::{Announcement, Counts};
 
 /// The names, in the order of the manual. In the environment of a command they are in upper case, with the prefix
 /// `HOIST_`.
-pub const VARIABLES: [&str; 29] = [
+pub const VARIABLES: [&str; 31] = [
     "text",
     "event",
     "id",
@@ -15,6 +15,8 @@ pub const VARIABLES: [&str; 29] = [
     "revision",
     "short_revision",
     "previous_revision",
+    "origin",
+    "source_revision",
     "operator",
     "deploy_host",
     "by",
@@ -51,6 +53,8 @@ pub fn value(announcement: &Announcement, name: &str) -> String {
         "revision" => Some(about.revision.clone()),
         "short_revision" => Some(about.revision.chars().take(12).collect()),
         "previous_revision" => about.previous_revision.clone(),
+        "origin" => about.origin.as_ref().map(ToString::to_string),
+        "source_revision" => about.origin.as_ref().and_then(|origin| Some(origin.source.as_ref()?.to_string())),
         "operator" => Some(about.operator.clone()),
         "deploy_host" => Some(about.deploy_host.clone()),
         "by" => announcement.by.clone(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, Options};
+use crate::config::{self, Config, Options};
 use crate::invocation::Invocation;
 
 use super::Refused;
@@ -20,4 +20,18 @@ pub fn url_on_git_server(repo: &str, global_file: Option<PathBuf>) -> Result<Opt
     let config = Config::load(&options)?;
     let scheme = &config.settings.git_scheme;
     Ok(config.git_server().map(|server| format!("{scheme}://{server}/{repo}/.git")))
+}
+
+/// The same for a build that reads no configuration.
+///
+/// # Errors
+/// There is a global configuration, which may name a server.
+pub fn url_without_configuration(global_file: Option<PathBuf>) -> Result<Option<String>, Refused> {
+    match config::global_file(global_file.as_deref()) {
+        None => Ok(None),
+        Some(file) => Err(Refused::new(format!(
+            "this copy of hoist is for targets, and does not read {}: name the git server with --server, or install hoist",
+            file.display()
+        ))),
+    }
 }

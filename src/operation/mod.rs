@@ -63,7 +63,7 @@ pub use history::{Deployed, FailedHosts, history};
 pub use hooks::{ListedHook, Tried, hooks};
 pub use host_history::{Arrival, HostTimeline, How, Stay, host_history};
 pub use hosts::{HostList, hosts};
-pub use install::url_on_git_server;
+pub use install::{url_on_git_server, url_without_configuration};
 pub use kept::{Kept, KeptOn, KeptRevisions, kept};
 pub use lock::{LockAnnounced, LockScope};
 pub use names::{Names, deployed, names};

@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn what_a_run_has_done_is_no_drift_until_it_is_finished() {
         let in_run = |state: State, wanted: Option<char>| {
-            let (known, wanted) = (Known { state: Some(state), ..Known::default() }, wanted.map(revision));
+            let wanted = wanted.map(revision);
+            let known = Known { state: Some(state), wanted: wanted.clone(), ..Known::default() };
             Standing::of(&known, wanted.as_ref()).within(&revision('b'), &known, wanted.as_ref()).name()
         };
         let state = |current, done, in_progress: Option<char>| State {

@@ -10,7 +10,7 @@ use crate::journal::{Progress, Record, WholeRun, once_of};
 use crate::once::OnceEnd;
 use crate::wire::{Level, Stage};
 
-use super::{CallSpan, Happening, HostSpan, LookSpan, Mark, Millis, SpanEnd, Timeline};
+use super::{BuildOutput, CallSpan, Happening, HostSpan, LookSpan, Mark, Millis, SpanEnd, Timeline};
 
 /// Puts together what a journal has.
 pub fn of_journal(run: WholeRun) -> Timeline {
@@ -42,6 +42,7 @@ pub fn of_journal(run: WholeRun) -> Timeline {
         looks: Vec::new(),
         gaps: Vec::new(),
         happenings: Vec::new(),
+        build_output: BuildOutput::default(),
         rows: Vec::new(),
         is_final_table: false,
         timings: None,

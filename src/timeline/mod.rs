@@ -6,12 +6,14 @@
 
 mod axis;
 mod build;
+mod build_output;
 mod lanes;
 mod overlay;
 mod page;
 mod rows;
 mod trace;
 
+use build_output::BuildOutput;
 pub use page::html;
 pub use trace::trace;
 
@@ -68,6 +70,8 @@ pub struct Timeline {
     /// When no deployer was alive.
     gaps: Vec<(Millis, Millis)>,
     happenings: Vec<Happening>,
+    /// What `build_command` said, if it ran for this run.
+    build_output: BuildOutput,
     rows: Vec<Row>,
     /// Whether `rows` are the final table that the operator saw.
     is_final_table: bool,

@@ -84,6 +84,11 @@ impl Overlay<'_> {
                 self.tell(at, Mark::Halt, line);
             }
             Event::Timings(timings) => self.timeline.timings = Some(timings),
+            // What is built is built ahead of the run.
+            Event::OnceLine { line, .. } if self.deployers == 0 => self.timeline.build_output.add(line.message),
+            Event::OnceEnded { end, seconds, .. } if self.deployers == 0 => {
+                self.timeline.build_output.end = Some((end, seconds));
+            }
             Event::Ended { rows, .. } if !replayed => {
                 self.timeline.rows = rows.into_iter().map(Into::into).collect();
                 self.timeline.is_final_table = true;

@@ -72,6 +72,44 @@ fn a_zip_archive_is_the_same_tree_as_a_directory() {
     assert_eq!(piped, plain, "sizes and checksums behind the content");
 }
 
+/// Names that are unusual, and fine on Linux.
+const ODD: &str = r#"mkdir -p odd/CON odd/a. 'odd/...'
+    for name in A a "$(printf 'new\nline')" "$(printf 'tab\tand \033[2J')" -rf ..x x.. ab:c 'a ' 'b.' ' ' .gitx '*' 'CON/aux' 'a./b' '.../c' '%2e%2e' '~' é É
+    do printf '%s' "$name" >"odd/$name"; done; ln -s A odd/l; chmod 6755 odd/A"#;
+
+#[test]
+fn names_that_look_odd_are_taken_as_tar_and_zip_write_them() {
+    let dir = tempfile::tempdir().unwrap();
+    sh(dir.path(), ODD);
+    let python = r#"python3 - <<'END'
+import os, stat, zipfile
+with zipfile.ZipFile("large.zip", "w") as archive:
+    for at, _, names in os.walk("odd"):
+        for path in (os.path.join(at, name) for name in names):
+            info = zipfile.ZipInfo(os.path.relpath(path, "odd"))
+            info.create_system, info.external_attr = 3, os.lstat(path).st_mode << 16
+            data = os.readlink(path).encode() if os.path.islink(path) else open(path, "rb").read()
+            with archive.open(info, "w", force_zip64=True) as file:
+                file.write(data)
+END"#;
+    let makers = [
+        ("true", "odd"),
+        ("tar -C odd -cf gnu.tar .", "gnu.tar"),
+        ("tar -C odd --format=pax -cf pax.tar .", "pax.tar"),
+        ("cd odd; zip -qry ../info.zip .", "info.zip"),
+        ("cd odd; zip -fz -qry ../forced.zip .", "forced.zip"),
+        (python, "large.zip"),
+        ("printf x >\"$(printf 'odd/\\377\\376')\"; tar -cf bytes.tar -C odd .", "odd"),
+        ("true", "bytes.tar"),
+    ];
+    let trees = trees(dir.path(), &makers);
+    let [first, rest @ .., odd, bytes] = &trees[..] else { panic!("{trees:#?}") };
+    for ((make, _), tree) in makers[1..].iter().zip(rest) {
+        assert_eq!(tree, first, "{make}");
+    }
+    assert_eq!(odd, bytes, "a name that is not UTF-8");
+}
+
 #[test]
 fn what_is_checked_out_is_what_tar_extracts_byte_for_byte() {
     let dir = tempfile::tempdir().unwrap();

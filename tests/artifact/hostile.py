@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 
 os.chdir(sys.argv[1])
 
@@ -91,6 +92,9 @@ case("pax-upward.tar", raw(b"x", data=pax(path=b"../x")) + raw(b"0", b"innocent"
 case("pax-link.tar", raw(b"x", data=pax(linkpath=b"/etc")) + raw(b"2", b"l") + raw(b"0", b"y") + END, 'the link "l", to "/etc", leads out')
 case("pax-nul.tar", raw(b"x", data=pax(path=b"a\0b")) + raw(b"0") + END, "NUL byte")
 case("pax-size.tar", raw(b"x", data=pax(size=b"3")) + raw(b"0", b"a", b"x") + END, 'entry "a" has two sizes')
+case("pax-size-small.tar", raw(b"x", data=pax(size=b"3")) + raw(b"0", b"a") + END, 'entry "a" has two sizes')
+case("pax-size-huge.tar", raw(b"x", data=pax(size=b"8589934592")) + raw(b"0", b"a") + b"x" * 1024, "8589934592 bytes; artifact_max_size")
+case("pax-size-negative.tar", raw(b"x", data=pax(size=b"-1")) + raw(b"0", b"a") + END, "a size that is no number")
 case("pax-global.tar", raw(b"g", data=pax(path=b"x")) + raw(b"0", b"a") + raw(b"0", b"b") + END, 'sets "path" for all entries')
 case("pax-damaged.tar", raw(b"x", data=b"999999 path=x\n") + raw(b"0") + END, "attributes that are damaged")
 case("pax-short.tar", raw(b"x", data=b"2 a=b\n") + raw(b"0") + END, "attributes that are damaged")
@@ -102,6 +106,9 @@ case("long-alone.tar", raw(b"0") + raw(b"L", data=b"a\0") + END, "whose entry is
 case("name-long.tar", tar(entry("n" * 300, data=b"x")), "has a name of 300 bytes")
 case("path-long.tar", tar(entry("d/" * 2000 + "x", data=b"x")), "has a path of 4001 bytes")
 case("deep.tar", tar(entry("d/" * 300 + "x", data=b"x")), "nested in more than 256 directories")
+case("deeper.tar", tar(entry("d/" * 5000 + "x", data=b"x")), "has a path of 10001 bytes")
+case("upward-in-link-name.tar", tar(FINE, entry("app/l", SYM, link="run/../../../x")), "leads out of the artifact")
+case("newline.tar", tar(entry("a\n\x1b[2J/../../x", data=b"x")), r'entry "a\n\u{1b}[2J/../../x" leads upward')
 case("no-name.tar", raw(b"0", b"./") + raw(b"0", b"", b"x") + END, 'entry "" has no name')
 case("empty.tar", END, "there is no file in it")
 case("folders.tar", tar(entry("d", tarfile.DIRTYPE)), "there is no file in it")
@@ -187,6 +194,46 @@ case("size-both.zip", both, "damaged")
 case("name.zip", changed(30, ord("b")), 'another name in its own header, "b"')
 case("offset.zip", changed(where + 42, 7), "zip archive is damaged")
 case("count.zip", changed(len(one) - 12, 9, 0, 9), "its directory lists 1 entry, and should list 9")
+def renamed(data, name, other, times=-1):
+    """The same with another name of the same length, at first in the entry's own header."""
+    return bytes(data).replace(name, other, times)
+
+
+named = zipped(("name", b"content", 0o100644))
+case("nul.zip", renamed(named, b"name", b"n\0me"), "has a NUL byte in its name")
+case("nul-local.zip", renamed(named, b"name", b"n\0me", 1), "another name in its own header")
+case("slash.zip", renamed(named, b"name", b"na/e", 1), 'another name in its own header, "na/e"')
+case("newline.zip", zipped(("a\nb/../../x", b"x", 0)), r'entry "a\nb/../../x" leads upward')
+case("folder-content.zip", renamed(zipped(("name", b"content", 0o040755)), b"name", b"nam/"), "is a directory and has content")
+case("setuid-device.zip", zipped(("d", b"", 0o024755)), "is a device or a socket")
+
+
+def with_unicode_name(other):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        info = zipfile.ZipInfo("name")
+        info.extra = struct.pack("<HHBI", 0x7075, 5 + len(other), 1, zlib.crc32(b"name")) + other
+        archive.writestr(info, b"content")
+    return out.getvalue()
+
+
+case("unicode.zip", with_unicode_name(b"../x"), 'entry "name" has another name in an extra field')
+
+
+def zip64(value):
+    """An entry whose sizes are in a field for large files, where the directory has another one."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        with archive.open(zipfile.ZipInfo("a"), "w", force_zip64=True) as file:
+            file.write(b"content")
+    data = bytearray(out.getvalue())
+    at = data.index(struct.pack("<HHQQ", 1, 16, 7, 7))
+    data[at + 4 : at + 12] = struct.pack("<Q", value)
+    return data
+
+
+case("zip64.zip", zip64(8), "its two headers differ")
+case("zip64-huge.zip", zip64(1 << 63), "its two headers differ")
 case("utf8.zip", bytearray(one).replace(b"a", b"\xff"), "not UTF-8")
 
 

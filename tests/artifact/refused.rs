@@ -23,7 +23,7 @@ fn hostile_and_damaged_archives_are_refused_by_name_and_leave_nothing() {
         assert_eq!(contents(&store), before, "{name}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(list.lines().count() > 90);
+    assert!(list.lines().count() > 110);
 }
 
 #[test]
@@ -37,14 +37,11 @@ fn directories_with_what_git_cannot_hold_are_refused_by_name() {
         ("mkdir app/d; ln -s ../../x app/d/l", "leads out of the artifact"),
         ("git init -q app", r#"entry ".git" has the name of git's own directory"#),
         ("rm app/a; mkdir app/d", "there is no file in it"),
-        (&format!("for i in $(seq 300); do mkdir -p app/{0}; cd app/{0}; done; true", "d"), ""),
+        ("mkdir -p app/$(printf 'd/%.0s' {1..300})", "is nested in more than 256 directories"),
     ] {
         sh(dir.path(), &format!("rm -rf app; mkdir app; echo a >app/a; {make}"));
-        let result = imported(&dir.path().join("app"), &store, &RULES);
-        if !expected.is_empty() {
-            let error = format!("{:#}", result.unwrap_err());
-            assert!(error.contains(expected), "{make}: {error}");
-        }
+        let error = format!("{:#}", imported(&dir.path().join("app"), &store, &RULES).unwrap_err());
+        assert!(error.contains(expected), "{make}: {error}");
     }
     let error = imported(&dir.path().join("missing"), &store, &RULES).unwrap_err();
     assert!(format!("{error:#}").contains("No such file"), "{error:#}");

@@ -209,8 +209,10 @@ fn a_rollback_that_fails_and_is_called_for_again_undoes_no_step_twice() {
 fn a_step_whose_end_finds_no_room_is_undone_once() {
     let scene = Scene::bare(0, 1);
     let state = scene.project.path("hoist/state");
-    let _small = Small::at(&state, "size=1m");
+    let small = Small::at(&state, "size=1m");
     let mut steps = Steps::over(scene.finish(), "when: before\n    stage: promote");
+    // It is unmounted ahead of the folder that it is in.
+    let _small = small;
     for name in ["there", "here"] {
         let revision = steps.scene.revision();
         let (running, _) = steps.stopped_in(name, "do");

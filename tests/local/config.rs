@@ -204,7 +204,7 @@ fn secrets_are_used_and_never_kept_so_that_a_stage_by_hand_is_refused() {
     assert!(kept.contains("\"needs_secrets\":true") && !kept.contains("hunter2"), "{kept}");
     let why = "the files need variables of vars_command, which only the deploy host has and no target keeps";
     assert!(run(&request, Stage::ConfigDeploy).reason().starts_with(why));
-    let by_hand = std::process::Command::new(env!("CARGO_BIN_EXE_hoist"))
+    let by_hand = std::process::Command::new(HOIST)
         .args(["deploy-local", "--repo", &request.header.repo, "--deploy-dir"])
         .args([target.deploy_dir().to_str().unwrap(), "config_deploy"])
         .output()

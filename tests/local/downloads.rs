@@ -48,7 +48,11 @@ impl Archive {
         let (sha256, bytes) = (self.sha256.clone(), Some(self.bytes.len() as u64));
         let source = Some(Box::new(ArtifactSource { url, sha256, bytes, proxy: None, rules: RULES }));
         let fetch = Some(Fetch { artifact: source, ..Fetch::default() });
-        StageRequest { fetch, ..target.request(run, &self.revision) }
+        let origin = serde_json::json!({
+            "kind": "url", "from": "http://127.0.0.1/app.tgz", "user": "ada", "deploy_host": "deploy1", "at": "2026-01-01T00:00:00Z"
+        });
+        let origin = Some(serde_json::from_value(origin).unwrap());
+        StageRequest { fetch, origin, ..target.request(run, &self.revision) }
     }
 
     /// A server that answers by the first word of the path.
@@ -223,4 +227,38 @@ fn a_disk_that_fills_up_in_a_download_or_an_import_is_told_and_the_next_one_goes
         small.resize("20m");
         goes_well(&target, &archive, &server, "r3");
     }
+}
+
+/// How many bytes of objects the cache has.
+fn stored(target: &Target) -> u64 {
+    sh("cat objects/pack/*.pack | wc -c", &target.cache()).trim().parse().unwrap()
+}
+
+#[test]
+fn objects_of_artifacts_go_with_the_trees_that_are_kept_and_not_before() {
+    let (first, second) = (archive(5000), archive(1000));
+    let (server, other) = (first.server(), second.server());
+    let (target, _, request) = Target::with_one();
+    target.deploy(&request);
+    let deployed = |archive: &Archive, server: &Server, name: &str, cache_revs: usize| {
+        let request = StageRequest { cache_revs, ..archive.request(&target, name, server, "good") };
+        for stage in [Stage::Fetch, Stage::Promote, Stage::Finalize] {
+            run(&request, stage).ok();
+        }
+        let before = stored(&target);
+        LockHolder::start(&request).over();
+        git(&target.rev(&archive.revision), &["fsck", "--no-dangling"]);
+        (before, stored(&target))
+    };
+    deployed(&first, &server, "r2", 1);
+    let (before, after) = deployed(&second, &other, "r3", 1);
+    assert_eq!(before, after, "a rollback may need it");
+    let back = StageRequest { kept: true, ..target.request("r4", &first.revision) };
+    run(&back, Stage::Promote).ok();
+    run(&back, Stage::Finalize).ok();
+    assert_eq!(fs::metadata(target.live().join("random")).unwrap().len(), 5000 << 10);
+    let (before, after) = deployed(&second, &other, "r5", 0);
+    assert!(before > 6_000_000 && after < 1_200_000, "{before} {after}");
+    assert!(!target.rev(&first.revision).exists());
+    goes_well(&target, &first, &server, "r6");
 }

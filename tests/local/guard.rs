@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::harness::*;
 
 fn guard_of(target: &Target, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+    let mut command = Command::new(HOIST);
     command.args(["deploy-local", "--repo", "group/app", "--deploy-dir"]).arg(target.deploy_dir());
     command.arg("guard").args(arguments);
     command

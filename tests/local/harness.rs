@@ -12,6 +12,9 @@ use hoist::wire::{
     StageRequest, State, TargetEvent, Tries,
 };
 
+/// The build that targets get.
+pub const HOIST: &str = env!("CARGO_BIN_EXE_hoist-for-targets");
+
 pub use crate::git::git;
 
 pub struct Target {
@@ -348,7 +351,7 @@ pub fn spawn(request: &Request) -> Child {
 
 /// As [`spawn`], with variables of its own in its environment.
 pub fn spawn_with(request: &Request, environment: &[(&str, &str)]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+    let mut command = Command::new(HOIST);
     command.arg("deploy-local").envs(environment.iter().copied());
     spawn_by(command, request)
 }

@@ -12,8 +12,6 @@ use hoist::wire::{Fetch, Request, Stage, StageRequest, Unlock};
 use crate::harness::*;
 use crate::shared::{before, put, wanted};
 
-const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
-
 /// The calls in the blocks of the manual page: those that a target has to have, and those that are done without.
 fn documented() -> (BTreeSet<String>, BTreeSet<String>) {
     let page = include_str!("../../man/hoist-deploy-local.1");

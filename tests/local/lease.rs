@@ -96,7 +96,7 @@ fn finalize_and_rollback_end_the_lease_and_its_watcher() {
 fn what_a_person_promotes_stays() {
     let (target, request, _, two) = scene(2);
     run(&request, Stage::Promote).ok();
-    let by_hand = Command::new(env!("CARGO_BIN_EXE_hoist"))
+    let by_hand = Command::new(HOIST)
         .args(["deploy-local", "--repo", "group/app", "--force", "promote", "--deploy-dir"])
         .arg(target.deploy_dir())
         .output()

@@ -207,7 +207,7 @@ fn traced(target: &Target, request: &StageRequest, stage: Stage, interfere: Opti
         command.arg("-P").arg(temporary).arg("-P").arg(place.parent().unwrap()).arg("-P").arg(place);
     }
     command.args(interfere.map(|how| ["-e".to_owned(), format!("inject={how}")]).into_iter().flatten());
-    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]);
+    command.args([HOIST, "deploy-local"]);
     spawn_by(command, &asked(request, stage, 0)).wait_with_output().unwrap();
     fs::read_to_string(log).unwrap()
 }

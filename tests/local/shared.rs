@@ -283,7 +283,7 @@ fn interfered(target: &Target, request: &StageRequest, live: &Revision, how: &st
         command.arg("-P").arg(tree.join(path)).arg("-P").arg(shared(target, path));
     }
     command.arg("-P").arg(tree.join(".git"));
-    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]);
+    command.args([HOIST, "deploy-local"]);
     spawn_by(command, &asked(request, Stage::Promote, 0)).wait_with_output().unwrap();
     let log = text(log);
     log.contains("(INJECTED)") || log.contains("killed by SIGKILL")

@@ -174,7 +174,7 @@ fn a_submodule_that_gitmodules_does_not_name_fails_the_fetch_by_its_name() {
 fn in_login(request: &Request, pack: &[u8]) {
     use std::io::Write;
     let mut login = Command::new("/bin/sh");
-    login.args(["-c", "umask 022; exec \"$0\" deploy-local", env!("CARGO_BIN_EXE_hoist")]);
+    login.args(["-c", "umask 022; exec \"$0\" deploy-local", HOIST]);
     let mut child = login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all((serde_json::to_string(request).unwrap() + "\n").as_bytes()).unwrap();

@@ -64,7 +64,7 @@ fn as_nobody(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8])
 fn nobody_is_asked(target: &Target, request: &Request, pack: &[u8]) -> Reply {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"]);
-    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]).env("dir", target.dir.path());
+    command.args([HOIST, "deploy-local"]).env("dir", target.dir.path());
     let mut child = spawn_by(command, request);
     let _ = child.stdin.take().unwrap().write_all(pack);
     reply(child)

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::common::{Farm, Project, address, all_on};
+use crate::common::{CACHE, Farm, Project, address, all_on};
 use crate::files::{refused, written};
 
 /// People with a key each, and the files that name them.
@@ -219,6 +219,20 @@ fn a_revision_needs_a_signature_of_its_own_whatever_gits_configuration_says() {
     project.deploy(&[]).ends(0);
     // The way back is open.
     project.run(&["rollback", "--yes"]).ends(0);
+    // For a directory the signature of its commit counts, and for what a build makes none does.
+    project.write("services/api/a.txt", "one\n");
+    project.configure("subdir: services/api");
+    project.git(&["add", "-A"]);
+    project.git(&["commit", "-q", "-m", "unsigned directory"]);
+    refused("it is not signed");
+    signed("alice", &["commit", "-q", "-S", "--allow-empty", "-m", "its files by alice"]);
+    project.deploy(&[]).ends(0).says("services/api of ");
+    assert_eq!(std::fs::read(farm.srv(&address(0)).join(CACHE).join("current/a.txt")).unwrap(), b"one\n");
+    let of_nobody = "which nobody can have signed: deploy a commit; nothing was touched";
+    let build = ["-Dsubdir:", "-Dbuild_command:mkdir dist; echo x >dist/x", "-Dbuild_output:dist"];
+    for artifact in [&["--artifact", "services", "--source", "HEAD"][..], &build] {
+        project.deploy(artifact).ends(2).says(of_nobody);
+    }
     project.set_global("[global]\nrequire_signed_revision: yes\n");
     project.deploy(&[]).ends(2).says("allowed_signers is not set: name the file of those who may sign");
     project.set_global(&keys.replace("signers: /", "signers: /nosuch/"));

@@ -96,6 +96,16 @@ impl Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    run_with(args, |repo| operation::url_on_git_server(repo, global_file()))
+}
+
+/// Runs the command in the build for targets, which reads no configuration.
+pub fn run_on_target(args: Args) -> Result<ExitCode, Refused> {
+    run_with(args, |_| operation::url_without_configuration(global_file()))
+}
+
+/// `server_of` finds the URL of a repository on the git server of the configuration.
+fn run_with(args: Args, server_of: fn(&str) -> Result<Option<String>, Refused>) -> Result<ExitCode, Refused> {
     let deploy_dir = Path::new(&args.deploy_dir);
     if args.stage.is_some() && (args.server.is_some() || args.group.is_some()) {
         return Err(Refused::Usage("--server and --group cannot be combined with a stage".into()));
@@ -124,7 +134,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
             }
             let server = match &args.server {
                 Some(url) => Some(url.clone()),
-                None => operation::url_on_git_server(repo, global_file())?,
+                None => server_of(repo)?,
             };
             let (server, group) = (server.as_deref(), args.group.as_deref());
             local::install(&Wanted { repo, deploy_dir, server, group, force: args.force }) == 0

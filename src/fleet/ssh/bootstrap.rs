@@ -6,7 +6,7 @@
 //! uploaded, and the script runs again. Later commands use the path that the script printed.
 //!
 //! A build is hashed when it is first run and whenever its file has changed. The file `ok` beside it records the size,
-//! inode and ctime of the hashed file; the ctime cannot be set by users. Hashing 12 MB for each connection would cost a
+//! inode and ctime of the hashed file; the ctime cannot be set by users. Hashing megabytes for each connection would cost a
 //! target more than everything else about a connection.
 //!
 //! The scripts contain no single quotes, newlines and exclamation marks, so that `exec /bin/sh -c '…'` has the same
@@ -74,6 +74,7 @@ impl Bootstrap {
         Ok(match &options.program {
             Program::Installed(path) => Bootstrap::Installed(path.clone()),
             Program::Copied(path) => Bootstrap::Copied(OwnBuild::open(path)?),
+            Program::ForTargets => Bootstrap::Copied(OwnBuild::for_targets()?),
         })
     }
 
@@ -105,8 +106,8 @@ impl Bootstrap {
         let Bootstrap::Copied(build) = self else { return Ok(()) };
         let compressed = if unpacks { build.compressed() } else { None };
         let unpack = if compressed.is_some() { "gzip -dc" } else { "cat" };
-        let payload = compressed.unwrap_or_else(|| build.content()).into();
-        let input = Input { head: Vec::new(), payload, keep_open: false };
+        let payload = compressed.map_or_else(|| build.content(), Ok).map_err(UploadError::Failed)?;
+        let input = Input { head: Vec::new(), payload: payload.into(), keep_open: false };
         let (mut stored, mut complaint, mut noise) = (false, String::new(), String::new());
         let sha256 = build.sha256().map_err(UploadError::Failed)?;
         let end = link.exec(&script(&upload_script(sha256, unpack)), input, deadline, &mut |said| {

@@ -46,18 +46,15 @@ pub struct SshOptions {
 }
 
 /// Hoist on the targets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Program {
     /// It is installed there, at this path.
     Installed(String),
     /// This program is copied there if it is missing.
     Copied(PathBuf),
-}
-
-impl Default for Program {
-    fn default() -> Program {
-        Program::Copied(PathBuf::from("/proc/self/exe"))
-    }
+    /// The same with the build for targets that this program contains, or with this program if it contains none.
+    #[default]
+    ForTargets,
 }
 
 /// Time limits for peers.

@@ -1,42 +1,79 @@
-//! This build, as it is copied to targets.
+//! The build of Hoist that is copied to targets: the small one that this program contains, or this program itself.
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
 use crate::fleet::Pack;
 
+/// The build for targets, by gzip, that `build.rs` put here; empty: there is none, and targets get this program.
+const CONTAINED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/for-targets.gz"));
+
 /// How hard it is compressed. More takes twice as long, and saves a tenth.
 const LEVEL: u32 = 4;
 
-/// The build to copy. It is opened at once, but hashed and compressed only when needed, since not every command copies it.
+/// Where the build comes from.
+enum Source {
+    File { path: PathBuf, content: Arc<Pack> },
+    Gzip(&'static [u8]),
+}
+
+/// The build to copy. It is hashed, compressed and unpacked only when needed, since not every command copies it.
 pub struct OwnBuild {
-    path: PathBuf,
-    content: Arc<Pack>,
+    source: Source,
     sha256: OnceLock<Result<String, String>>,
+    unpacked: OnceLock<Result<Arc<Pack>, String>>,
     compressed: OnceLock<Option<Arc<Pack>>>,
 }
 
 impl OwnBuild {
+    /// The build that this program has for targets.
+    ///
+    /// # Errors
+    /// It is this program, and its file cannot be read.
+    pub fn for_targets() -> anyhow::Result<OwnBuild> {
+        match CONTAINED {
+            [] => OwnBuild::open(Path::new("/proc/self/exe")),
+            packed => Ok(OwnBuild::packed(packed)),
+        }
+    }
+
+    /// A build that was compressed by gzip.
+    pub fn packed(packed: &'static [u8]) -> OwnBuild {
+        OwnBuild::of(Source::Gzip(packed))
+    }
+
+    /// # Errors
+    /// The file cannot be read.
     pub fn open(path: &Path) -> anyhow::Result<OwnBuild> {
         let context = || format!("cannot read {}, which is copied to targets: set remote_binary", path.display());
         // The file stays open, so that the copy is what was hashed, even if another build is installed meanwhile.
         let file = File::open(path).with_context(context)?;
         let bytes = file.metadata().with_context(context)?.len();
-        let content = Arc::new(Pack { file, bytes });
-        Ok(OwnBuild { path: path.to_owned(), content, sha256: OnceLock::new(), compressed: OnceLock::new() })
+        Ok(OwnBuild::of(Source::File { path: path.to_owned(), content: Arc::new(Pack { file, bytes }) }))
+    }
+
+    fn of(source: Source) -> OwnBuild {
+        OwnBuild { source, sha256: OnceLock::new(), unpacked: OnceLock::new(), compressed: OnceLock::new() }
     }
 
     /// As it is.
-    pub fn content(&self) -> Arc<Pack> {
-        self.content.clone()
+    ///
+    /// # Errors
+    /// A fragment for the operator: it cannot be unpacked.
+    pub fn content(&self) -> Result<Arc<Pack>, String> {
+        match &self.source {
+            Source::File { content, .. } => Ok(content.clone()),
+            Source::Gzip(_) => self.unpacked.get_or_init(|| self.once(self.unpack()).map(Arc::new)).clone(),
+        }
     }
 
     /// The same by gzip, made once for all targets; `None` if it cannot be made, on a full disk for example.
@@ -44,7 +81,7 @@ impl OwnBuild {
         let made = self.compressed.get_or_init(|| match self.compress() {
             Ok(pack) => Some(Arc::new(pack)),
             Err(error) => {
-                log::debug!("{} is sent as it is: {error}", self.path.display());
+                log::debug!("hoist is sent as it is: {error}");
                 None
             }
         });
@@ -54,18 +91,22 @@ impl OwnBuild {
     /// # Errors
     /// A fragment for the operator: this build cannot be read.
     pub fn sha256(&self) -> Result<&str, String> {
-        let hashed = self.sha256.get_or_init(|| {
-            self.hash().map_err(|error| {
-                format!("cannot read {}, which is copied to targets: {error}; set remote_binary", self.path.display())
-            })
-        });
-        hashed.as_deref().map_err(Clone::clone)
+        self.sha256.get_or_init(|| self.once(self.hash())).as_deref().map_err(Clone::clone)
     }
 
     /// Whether it was hashed already.
     #[cfg(test)]
     pub fn is_hashed(&self) -> bool {
         self.sha256.get().is_some()
+    }
+
+    /// What an error means to the operator.
+    fn once<T>(&self, result: io::Result<T>) -> Result<T, String> {
+        let what = match &self.source {
+            Source::File { path, .. } => path.display().to_string(),
+            Source::Gzip(_) => "the build for targets".to_owned(),
+        };
+        result.map_err(|error| format!("cannot read {what}, which is copied to targets: {error}; set remote_binary"))
     }
 
     fn hash(&self) -> io::Result<String> {
@@ -77,23 +118,88 @@ impl OwnBuild {
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    fn compress(&self) -> io::Result<Pack> {
-        let mut encoder = GzEncoder::new(tempfile::tempfile()?, Compression::new(LEVEL));
-        self.read(&mut |piece| encoder.write_all(piece))?;
-        let mut file = encoder.finish()?;
-        let bytes = file.stream_position()?;
-        Ok(Pack { file, bytes })
+    fn unpack(&self) -> io::Result<Pack> {
+        let mut file = tempfile::tempfile()?;
+        self.read(&mut |piece| file.write_all(piece))?;
+        whole(file)
     }
 
-    fn read(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let Pack { file, bytes } = &*self.content;
-        let (mut buffer, mut at) = (vec![0; 256 * 1024], 0);
-        while at < *bytes {
-            let piece = buffer.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
-            file.read_exact_at(&mut buffer[..piece], at)?;
-            take(&buffer[..piece])?;
-            at += piece as u64;
+    fn compress(&self) -> io::Result<Pack> {
+        let mut file = tempfile::tempfile()?;
+        match &self.source {
+            Source::Gzip(packed) => file.write_all(packed)?,
+            Source::File { .. } => {
+                let mut encoder = GzEncoder::new(file, Compression::new(LEVEL));
+                self.read(&mut |piece| encoder.write_all(piece))?;
+                file = encoder.finish()?;
+            }
         }
-        Ok(())
+        whole(file)
+    }
+
+    /// Reads the build, as it is.
+    fn read(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut buffer = vec![0; 256 * 1024];
+        match &self.source {
+            Source::Gzip(packed) => {
+                let mut unpacking = GzDecoder::new(*packed);
+                loop {
+                    match unpacking.read(&mut buffer)? {
+                        0 => return Ok(()),
+                        got => take(&buffer[..got])?,
+                    }
+                }
+            }
+            Source::File { content, .. } => {
+                let Pack { file, bytes } = &**content;
+                let mut at = 0;
+                while at < *bytes {
+                    let piece = buffer.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
+                    file.read_exact_at(&mut buffer[..piece], at)?;
+                    take(&buffer[..piece])?;
+                    at += piece as u64;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A file that was just written, to its end.
+fn whole(mut file: File) -> io::Result<Pack> {
+    let bytes = file.stream_position()?;
+    Ok(Pack { file, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(pack: &Pack) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(pack.bytes).unwrap()];
+        pack.file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_build_that_this_program_contains_is_sent_packed_or_as_it_is() {
+        let text = b"a build".repeat(100_000);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&text).unwrap();
+        let packed = encoder.finish().unwrap();
+        let own = OwnBuild::packed(packed.clone().leak());
+        assert_eq!(bytes(&own.compressed().unwrap()), packed);
+        assert_eq!(bytes(&own.content().unwrap()), text);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &text).unwrap();
+        assert_eq!(own.sha256(), OwnBuild::open(file.path()).unwrap().sha256());
+    }
+
+    #[test]
+    fn a_damaged_build_is_named() {
+        let damaged = OwnBuild::packed(b"no gzip");
+        let why = damaged.sha256().unwrap_err();
+        assert!(why.starts_with("cannot read the build for targets, which is copied to targets: "), "{why}");
+        assert_eq!(damaged.content().unwrap_err(), why);
     }
 }

@@ -18,12 +18,14 @@ use crate::local::state::layout::{Layout, Link};
 use crate::local::state::links;
 use crate::local::state::moved_on::Known;
 use crate::local::state::record;
+use crate::local::tree::artifact;
 use crate::local::tree::cache;
 use crate::local::tree::git::Git;
 use crate::local::tree::index_stamp::Index;
 use crate::local::tree::lfs;
 use crate::local::tree::refs;
 use crate::local::tree::submodules;
+use crate::local::tree::waste;
 
 /// Seconds that git may tidy its objects for.
 const TIDYING: u64 = 300;
@@ -61,11 +63,12 @@ pub fn after_the_run(tidying: &Tidying) {
 /// Removes what nothing needs any more: trees, and what only they needed. Trouble with that is no failure.
 pub fn tidy_up(tidying: &Tidying, needed: &BTreeSet<Revision>) {
     let layout = tidying.layout;
+    let artifacts = artifacts(layout);
     for step in [
         remove_old(tidying, needed),
         layout.sweep(),
         cache::sweep(layout),
-        tidy_cache(tidying),
+        tidy_cache(tidying, artifacts > self::artifacts(layout)),
         lfs::prune(layout),
         config_files::prune(layout),
         record::prune(layout, tidying.known.run),
@@ -126,8 +129,14 @@ fn last_used(layout: &Layout, revision: &Revision) -> SystemTime {
     paths.into_iter().find_map(time).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+/// How many trees are those of artifacts.
+fn artifacts(layout: &Layout) -> usize {
+    layout.folders().iter().filter(|revision| artifact::is_exact(&layout.rev(revision))).count()
+}
+
 /// Lets the cache keep the objects of just those revisions that have a tree, then lets git tidy up if it sees fit.
-fn tidy_cache(tidying: &Tidying) -> Result<(), Fault> {
+/// `has_lost_artifact`: the tree of one was removed.
+fn tidy_cache(tidying: &Tidying, has_lost_artifact: bool) -> Result<(), Fault> {
     let deadline = tidying.deadline.half(TIDYING);
     let Some(git) = cache::open_to_write(tidying.layout, deadline) else { return Ok(()) };
     let trees: Vec<String> = tidying.layout.folders().iter().map(Revision::to_string).collect();
@@ -153,6 +162,9 @@ fn tidy_cache(tidying: &Tidying) -> Result<(), Fault> {
     if !changes.is_empty() {
         let answer = git.call(&["update-ref", "--stdin"], Feed::text(changes))?;
         git.expect(&answer, "update-ref")?;
+    }
+    if has_lost_artifact {
+        waste::remove(&git)?;
     }
     if cache::may_need_gc(tidying.layout) {
         let answer = git.call(&["gc", "--auto", "--quiet"], Feed::Nothing)?;

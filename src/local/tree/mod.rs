@@ -20,3 +20,4 @@ pub mod refs;
 pub mod share;
 pub mod submodules;
 pub mod verify;
+pub mod waste;

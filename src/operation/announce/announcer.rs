@@ -273,6 +273,7 @@ fn about(config: &Config, plan: &Plan, reconciles: bool) -> About {
         repository: plan.repo.clone(),
         environment: config.environment.clone(),
         revision: plan.revision.to_string(),
+        origin: plan.origin.clone(),
         previous_revision: last_seen(&state_folder(config), plan),
         operator: plan.by.user.clone(),
         deploy_host: plan.by.deploy_host.clone(),

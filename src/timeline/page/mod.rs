@@ -1,5 +1,6 @@
 //! The page: one file of HTML that loads nothing, runs no script, and reads on a telephone and on paper.
 
+mod build_output;
 mod canvas;
 mod chart;
 mod failures;
@@ -72,6 +73,7 @@ fn write_body(body: &mut Markup, timeline: &Timeline) {
         tables::write_gates(main, timeline);
         timings::write(main, timeline);
         tables::write_plan(main, timeline);
+        build_output::write(main, timeline);
         tables::write_commits(main, timeline);
     });
     body.newline();
@@ -123,7 +125,14 @@ fn facts(timeline: &Timeline) -> Vec<(&'static str, String)> {
         ("hosts", format!("{} in {}", plan.size(), counted(plan.groups.len(), "group"))),
     ];
     facts.extend(timeline.opened.environment.clone().map(|environment| ("environment", environment)));
-    facts.extend([("revision", plan.revision.to_string()), ("run", plan.run.to_string())]);
+    facts.push(("revision", plan.revision.to_string()));
+    if let Some(origin) = &plan.origin {
+        let made = format!("{} on {}", origin.by, clock::local_with_zone(&origin.at));
+        facts.extend([("origin", origin.to_string()), ("made by", made)]);
+        facts.extend(origin.source.as_ref().map(|source| ("source", source.to_string())));
+        facts.extend(origin.sha256.clone().map(|digest| ("sha256", digest)));
+    }
+    facts.push(("run", plan.run.to_string()));
     facts
 }
 
