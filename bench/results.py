@@ -260,7 +260,7 @@ def markdown(about, figures):
         parts += [f"## With {trip:.0f} ms of round trip, {BATCH} hosts at once", delay_table(figures), DELAY]
     if figures.tools("names"):
         parts += [f"## `true` on {figures.most('names')} hosts, by address and by name", names_table(figures), NAMES]
-    if figures.tools("contact"):
+    if figures.tools("contact") or figures.tools("contact slow"):
         parts += ["## The first contact", contact_table(figures), CONTACT]
     if figures.tools("bytes"):
         parts += [f"## Megabytes that change on {figures.most('bytes')} hosts", bytes_table(figures), BYTES]

@@ -270,6 +270,8 @@ fn an_unfinished_run_is_refused_where_a_newer_one_has_been_until_it_is_let_in() 
     clone.commit("three");
     // It has changed nothing yet, and may be about to.
     wait_for("the lock to die", || clone.deploy(&["-D", &elsewhere, "-s", "fetch"]).status == Some(0));
+    // They have no deployer any more, and go back by themselves.
+    (0..2).for_each(|n| wait_for("the host to go back", || lease_stands(&farm, n) == "rolled_back"));
     let before = [0, 1].map(|n| Links::of(&farm, n));
     project.run(&["rollback", "--yes"]).ends(3).says("is newer and has used this host").says("hoist-unlock(1)");
     assert_eq!([0, 1].map(|n| Links::of(&farm, n)), before);

@@ -6,12 +6,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 /// A directory that is held open.
@@ -153,7 +153,24 @@ impl Entry {
 
     /// Opens a file to read it; neither a link is followed nor is waited for at a pipe.
     pub fn open_file(&self) -> io::Result<File> {
-        crate::files::no_links::plain_file(self.open_with(OFlags::RDONLY | OFlags::NONBLOCK, 0)?.into())
+        crate::files::no_links::plain_file(self.open_unless_pipe()?.into())
+    }
+
+    /// Opens it to read it without waiting for a pipe's other end. Where another process has a lease on a file (fcntl(2);
+    /// file servers take them), opening waits until it gives it up or the kernel takes it away.
+    fn open_unless_pipe(&self) -> Result<OwnedFd, Errno> {
+        match self.open_with(OFlags::RDONLY | OFlags::NONBLOCK, 0) {
+            Err(Errno::WOULDBLOCK) => {
+                let handle = self.open_with(OFlags::PATH, 0)?;
+                // Only a regular file has leases: nothing but one is waited for.
+                if FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode) != FileType::RegularFile {
+                    return Err(Errno::WOULDBLOCK);
+                }
+                let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+                rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            }
+            opened => opened,
+        }
     }
 
     /// Reads a whole file.
@@ -166,7 +183,7 @@ impl Entry {
     /// Whether it is immutable or append-only (chattr(1)): it gets no other name then, whoever asks. False where the file
     /// system has no such flags.
     pub fn is_fixed(&self) -> bool {
-        let flags = self.open_with(OFlags::RDONLY | OFlags::NONBLOCK, 0).and_then(rustix::fs::ioctl_getflags);
+        let flags = self.open_unless_pipe().and_then(rustix::fs::ioctl_getflags);
         flags.is_ok_and(|flags| flags.intersects(rustix::fs::IFlags::IMMUTABLE | rustix::fs::IFlags::APPEND))
     }
 
