@@ -14,10 +14,14 @@ def machine():
 
 
 def commit(root):
-    """The commit that is checked out, and whether the source differs from it."""
-    argv = ["git", "-C", root, "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"]
-    done = subprocess.run([*argv], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "?"
+    """The commit that is checked out, and whether what is measured differs from it: the results themselves do not count."""
+
+    def git(*arguments):
+        done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "build.rs", "Cargo.toml", "Cargo.lock")
+    return (git("rev-parse", "--short=12", "HEAD") or "?") + ("-dirty" if changed else "")
 
 
 def lookup(path, key):
