@@ -118,19 +118,5 @@ impl<W: Write> Reporter for CiLog<W> {
         self.inner.replays(at);
     }
 
-    fn tick(&mut self) {
-        self.inner.tick();
-    }
-
-    fn flush(&mut self) {
-        self.inner.flush();
-    }
-
-    fn broken(&self) -> Option<&std::io::Error> {
-        self.inner.broken()
-    }
-
-    fn warning(&mut self) -> Option<Event> {
-        self.inner.warning()
-    }
+    super::left_to!(inner);
 }

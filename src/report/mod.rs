@@ -84,6 +84,29 @@ pub trait Reporter {
     }
 }
 
+/// The methods of a [`Reporter`] that leaves them to the one in this field.
+macro_rules! left_to {
+    ($inner:ident) => {
+        fn tick(&mut self) {
+            self.$inner.tick();
+        }
+
+        fn flush(&mut self) {
+            self.$inner.flush();
+        }
+
+        fn broken(&self) -> Option<&std::io::Error> {
+            self.$inner.broken()
+        }
+
+        fn warning(&mut self) -> Option<Event> {
+            self.$inner.warning()
+        }
+    };
+}
+
+use left_to;
+
 named! {
     /// In which form events are on standard output: the values of `--format`. `hoist-deploy(1)` says what each is.
     pub enum Format: "format" {

@@ -84,21 +84,7 @@ impl<R: Reporter> Reporter for WithTimings<R> {
         self.inner.replays(at);
     }
 
-    fn tick(&mut self) {
-        self.inner.tick();
-    }
-
-    fn flush(&mut self) {
-        self.inner.flush();
-    }
-
-    fn broken(&self) -> Option<&std::io::Error> {
-        self.inner.broken()
-    }
-
-    fn warning(&mut self) -> Option<Event> {
-        self.inner.warning()
-    }
+    super::left_to!(inner);
 }
 
 impl Host {
