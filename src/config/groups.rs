@@ -40,7 +40,10 @@ impl Config {
         let mut owner: HashMap<Target, &str> = HashMap::new();
         let (mut groups, mut any_unknown) = (Vec::new(), false);
         for settings in &self.settings.groups {
-            let Some(listed) = self.listed(settings, problems) else { continue };
+            let Some(mut listed) = self.listed(settings, problems) else { continue };
+            // A target file of canaries names hosts of which the inventory of another group says how they are reached. What
+            // is wrong with that inventory is told of the group that has it.
+            let _ = self.describe(&mut listed.targets);
             if listed.is_unknown {
                 any_unknown = true;
                 continue;

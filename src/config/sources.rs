@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::inventory::{self, Command, Found, Output};
 use crate::paths;
 use crate::problem::Problem;
-use crate::targets::{SYSTEM_FOLDER, Target, read_target_file};
+use crate::targets::{Details, SYSTEM_FOLDER, Target, read_target_file};
 use crate::wire::Level;
 
 use super::Config;
@@ -228,6 +228,7 @@ impl Config {
             let Some((source, key, _)) = self.source(groups.remove(0), &mut Problems::default()) else { continue };
             let described = match source {
                 Source::File(_) | Source::Dns(_) => continue,
+                Source::Command(_) if self.is_offline => continue,
                 Source::Command(line) => match &*self.printed(line) {
                     Ok(Output::Hosts(hosts)) => Ok(hosts.clone()),
                     Ok(Output::Inventory(found)) => found.named(targets, &self.settings.inventory_labels),
@@ -244,7 +245,8 @@ impl Config {
             })?;
             let known: HashMap<&str, &Target> = described.iter().map(|known| (known.host.as_str(), known)).collect();
             for target in targets.iter_mut().filter(|target| target.details.is_none()) {
-                target.details = known.get(target.host.as_str()).map(|known| Arc::new(known.described()));
+                let details = known.get(target.host.as_str()).map(|known| known.described());
+                target.details = details.filter(|details| *details != Details::default()).map(Arc::new);
             }
         }
         Ok(())

@@ -54,7 +54,8 @@ impl Output {
                 Value::Object(groups) => {
                     let mut inventory = Inventory::default();
                     let read = tree::read_script(&groups, from, &mut inventory).and_then(|()| inventory.settle());
-                    read.map_err(wrong)?;
+                    let other = "an object is read as the output of an inventory script of Ansible; TARGETS in hoist.cfg(5) has the formats";
+                    read.map_err(|why| wrong(format!("{why} ({other})")))?;
                     return Ok(Output::Inventory(Box::new(inventory)));
                 }
                 _ => return Err(wrong("it printed JSON that is neither a list nor an object".into())),

@@ -37,6 +37,33 @@ fn a_command_prints_lines_or_json_and_runs_once() {
 }
 
 #[test]
+fn a_host_that_a_target_file_only_names_has_the_address_and_labels_that_another_groups_list_gives_it() {
+    let command = "targets_command: cat hosts.out\n";
+    let inventory = "inventory: hosts.ini\ninventory_hosts: all\ninventory_labels: zone\n";
+    for lines in [command, inventory] {
+        let project =
+            project(&format!("server_groups: canary, default\ncanary_dsh_targets: canary\n{lines}ssh_config: none\n"));
+        project.write("hoist/canary", "web2\nroot@web3:22\nother\n");
+        project.write(
+            "hosts.out",
+            "[{\"name\": \"web1\"}, {\"name\": \"web2\", \"address\": \"10.0.0.2\", \"port\": 2222, \"labels\": {\"zone\": \"b\"}}, \
+             {\"name\": \"web3\", \"address\": \"10.0.0.3\", \"user\": \"www\"}]",
+        );
+        project.write(
+            "hosts.ini",
+            "web1\nweb2 ansible_host=10.0.0.2 ansible_port=2222 zone=b\nweb3 ansible_host=10.0.0.3 ansible_user=www\n",
+        );
+        let ran = project.run(&["hosts", "-g", "canary"]).ends(0);
+        let lines: Vec<&str> = ran.out.lines().skip(1).map(str::trim).collect();
+        assert!(lines[0].starts_with("web2   address 10.0.0.2  port 2222  zone=b"), "{}", ran.out);
+        assert!(lines[1].starts_with("web3   address 10.0.0.3  user root  port 22"), "{}", ran.out);
+        assert_eq!(lines[2], "other", "{}", ran.out);
+        // Without running commands, the file is all that is known.
+        project.run(&["check-config"]).ends(0);
+    }
+}
+
+#[test]
 fn a_command_that_fails_hangs_or_prints_nonsense_is_told_before_anything_is_touched() {
     for (command, why) in [
         ("echo web1; echo no token >&2; exit 3", "failed with exit status 3: no token"),
@@ -50,6 +77,7 @@ fn a_command_that_fails_hangs_or_prints_nonsense_is_told_before_anything_is_touc
         ("printf 'web1\\033[2J\\n'", "is not allowed in a name"),
         ("echo '{\"web\": [\"a\"]}'", "_meta.hostvars is missing"),
         ("echo '[{\"name\": \"a\", \"port\": 99999}]'", "entry 1:"),
+        ("echo '{\"hosts\": [{\"name\": \"a\"}]}'", "TARGETS in hoist.cfg(5) has the formats"),
         ("head -c 4096 /dev/zero", "bad"),
     ] {
         let timeout = if command.starts_with("sleep") { 1 } else { 60 };
