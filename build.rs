@@ -7,8 +7,9 @@
 //! static` builds it first. Without it targets get the whole program.
 
 use std::error::Error;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What is compiled: a change in it makes another program.
 const SOURCE: [&str; 4] = ["src", "Cargo.toml", "Cargo.lock", "build.rs"];
@@ -30,12 +31,26 @@ fn for_targets() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=HOIST_FOR_TARGETS");
     let place = Path::new(&std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("for-targets.gz");
     let Some(packed) = std::env::var_os("HOIST_FOR_TARGETS").filter(|path| !path.is_empty()) else {
+        println!("cargo::rustc-env=HOIST_FOR_TARGETS_SHA256=");
         return Ok(std::fs::write(place, "")?);
     };
     let packed = PathBuf::from(packed);
     println!("cargo::rerun-if-changed={}", packed.display());
     let cannot = |error| format!("HOIST_FOR_TARGETS: cannot read {}: {error}", packed.display());
-    Ok(std::fs::write(place, std::fs::read(&packed).map_err(cannot)?)?)
+    std::fs::write(&place, std::fs::read(&packed).map_err(cannot)?)?;
+    println!("cargo::rustc-env=HOIST_FOR_TARGETS_SHA256={}", digest_of_unpacked(&place)?);
+    Ok(())
+}
+
+/// The SHA-256 digest of what a file by gzip contains, so that the program need not unpack it to know.
+fn digest_of_unpacked(packed: &Path) -> Result<String, Box<dyn Error>> {
+    let mut gzip = Command::new("gzip").arg("-dc").stdin(File::open(packed)?).stdout(Stdio::piped()).spawn()?;
+    let content = gzip.stdout.take().ok_or("gzip has no output")?;
+    let hashed = Command::new("sha256sum").stdin(content).output()?;
+    if !gzip.wait()?.success() || !hashed.status.success() {
+        return Err("HOIST_FOR_TARGETS: gzip and sha256sum cannot read it".into());
+    }
+    Ok(String::from_utf8(hashed.stdout)?.split_whitespace().next().ok_or("sha256sum printed nothing")?.to_owned())
 }
 
 /// The commit that is checked out, `-dirty` behind it where the source differs from it. `None`: this is no checkout of
