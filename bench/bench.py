@@ -5,7 +5,7 @@ Settings, all by environment:
   ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
   PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
   PARTS   what is measured, by name; unset: all but compare; help: lists them
-  SIZES   numbers of hosts in growth (100 300 1000 3000)   HEADLINE_HOSTS  hosts of the headline (1000)
+  SIZES   numbers of hosts in growth (300 3000)   HEADLINE_HOSTS  hosts of headline, onward and back (1000)
   MEGABYTES  the size of the artifact, of which 1 % changes (200)
   CHANGED, BYTES_HOSTS  how many megabytes change in bytes (10), and on how many hosts (40)
   OLD     an earlier build of Hoist, which compare and contact measure beside this one
@@ -13,7 +13,8 @@ Settings, all by environment:
   HOIST, FLOOR  programs to measure in place of those that are built
   OUT     where results.md, results.json and the charts go; the README is changed only when OUT is unset and QUICK is not 1
 
-Parts that were measured before, of the same commit on the same machine, stay in the results until they are measured anew.
+Parts that were measured before, of the same commit on the same machine, stay in the results until they are measured anew;
+before.py prints the figures of two commits beside each other.
 It must be root: each host of a deployment has a /srv of its own, and the delay a network of its own.
 """
 
@@ -42,7 +43,7 @@ from delay import Network
 from deploys import Deployment
 from farm import ROOT, Farm
 from meter import Failed
-from settings import DELAY, DEPLOY_ROUNDS, DEPLOYED, HOSTS, MEGABYTES, MOST_FORKED, MOST_LIBRARY, OLD, QUICK, ROUNDS, SIZES
+from settings import DELAY, DEPLOY_ROUNDS, DEPLOYED, HELD, HOSTS, MEGABYTES, OLD, QUICK, ROUNDS, SIZES
 
 
 class Bench:
@@ -54,6 +55,8 @@ class Bench:
         self.output = work / "output"
         self.output.touch()
         self.farms = 0
+        # Hosts that one part of the headline leaves to the next.
+        self.kept = None
 
     def farm(self, **how):
         self.farms += 1
@@ -87,19 +90,19 @@ class Bench:
             self.notes.append(f"{peer.title} was left out: {why}.")
         return good
 
-    def on_hosts(self, part, farm, tools, count, rounds, within=()):
-        """`true` on so many hosts, by each tool in turn; one more turn, untimed, for the memory."""
-        for number in range(rounds + 1):
-            memory = number == rounds
-            if part == "growth" and number > 0:
-                # They are slow, and part (a) has them in full.
-                tools = [peer for peer in tools if not peer.forks]
+    def on_hosts(self, part, farm, tools, count, rounds, within=(), memory=True):
+        """`true` on so many hosts, by each tool in turn; with `memory` one more turn, untimed, for that."""
+        for number in range(rounds + memory):
+            for_memory = number == rounds
+            # Those that start a process for each host take long and differ little: they are timed once.
+            once = number > 0 and not for_memory
+            turn = [peer for peer in tools if not (once and peer.forks)]
             # Each round begins with another tool.
-            shift = number % max(1, len(tools))
-            for peer in tools[shift:] + tools[:shift]:
+            shift = number % max(1, len(turn))
+            for peer in turn[shift:] + turn[:shift]:
                 argv, env = peer.call(self.tools, farm, farm.list(count))
-                report = farm.measure(count, [*within, *argv], env, self.output, memory=memory)
-                self.note(part, peer.name, number, report, memory=memory)
+                report = farm.measure(count, [*within, *argv], env, self.output, memory=for_memory)
+                self.note(part, peer.name, number, report, memory=for_memory)
 
     def run(self):
         """(a) One command on many hosts."""
@@ -117,47 +120,59 @@ class Bench:
             site = Deployment(self.tools, farm, DEPLOYED, self.folder("deploy"))
             self.note("bring", "hoist", 0, site.bring_hoist(self.output))
             records = site.record(self.output)
-            ways = [("hoist", site.run_hoist)]
-            if any(peer.name == "ansible" for peer in wanted()):
-                if (self.tools.venv / "parallel-ssh").exists():
-                    ways.append(("ansible", site.run_ansible))
-                else:
-                    self.notes.append("The playbook was left out: Ansible is not installed.")
-            for number in range(DEPLOY_ROUNDS + 1):
-                memory = number == DEPLOY_ROUNDS
-                for tool, way in ways if number % 2 == 0 else ways[::-1]:
-                    farm.fresh(DEPLOYED)
-                    parts = [("first", site.first), ("second", site.second)]
-                    for part, revision in parts[:1] if memory else parts:
-                        report = way(revision, self.output, memory=memory)
-                        self.note(part, tool, number, report, memory=memory)
-                if not memory:
-                    farm.fresh(DEPLOYED)
-                    self.note("first", "floor", number, site.replay(records, self.output), memory=False)
+            for number in range(DEPLOY_ROUNDS):
+                self.both(farm, site, "hoist", number)
+                farm.fresh(DEPLOYED)
+                self.note("first", "floor", number, site.replay(records, self.output), memory=False)
+            farm.fresh(DEPLOYED)
+            report = site.run_hoist(site.first, self.output, memory=True)
+            self.note("first", "hoist", DEPLOY_ROUNDS, report, memory=True)
             if not wanted_names() or "xargs" in wanted_names():
-                self.by_ssh(farm, site)
+                # Once: OpenSSH's client for each host and stage, as Scap does, with a git server.
+                with site.git_server():
+                    self.both(farm, site, "stages", 0)
         finally:
             farm.down()
 
-    def by_ssh(self, farm, site):
-        """Once, what starts OpenSSH's client for each host and stage, as Scap does, with a git server."""
-        farm.fresh(DEPLOYED)
-        with site.git_server():
-            for part, revision in (("first", site.first), ("second", site.second)):
-                self.note(part, "stages", 0, site.run_ssh(revision, self.output), memory=False)
+    def both(self, farm, site, tool, number):
+        """A first and a second deployment by one tool."""
+        farm.fresh(site.count)
+        way = {"hoist": site.run_hoist, "ansible": site.run_ansible, "stages": site.run_ssh}[tool]
+        for part, revision in (("first", site.first), ("second", site.second)):
+            self.note(part, tool, number, way(revision, self.output), memory=False)
+
+    def playbook(self):
+        """(c) The same deployments by Ansible, once, with Hoist's ahead and after; the round's name keeps them together."""
+        if not any(peer.name == "ansible" for peer in wanted()):
+            return
+        if not (self.tools.venv / "parallel-ssh").exists():
+            self.notes.append("The playbook was left out: Ansible is not installed.")
+            return
+        farm = self.farm(hosts=True)
+        try:
+            farm.fresh(DEPLOYED)
+            site = Deployment(self.tools, farm, DEPLOYED, self.folder("playbook"))
+            site.share_hoist(self.output)
+            site.bring_hoist(self.output)
+            for tool in ("hoist", "ansible", "hoist"):
+                self.both(farm, site, tool, "playbook")
+        finally:
+            farm.down()
 
     def growth(self):
-        """(d) More and more hosts: one command, and sessions that are held open, as in a deployment."""
+        """(d) Many times the hosts: one command, and sessions that are held open, as in a deployment."""
         farm = self.farm()
         try:
-            tools = [peer for peer in self.available(farm) if peer.name != "hoist-ssh-config"]
-            most = {"hoist": SIZES[-1], "floor": SIZES[-1], "library": MOST_LIBRARY}
-            most = {peer.name: MOST_FORKED if peer.forks else most[peer.name] for peer in tools}
-            for size in SIZES:
-                fit = [peer for peer in tools if size <= most[peer.name] and not (peer.forks and size == HOSTS)]
-                self.on_hosts("growth", farm, fit, size, ROUNDS if size < 1000 else min(2, ROUNDS))
+            tools = [peer for peer in peers.PEERS if peer.name in ("hoist", "floor")]
+            for number in range(ROUNDS):
+                for peer in tools[:: 1 if number % 2 == 0 else -1]:
+                    # The few hosts ahead of the many and after them: both see the same machine.
+                    for size in [*SIZES, *SIZES[-2::-1]]:
+                        argv, env = peer.call(self.tools, farm, farm.list(size))
+                        report = farm.measure(size, argv, env, self.output)
+                        self.note("growth", peer.name, number, report, memory=False)
             Deployment(self.tools, farm, 1, self.folder("ahead")).bring_hoist(self.output)
-            for size in [1, *SIZES]:
+            for size in sorted({1, HELD}):
                 site = Deployment(self.tools, farm, size, self.folder(f"held{size}"))
                 # A probe of all hosts: their sessions are all open at its end, as they are all through a deployment.
                 self.note("held", "hoist", 0, site.bring_hoist(self.output, memory=True), memory=True)
@@ -178,10 +193,10 @@ class Bench:
                     trip = network.round_trip(farm.addresses(1)[0], farm.port)
                     say(f"a connection to a host of this network is made in {trip * 1000:.1f} ms")
                     tools = [peer for peer in peers.PEERS if peer.name in ("hoist", "floor")]
-                    self.on_hosts(f"run {name}", farm, tools, HOSTS, ROUNDS, within=network.client)
-                    # On a few the network shows the clearest, and they are quick enough for more rounds.
+                    self.on_hosts(f"run {name}", farm, tools, HOSTS, ROUNDS, within=network.client, memory=False)
+                    # On a few the network shows the clearest, and they are quick enough for more rounds; then a full batch.
                     few = min(HOSTS, 8)
-                    for count, rounds in {few: 1 if QUICK else 5, HOSTS: DEPLOY_ROUNDS}.items():
+                    for count, rounds in {few: 1 if QUICK else 5, DEPLOYED: DEPLOY_ROUNDS}.items():
                         self.deploy_at(name, network, site_farm, count, rounds, trip)
                 finally:
                     farm.down()
@@ -193,6 +208,7 @@ class Bench:
         farm.fresh(count)
         site = Deployment(self.tools, farm, count, self.folder(f"{name}{count}"))
         site.within = network.client
+        site.share_hoist(self.output)
         site.bring_hoist(self.output)
         for number in range(rounds):
             farm.fresh(count)
@@ -228,6 +244,12 @@ class Bench:
             finally:
                 farm.down()
 
+    def let_go(self):
+        """Ends the hosts that no part wants any more."""
+        if self.kept:
+            self.kept.farm.down()
+        self.kept = None
+
     @staticmethod
     def say(text):
         say(text)
@@ -247,26 +269,30 @@ def say(text):
     print(text, flush=True)
 
 
-# Name, what it measures, and how.
+# Name, the minutes that it takes on two quiet cores with ROUNDS=2, what it measures, and how. Each takes less than five,
+# and all but compare together less than 40.
 PARTS = {
-    "run": ("one command on HOSTS hosts, by every tool", Bench.run),
-    "deploy": ("a deployment of four stages to DEPLOY_HOSTS hosts, beside Ansible's playbook", Bench.deploy),
-    "headline": ("HEADLINE_HOSTS hosts: first and second deployment, one that is rolled back, `hoist rollback`", headline.headline),
-    "growth": ("one command and open sessions on SIZES hosts", Bench.growth),
-    "delay": ("with and without 50 ms of round trip", Bench.delay),
-    "names": ("hosts by name, from a name server, beside hosts by address", named.names),
-    "target": ("what each stage costs a target: CPU, processes, calls", Bench.target),
-    "contact": ("hosts without Hoist get it, also over a link of 100 Mbit/s; with OLD by both builds", contact.contact),
-    "bytes": ("CHANGED megabytes to BYTES_HOSTS hosts, beside rsync, scp, git and an object store", transfers.transfers),
-    "artifact": ("an artifact of MEGABYTES, of which 1 % changes, to one host", Bench.artifact),
-    "compare": ("two builds by turns, the other one is OLD; only when it is asked for", compare.compare),
+    "run": (3.5, "one command on HOSTS hosts, by every tool", Bench.run),
+    "deploy": (2, "a deployment of four stages to DEPLOY_HOSTS hosts, beside bare commands and ssh for each stage", Bench.deploy),
+    "playbook": (4, "the same deployment, beside Ansible's playbook", Bench.playbook),
+    "headline": (4.5, "HEADLINE_HOSTS hosts that have no Hoist: first deployment", headline.headline),
+    "onward": (2.5, "the same hosts: second deployment, and one that fails and is rolled back", headline.onward),
+    "back": (1.5, "the same hosts: `hoist rollback`", headline.back),
+    "growth": (3.5, "one command and open sessions on SIZES hosts", Bench.growth),
+    "delay": (3, "with and without 50 ms of round trip", Bench.delay),
+    "names": (0.5, "hosts by name, from a name server, beside hosts by address", named.names),
+    "target": (1, "what each stage costs a target: CPU, processes, calls", Bench.target),
+    "contact": (1.5, "hosts without Hoist get it, also over a link of 100 Mbit/s; with OLD by both builds", contact.contact),
+    "bytes": (4, "CHANGED megabytes to BYTES_HOSTS hosts, beside rsync, scp, git and an object store", transfers.transfers),
+    "artifact": (1, "an artifact of MEGABYTES, of which 1 % changes, to one host", Bench.artifact),
+    "compare": (4, "two builds by turns, the other one is OLD; only when it is asked for", compare.compare),
 }
 
 
 def wanted_parts():
     parts = (os.environ.get("PARTS") or "").split()
     if parts == ["help"]:
-        print("\n".join(f"  {name:10}{what}" for name, (what, _) in PARTS.items()))
+        print("\n".join(f"  {name:10}{minutes:3} min  {what}" for name, (minutes, what, _) in PARTS.items()))
         sys.exit(0)
     for part in parts:
         if part not in PARTS:
@@ -316,14 +342,15 @@ def main():
     shown = not QUICK and not os.environ.get("OUT")
     out = ROOT / "bench" if shown else Path(os.environ.get("OUT") or ROOT / "target/bench")
     kept = True
+    bench = Bench(peers.Tools(hoist, floor, ROOT / "target/bench/venv", work), work)
     try:
-        tools = peers.Tools(hoist, floor, ROOT / "target/bench/venv", work)
-        bench = Bench(tools, work)
         for part in parts:
             say(f"{part}:")
             bench.section, began = part, time.monotonic()
             try:
-                PARTS[part][1](bench)
+                if part not in headline.ON_THE_SAME_HOSTS:
+                    bench.let_go()
+                PARTS[part][2](bench)
             except (OSError, subprocess.CalledProcessError, Failed) as error:
                 say(f"  {part}: {error}")
                 bench.notes.append(f"Part {part} came to an end: {error}.")
@@ -331,7 +358,7 @@ def main():
             say(f"  {part} took {bench.took[part]:.0f} s")
         about = {
             "machine": machine.machine(),
-            "versions": machine.versions(tools),
+            "versions": machine.versions(bench.tools),
             "commit": machine.commit(ROOT),
             "date": time.strftime("%Y-%m-%d"),
             "rounds": ROUNDS,
@@ -347,6 +374,7 @@ def main():
         say(f"\n{(out / 'results.md').read_text()}")
         kept = bool(bench.notes)
     finally:
+        bench.let_go()
         if kept:
             say(f"what the tools said is in {work}/output")
         else:

@@ -64,6 +64,9 @@ class Farm:
     def srv(self, address):
         return self.folder / "hosts" / address / "srv"
 
+    def home(self, address):
+        return self.folder / "hosts" / address / "home"
+
     def fresh(self, count):
         """Empties the hosts' /srv. Their homes stay."""
         for address in self.addresses(count):
@@ -73,7 +76,7 @@ class Farm:
     def bare(self, count):
         """Empties the hosts' homes, where Hoist itself is."""
         for address in self.addresses(count):
-            subprocess.run(["rm", "-rf", self.srv(address).with_name("home")], check=True)
+            subprocess.run(["rm", "-rf", self.home(address)], check=True)
 
     def measure(self, hosts, argv, env, output, **how):
         """`meter.measure`, and of the server: `{connections, server_cpu}`, both for all hosts.

@@ -72,6 +72,15 @@ class Figures:
         pairs = [(value(it), others.get(it["round"])) for it in self.of(part, tool)]
         return [ours / theirs for ours, theirs in pairs if theirs]
 
+    def growth(self, few=300):
+        """The median over the rounds of a host's time among the most hosts, over a host's time among few."""
+        walls = [{}, {}]
+        for place, hosts in enumerate((few, self.most("growth"))):
+            for it in self.of("growth", "hoist", hosts):
+                walls[place].setdefault(it["round"], []).append(it["wall"] / hosts)
+        ratios = [median(many) / median(walls[0][number]) for number, many in walls[1].items() if number in walls[0]]
+        return median(ratios) if ratios and self.most("growth") > few else None
+
     def open_kib(self):
         """What each host more adds to the memory of a deployment of four stages."""
         few, many = (self.of("headline second", "hoist", hosts) for hosts in self.ends("headline second"))

@@ -202,7 +202,7 @@ def growth_table(figures):
     for name in figures.tools("growth"):
         for hosts in figures.sizes("growth", name):
             wall = figures.wall("growth", name, hosts)
-            cells = [wall, wall * 1000 / hosts, figures.cpu_ms("growth", name, hosts), figures.peak_mib("growth", name, hosts)]
+            cells = [wall, wall * 1000 / hosts, figures.cpu_ms("growth", name, hosts), figures.largest_mib("growth", name, hosts)]
             rows.append([TITLES[name], hosts, *(number(cell) for cell in cells)])
     return table(head, rows)
 
@@ -271,7 +271,9 @@ def markdown(about, figures):
     costs = about.get("costs")
     if costs:
         parts += ["## What a deployment costs a target", table(["stage", "CPU, ms", *cost.COLUMNS], cost.table(costs)), COST]
-    parts += ["## Targets", table(["target", "measured", "met"], targets.judge(figures, cost.totals(costs or [])))]
+    parts += ["## Targets", table(["target", "measured", "met"], targets.judge(figures, cost.totals(costs or []), about["took"]))]
+    took = [[name, f"{seconds:.0f}"] for name, seconds in about["took"].items()]
+    parts += ["## How long it took", table(["part", "s"], took)]
     if about["notes"]:
         parts += ["## What went wrong", "\n".join(f"- {note}" for note in about["notes"])]
     parts += ["## How it is measured", METHOD, "Versions: " + versions(about) + "."]
@@ -327,21 +329,23 @@ no module is copied."""
 
 DEPLOY = f"""Hoist: fetch, config_deploy, promote, finalize, with locks, records and synced disks. The playbook
 (bench/playbook.yml): an archive copied and unpacked, a file from a template, two links, a mark; pipelining on,
-ControlPersist on, {BATCH} forks, Python on the targets. With ssh for each stage (bench/stages.sh) the targets fetch from a
+ControlPersist on, {BATCH} forks, Python on the targets; it is run once, and compared with deployments by Hoist just ahead
+and after. With ssh for each stage (bench/stages.sh) the targets fetch from a
 git server, as Scap's do; what Scap's own program would cost there in each stage is not in it. Each host is one address
 with a `/srv` of its own."""
 
 STAGES = """The bare commands are the floor's again: one deployment was recorded, and each stage's command is run with what
 it read then, on sessions that are open already. So the stage's own work on the target is in both."""
 
-GROWTH = """The memory of a command is that of its batch; open sessions are measured apart: Hoist's at a probe of all
-hosts, as a deployment begins with; the floor's with nothing but the sessions."""
+GROWTH = """Of one command client memory is the most that the process had resident, which is that of a batch; open
+sessions are measured apart: Hoist's at a probe of all hosts, as a deployment begins with; the floor's with nothing but
+the sessions."""
 
 HEADLINE = """Each host is one address with a `/srv` and a home of its own, on the machine that deploys. At first no
 host has Hoist, so the first deployment brings it, in the probe. No failure is allowed in the third deployment: the restart
 of the service fails on the last host, when all others have been promoted, and all of them are put back and read back.
 Client memory is the most that the deployer had resident. The targets' CPU is that of sshd and of all that it has started,
-the processes that outlive their session included. The other tools are those of the part `deploy`, on fewer hosts."""
+the processes that outlive their session included. The other tools are on fewer hosts, as above."""
 
 NAMES = """The names are asked of a name server on the same machine, which answers at once; the floor looks each name up when
 it connects, and Hoist ahead of that."""
@@ -361,7 +365,7 @@ build's of the same round, with the least and the most in brackets."""
 
 DELAY = """Both columns are of one network of two namespaces, whose link holds packets back in the one and passes them
 on at once in the other. The difference over the round trip, a batch, is how often a batch waits for the network; what
-the machine does meanwhile for other hosts hides some of it, so the few hosts are the stricter figure."""
+the machine does meanwhile for other hosts hides some of it, so the few hosts are the stricter figure. A first probe, not shown, has brought Hoist there."""
 
 COST = """The target's own processes, from the command that sshd starts on; sshd itself is not in it. The second deployment
 changes one file, and so does the third, whose service does not restart, so that it is rolled back. Processes are all
@@ -374,9 +378,9 @@ deployment."""
 METHOD = f"""- One sshd answers on as many addresses as there are hosts, one address a host. `MaxStartups` is 10000, `UsePAM` and
   `UseDNS` are off, `LogLevel` is VERBOSE. All tools use one ed25519 key and one known_hosts; ciphers are each tool's
   own choice; connection sharing is off for one command and on for the playbook.
-- Tools take turns, and each round begins with another one. Between two runs the server is waited for until it is idle.
+- Tools take turns, and each round begins with another one; those that fork for each host are timed in one round. Between two runs the server is waited for until it is idle.
 - Wall time is that of the whole command. Client CPU is the user and system time of all its processes (wait4), those that
   leave it behind included. Server CPU is that of the sshd and of what it ran.
-- Client memory comes from one more run, which is not timed: the largest sum of PSS over all processes, looked at 20
+- Client memory, where nothing else is said, comes from one more run, which is not timed: the largest sum of PSS over all processes, looked at 20
   times a second. Connections are counted in the server's log.
-- Tools that fork for each host are measured up to 300 hosts. The limit of open files is raised to 20000 for all."""
+- The limit of open files is raised to 20000 for all."""

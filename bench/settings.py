@@ -16,8 +16,9 @@ def numbers(name, default):
 QUICK = os.environ.get("QUICK") == "1"
 [ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "3")
 [HOSTS, *_] = numbers("HOSTS", "20" if QUICK else "300")
-SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "100 300 1000 3000"))
-# The playbook takes a minute or two on 80, so there are at most two rounds of it.
+SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "300 3000"))
+# Sessions are held open on no more hosts than this: the memory of each one more is the same.
+HELD = min(SIZES[-1], 1000)
 [DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
 DEPLOY_ROUNDS = min(ROUNDS, 2)
 [THOUSAND, *_] = numbers("HEADLINE_HOSTS", str(min(HOSTS, 10)) if QUICK else "1000")
@@ -26,8 +27,6 @@ DEPLOY_ROUNDS = min(ROUNDS, 2)
 [BYTES_HOSTS, *_] = numbers("BYTES_HOSTS", str(min(HOSTS, 2)) if QUICK else "40")
 # Two builds are compared in more rounds than others, since they differ by little.
 COMPARE_ROUNDS = 1 if QUICK else max(ROUNDS, 5)
-# A tool that starts a process for each host is measured up to so many hosts, the Python library up to so many.
-MOST_FORKED, MOST_LIBRARY = 0 if QUICK else 300, 1000
 # One way; a round trip is two of them.
 DELAY = 0.025
 # Bits a second of the slow link of the first contact.

@@ -6,8 +6,8 @@ from peers import PEERS
 NOT_STAGES = ("probe", "hold", "release")
 
 
-def judge(figures, costs):
-    """Rows of target, measured value, and whether it is met."""
+def judge(figures, costs, took):
+    """Rows of target, measured value, and whether it is met. `took`: the seconds of each part."""
     rows = []
 
     def at_most(title, value, limit, digits=2):
@@ -33,7 +33,7 @@ def judge(figures, costs):
     most = max(figures.sizes("held", "hoist"), default=0)
     at_most("memory for each open host beyond the first at most 90 KiB", figures.kib_a_host("hoist", most), 90, 1)
     at_most("memory for each host more of a deployment at most 90 KiB", figures.open_kib(), 90, 1)
-    at_most("time a host of the most hosts at most 1.1 × that of 300", growth(figures), 1.1)
+    at_most("time a host of the most hosts at most 1.1 × that of 300", figures.growth(), 1.1)
     at_most("a rollback of all hosts takes no longer than the promote that it undoes", back(figures), 1)
     for hosts in figures.sizes("deploy far", "hoist"):
         for stage in (stage for stage in figures.stages("deploy far", "hoist") if stage not in NOT_STAGES):
@@ -45,17 +45,12 @@ def judge(figures, costs):
     if costs:
         for case in ("first", "second", "rollback"):
             at_most(f"{case} deployment of 200 files: CPU of the target at most 60 ms", costs.get((200, case)), 60, 1)
+    minutes = [seconds / 60 for part, seconds in took.items() if part != "compare"]
+    at_most("the benchmark itself: minutes of the longest part at most 5", max(minutes, default=None), 5, 1)
+    at_most("the benchmark itself: minutes of all parts at most 40", sum(minutes) if minutes else None, 40, 1)
     return rows
 
 
 def back(figures):
     promote, rollback = (figures.stage("headline failed", "hoist", stage) for stage in ("promote", "rollback"))
     return rollback / promote if promote and rollback else None
-
-
-def growth(figures):
-    sizes = figures.sizes("growth", "hoist")
-    if 300 not in sizes or sizes[-1] == 300:
-        return None
-    few, many = (figures.wall("growth", "hoist", hosts) / hosts for hosts in (300, sizes[-1]))
-    return many / few
