@@ -7,7 +7,8 @@ Settings, all by environment:
   PARTS   what is measured, by name; unset: all but compare; help: lists them
   SIZES   numbers of hosts in growth (300 3000)   HEADLINE_HOSTS  hosts of headline, onward and back (1000)
   MEGABYTES  the size of the artifact, of which 1 % changes (200)
-  CHANGED, BYTES_HOSTS  how many megabytes change in bytes (10), and on how many hosts (40)
+  CHANGED, BYTES_HOSTS  how many megabytes are new in bytes (10), and to how many hosts (HOSTS)
+  LARGE, LARGE_HOSTS    the same of large (200 and 10)
   OLD     an earlier build of Hoist, which compare and contact measure beside this one
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
   HOIST, FLOOR  programs to measure in place of those that are built
@@ -244,6 +245,22 @@ class Bench:
             finally:
                 farm.down()
 
+    def about(self, versions):
+        """All that was measured so far, and on what."""
+        return {
+            "machine": machine.machine(),
+            "versions": versions,
+            "commit": machine.commit(ROOT),
+            "date": time.strftime("%Y-%m-%d"),
+            "rounds": ROUNDS,
+            "quick": QUICK,
+            "took": dict(self.took),
+            "notes": list(self.notes),
+            "measures": list(self.measures),
+            "costs": self.costs,
+            "artifacts": self.artifacts,
+        }
+
     def let_go(self):
         """Ends the hosts that no part wants any more."""
         if self.kept:
@@ -283,7 +300,9 @@ PARTS = {
     "names": (0.5, "hosts by name, from a name server, beside hosts by address", named.names),
     "target": (1, "what each stage costs a target: CPU, processes, calls", Bench.target),
     "contact": (1.5, "hosts without Hoist get it, also over a link of 100 Mbit/s; with OLD by both builds", contact.contact),
-    "bytes": (4, "CHANGED megabytes to BYTES_HOSTS hosts, beside rsync, scp, git and an object store", transfers.transfers),
+    "bytes": (4, "CHANGED megabytes to BYTES_HOSTS hosts, beside rsync and from an object store; transfer_limit", transfers.transfers),
+    "servers": (4, "the same from a git server through a cache, also beside git", transfers.servers),
+    "large": (3, "LARGE megabytes to LARGE_HOSTS hosts, by all these ways", transfers.large),
     "artifact": (1, "an artifact of MEGABYTES, of which 1 % changes, to one host", Bench.artifact),
     "compare": (4, "two builds by turns, the other one is OLD; only when it is asked for", compare.compare),
 }
@@ -344,6 +363,8 @@ def main():
     kept = True
     bench = Bench(peers.Tools(hoist, floor, ROOT / "target/bench/venv", work), work)
     try:
+        out.mkdir(parents=True, exist_ok=True)
+        versions = machine.versions(bench.tools)
         for part in parts:
             say(f"{part}:")
             bench.section, began = part, time.monotonic()
@@ -356,21 +377,8 @@ def main():
                 bench.notes.append(f"Part {part} came to an end: {error}.")
             bench.took[part] = time.monotonic() - began
             say(f"  {part} took {bench.took[part]:.0f} s")
-        about = {
-            "machine": machine.machine(),
-            "versions": machine.versions(bench.tools),
-            "commit": machine.commit(ROOT),
-            "date": time.strftime("%Y-%m-%d"),
-            "rounds": ROUNDS,
-            "quick": QUICK,
-            "took": bench.took,
-            "notes": bench.notes,
-            "measures": bench.measures,
-            "costs": bench.costs,
-            "artifacts": bench.artifacts,
-        }
-        out.mkdir(parents=True, exist_ok=True)
-        results.write(about, out, ROOT / "README.md" if shown else None)
+            # After each part, so that nothing is lost when a later one is interrupted.
+            results.write(bench.about(versions), out, ROOT / "README.md" if shown else None)
         say(f"\n{(out / 'results.md').read_text()}")
         kept = bool(bench.notes)
     finally:

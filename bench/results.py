@@ -161,16 +161,16 @@ def contact_table(figures):
     return table(head, rows)
 
 
-def bytes_table(figures):
+def bytes_table(figures, part):
     head = ["way", "wall, s", "network, MB a host", "of it from the deploy host", "client CPU, ms a host"]
     head += ["targets' CPU, ms a host", "servers' CPU, ms a host"]
     rows = []
-    for name in sorted(figures.tools("bytes"), key=lambda name: figures.wall("bytes", name)):
-        total = figures.network_mb("bytes", name)
-        served = figures.middle(lambda it: it.get("served", 0) / 1e6 / it["hosts"], "bytes", name)
-        cells = [figures.wall("bytes", name), total, None if name == "git" else total - served]
-        cells += [figures.cpu_ms("bytes", name), figures.server_ms("bytes", name)]
-        cells.append(figures.middle(lambda it: it["other_cpu"] * 1000 / it["hosts"], "bytes", name))
+    for name in sorted(figures.tools(part), key=lambda name: figures.wall(part, name)):
+        total = figures.network_mb(part, name)
+        served = figures.middle(lambda it: it.get("served", 0) / 1e6 / it["hosts"], part, name)
+        cells = [figures.wall(part, name), total, total - served]
+        cells += [figures.cpu_ms(part, name), figures.server_ms(part, name)]
+        cells.append(figures.middle(lambda it: it["other_cpu"] * 1000 / it["hosts"], part, name))
         rows.append([transfers.TITLES[name], *(number(cell) for cell in cells)])
     return table(head, rows)
 
@@ -262,8 +262,17 @@ def markdown(about, figures):
         parts += [f"## `true` on {figures.most('names')} hosts, by address and by name", names_table(figures), NAMES]
     if figures.tools("contact") or figures.tools("contact slow"):
         parts += ["## The first contact", contact_table(figures), CONTACT]
-    if figures.tools("bytes"):
-        parts += [f"## Megabytes that change on {figures.most('bytes')} hosts", bytes_table(figures), BYTES]
+    for part in ("bytes", "large"):
+        if figures.tools(part):
+            megabytes = next(it["megabytes"] for it in figures.measures if it["part"] == part)
+            parts += [f"## {megabytes} MB that are new to {figures.most(part)} hosts", bytes_table(figures, part)]
+    if figures.tools("bytes") or figures.tools("large"):
+        parts.append(BYTES)
+    for it in figures.of("limited", "hoist"):
+        parts.append(
+            f"With `transfer_limit` at {it['limit'] / 1e6:.1f} MB a second, {it['rate'] / 1e6:.2f} MB a second crossed the "
+            f"network of a deployment to {it['hosts']} hosts, which took {it['wall']:.1f} s."
+        )
     if about["artifacts"]:
         parts += ["## An artifact of which one part in a hundred changes", table(artifacts.HEAD, about["artifacts"]), ARTIFACT]
     if figures.tools("compare command"):
@@ -353,10 +362,14 @@ it connects, and Hoist ahead of that."""
 CONTACT = """A probe of hosts whose homes are empty, so that Hoist is brought there. The link is a loopback device of its
 own, on which packets are counted with their headers, in both directions."""
 
-BYTES = """All files change at once; they pack to half. The network is a loopback device of its own, on which packets are
-counted with their headers, in both directions. `git fetch` asks `git daemon`, and artifacts come from nginx, on the same
-machine. rsync, scp and ssh are started by xargs, for 80 hosts at once. Only Hoist and git unpack what they bring into a
-new tree, and only Hoist syncs it to the disk."""
+BYTES = """Every way begins with an empty `/srv`, so that nothing is saved by comparing; of Hoist it is a whole deployment
+of a commit or an artifact, in four stages. The files pack to half. The network is a loopback device of its own, on which
+packets are counted with their headers, in both directions. The cache is nginx with `proxy_cache`, empty at first, in front
+of a server of the repository by plain HTTP; artifacts come from nginx, too. All of them are on the same machine. What the
+hosts got from the cache or the object store is not from the deploy host; what the cache got from the server is. rsync and
+ssh are started by xargs, for 80 hosts at once. Only Hoist and git unpack what they bring into a new tree, and only Hoist
+syncs it to the disk. A host writes up to 1.5 times as much as is new to it, all on one disk and with two processors: that,
+and five minutes for all ways, decide how many hosts get 200 MB."""
 
 ARTIFACT = """One host, the median of the rounds, after a first one that brought everything."""
 
@@ -378,7 +391,8 @@ deployment."""
 METHOD = f"""- One sshd answers on as many addresses as there are hosts, one address a host. `MaxStartups` is 10000, `UsePAM` and
   `UseDNS` are off, `LogLevel` is VERBOSE. All tools use one ed25519 key and one known_hosts; ciphers are each tool's
   own choice; connection sharing is off for one command and on for the playbook.
-- Tools take turns, and each round begins with another one; those that fork for each host are timed in one round. Between two runs the server is waited for until it is idle.
+- Tools take turns, and each round begins with another one; those that fork for each host are timed in one
+  round. Between two runs the server is waited for until it is idle.
 - Wall time is that of the whole command. Client CPU is the user and system time of all its processes (wait4), those that
   leave it behind included. Server CPU is that of the sshd and of what it ran.
 - Client memory, where nothing else is said, comes from one more run, which is not timed: the largest sum of PSS over all processes, looked at 20

@@ -45,6 +45,9 @@ def judge(figures, costs, took):
     if costs:
         for case in ("first", "second", "rollback"):
             at_most(f"{case} deployment of 200 files: CPU of the target at most 60 ms", costs.get((200, case)), 60, 1)
+    for it in figures.of("limited", "hoist"):
+        title = "`transfer_limit`: bytes a second of all sessions, with headers, at most 1.05 × the limit"
+        at_most(title, it["rate"] / it["limit"], 1.05)
     minutes = [seconds / 60 for part, seconds in took.items() if part != "compare"]
     at_most("the benchmark itself: minutes of the longest part at most 5", max(minutes, default=None), 5, 1)
     at_most("the benchmark itself: minutes of all parts at most 40", sum(minutes) if minutes else None, 40, 1)

@@ -89,10 +89,21 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
         measured(part, "old");
     }
     // What crosses the network is no less than half of what has changed, for that is how well it packs.
-    for tool in ["hoist", "store", "git", "rsync", "scp"] {
+    for tool in ["hoist", "server", "store", "cache", "rsync"] {
         for measure in measured("bytes", tool) {
             assert!(measure["network"].as_u64().unwrap() > 1_000_000 / 2 * BYTES_HOSTS, "{measure}");
         }
+    }
+    // Nearly all of it came from the cache.
+    for (part, tool) in [("bytes", "server"), ("bytes", "cache"), ("large", "server")] {
+        for measure in measured(part, tool) {
+            let [served, network] = ["served", "network"].map(|key| measure[key].as_f64().unwrap());
+            assert!(served > network / 3.0, "{measure}");
+        }
+    }
+    for measure in measured("limited", "hoist") {
+        let [rate, limit] = ["rate", "limit"].map(|key| measure[key].as_f64().unwrap());
+        assert!(rate <= limit * 1.2, "a limit is not exceeded, however slow the machine is: {measure}");
     }
     // Calls do not depend on the machine's load either.
     let counted = results["costs"].as_array().unwrap().iter().find(|it| it["counted"] == true).unwrap();
