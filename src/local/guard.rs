@@ -20,6 +20,7 @@ use super::someone;
 use super::state::confirmed;
 use super::state::drained;
 use super::state::fitness;
+use super::state::going_live;
 use super::state::layout::{Layout, Link};
 
 /// Between two looks.
@@ -83,7 +84,10 @@ fn wait_for(asked: &Guard, layout: &Layout) -> Result<String, String> {
 fn look(asked: &Guard, layout: &Layout, at_work: Option<Stage>) -> Result<String, String> {
     let current = live(layout)?;
     let short = current.short();
-    let new = at_work.filter(|stage| *stage != Stage::Rollback);
+    // An undrain may end what a rollback began.
+    let marked_back = || going_live::marked(layout).is_some_and(|it| it.is_back);
+    let goes_back = at_work == Some(Stage::Rollback) || (at_work == Some(Stage::Undrain) && marked_back());
+    let new = at_work.filter(|_| !goes_back);
     if let Some(stage) = new.filter(|_| fitness::is_going_live(layout, &current, new)) {
         return Ok(format!("{stage} starts {short}"));
     }
@@ -94,7 +98,6 @@ fn look(asked: &Guard, layout: &Layout, at_work: Option<Stage>) -> Result<String
     if let Some(record) = drained::read(layout).filter(|_| asked.health_file.is_some()) {
         return Err(record.drained.to_string());
     }
-    let goes_back = at_work == Some(Stage::Rollback);
     let standing = confirmed::judge(layout, &current, asked.max_age, goes_back)?;
     Ok(format!("{short} may be served; {} confirmed it, {}", standing.by, clock::local_with_zone(&standing.time)))
 }

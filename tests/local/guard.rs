@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hoist::wire::{Confirmation, Facts, Fault, Probe, Revision, Stage, StageRequest};
+use hoist::wire::{Confirmation, Drain, Facts, Fault, Probe, Revision, Stage, StageRequest};
 use serde_json::Value;
 
 use crate::harness::*;
@@ -151,6 +151,31 @@ fn a_rollback_serves_what_was_served_before_and_starts_nothing_that_was_not() {
     lock_holder.hold();
     serves(&target, one.short());
     lock_holder.end();
+}
+
+#[test]
+fn what_a_rollback_was_not_let_start_is_not_started_by_undrain_either() {
+    let (target, one, two, request) = Target::with_two();
+    let drain =
+        Drain { drain: Some("true".to_owned()), undrain: Some("true".to_owned()), timeout: 20, ..Drain::default() };
+    let request =
+        StageRequest { restore: Some(one.clone()), drain: Some(Box::new(drain)), ..guarded(&target, request) };
+    start_again(&target);
+    target.promote(&request);
+    let Err(Fault::Failed { reason, .. }) = roll_back(&request, Some(&one)).ended().0.clone() else { panic!() };
+    assert!(reason.contains("restart"), "{reason}");
+    let reply = run(&request, Stage::Undrain);
+    assert!(reply.reason().contains("restart"), "{reply:?}");
+    assert!(reply.state().drained.is_some(), "{reply:?}");
+    refuses(&target, "was not completed");
+    // One that a promote has left is started, since the run wants it.
+    let mut request = in_run("r3", request);
+    let fine = std::mem::replace(&mut request.service.command, "false".to_owned());
+    target.fetch(&request).ok();
+    run(&request, Stage::Promote).reason();
+    request.service.command = fine;
+    assert_eq!(run(&request, Stage::Undrain).ended().0, &Ok(()));
+    assert_eq!(target.facts(&request).state.current, Some(two));
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
         drain::before_rollback(job);
     }
     // A full disk may refuse the note; the links, which need no room, are what counts.
-    if let Err(fault) = going_live::mark(layout, restore) {
+    if let Err(fault) = going_live::mark_back(layout, restore) {
         job.out.warn(fault.reason());
     }
     // The content is not lost where it cannot be moved now: it stays in the tree, which is kept.

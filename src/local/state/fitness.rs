@@ -17,7 +17,8 @@ pub fn stage_at_work(layout: &Layout) -> Option<Stage> {
 
 /// Whether the stage at work is the one that has made the live revision live, and has not come to its end.
 pub fn is_going_live(layout: &Layout, current: &Revision, at_work: Option<Stage>) -> bool {
-    at_work.is_some_and(Stage::restarts_what_is_live) && going_live::marked(layout).as_ref() == Some(current)
+    at_work.is_some_and(Stage::restarts_what_is_live)
+        && going_live::marked(layout).is_some_and(|it| it.revision == *current)
 }
 
 /// The first thing that is wrong, as one fragment. Nothing is wrong while nothing is deployed.

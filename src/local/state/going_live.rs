@@ -8,14 +8,34 @@ use crate::local::fault::Fault;
 use crate::local::os::files;
 use crate::wire::Revision;
 
+/// What follows the revision in the file of a rollback.
+const BACK: &str = "rollback";
+
 fn marker(layout: &Layout) -> PathBuf {
     layout.own().join("going-live")
 }
 
+/// A revision that is noted as going live.
+#[derive(Debug, PartialEq, Eq)]
+pub struct GoingLive {
+    pub revision: Revision,
+    /// It went live before: a rollback brings it back.
+    pub is_back: bool,
+}
+
 /// Notes that a revision is going live.
 pub fn mark(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    note(layout, revision.as_str())
+}
+
+/// Notes that a rollback brings a revision back.
+pub fn mark_back(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    note(layout, &format!("{revision} {BACK}"))
+}
+
+fn note(layout: &Layout, text: &str) -> Result<(), Fault> {
     files::make_dir(&layout.own())?;
-    files::write(&marker(layout), revision.as_str().as_bytes(), 0o666)
+    files::write(&marker(layout), text.as_bytes(), 0o666)
 }
 
 /// Notes that it has gone live, services and checks included.
@@ -23,9 +43,12 @@ pub fn unmark(layout: &Layout) -> Result<(), Fault> {
     files::remove(&marker(layout)).map(drop)
 }
 
-/// The revision that is noted as going live.
-pub fn marked(layout: &Layout) -> Option<Revision> {
-    std::fs::read_to_string(marker(layout)).ok()?.trim().parse().ok()
+/// What is noted as going live.
+pub fn marked(layout: &Layout) -> Option<GoingLive> {
+    let text = std::fs::read_to_string(marker(layout)).ok()?;
+    let mut words = text.split_whitespace();
+    let revision = words.next()?.parse().ok()?;
+    Some(GoingLive { revision, is_back: words.next() == Some(BACK) })
 }
 
 /// Whether what is live never came to its end.
