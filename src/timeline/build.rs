@@ -10,7 +10,7 @@ use crate::journal::{Progress, Record, WholeRun, once_of};
 use crate::once::OnceEnd;
 use crate::wire::{Level, Stage};
 
-use super::{BuildOutput, CallSpan, Happening, HostSpan, LookSpan, Mark, Millis, SpanEnd, Timeline};
+use super::{BuildOutput, CallSpan, Happening, HostSpan, LookSpan, Mark, Millis, OnceSpan, SpanEnd, Timeline};
 
 /// Puts together what a journal has.
 pub fn of_journal(run: WholeRun) -> Timeline {
@@ -40,6 +40,7 @@ pub fn of_journal(run: WholeRun) -> Timeline {
         calls: Vec::new(),
         spans: Vec::new(),
         looks: Vec::new(),
+        once: Vec::new(),
         gaps: Vec::new(),
         happenings: Vec::new(),
         build_output: BuildOutput::default(),
@@ -114,12 +115,17 @@ impl Reading {
             Record::OnceBegun { number, host } => {
                 let text = format!("{}: started", self.once(number, host));
                 self.once = Some((number, host));
+                let (title, name, undo) = self.title(number);
+                self.timeline.once.push(OnceSpan { title, name, undo, host, start: now, end: None });
                 self.happened(Mark::Step, Level::Info, text);
             }
             Record::OnceEnded { number, end } => {
                 let host = self.once.take().and_then(|(_, host)| host);
                 let level = if end == OnceEnd::Done { Level::Info } else { Level::Error };
                 let text = format!("{}: {end}", self.once(number, host));
+                if let Some(span) = self.timeline.once.last_mut() {
+                    span.end = Some((now, end));
+                }
                 self.happened(Mark::Step, level, text);
             }
             Record::Answered { answer } => {
@@ -169,12 +175,20 @@ impl Reading {
 
     /// How a run-once step is called, or undoing it.
     fn once(&self, number: u32, host: Option<HostId>) -> String {
-        let plan = self.timeline.plan();
-        let (step, undo) = once_of(plan.steps.len(), number);
-        let title = plan.steps.get(step).map_or_else(|| "a step".to_owned(), |step| step.title(undo));
+        let (plan, title) = (self.timeline.plan(), self.title(number).0);
         let target = host.and_then(|host| plan.targets().nth(host.index()));
         let on = target.map_or_else(|| "the deploy host".to_owned(), |(_, target)| target.to_string());
         format!("{title} on {on}")
+    }
+
+    /// The title and the name of the step of a try, and whether the try undoes it.
+    fn title(&self, number: u32) -> (String, String, bool) {
+        let plan = self.timeline.plan();
+        let (step, undo) = once_of(plan.steps.len(), number);
+        match plan.steps.get(step) {
+            Some(step) => (step.title(undo), step.name.clone(), undo || step.undoes.is_some()),
+            None => ("a step".to_owned(), String::new(), undo),
+        }
     }
 
     fn happened(&mut self, mark: Mark, level: Level, text: String) {

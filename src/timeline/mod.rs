@@ -24,6 +24,7 @@ use crate::deploy::health::{Health, Moment, Sample};
 use crate::fleet::{HostId, Step};
 use crate::journal::{Opened, Progress, WholeRun};
 use crate::named::named;
+use crate::once::OnceEnd;
 use crate::repo::Distance;
 use crate::report::{Logged, RunTimings};
 use crate::targets::Target;
@@ -67,6 +68,7 @@ pub struct Timeline {
     calls: Vec<CallSpan>,
     spans: Vec<HostSpan>,
     looks: Vec<LookSpan>,
+    once: Vec<OnceSpan>,
     /// When no deployer was alive.
     gaps: Vec<(Millis, Millis)>,
     happenings: Vec<Happening>,
@@ -172,6 +174,20 @@ struct LookSpan {
     end: Option<Millis>,
     samples: Vec<(Millis, Sample)>,
     health: Option<Health>,
+}
+
+/// A try of a run-once step, or of undoing it.
+#[derive(Debug)]
+struct OnceSpan {
+    /// `undo of step migrate`.
+    title: String,
+    name: String,
+    undo: bool,
+    /// `None`: the deploy host.
+    host: Option<HostId>,
+    start: Millis,
+    /// `None`: it has not ended.
+    end: Option<(Millis, OnceEnd)>,
 }
 
 /// What a happening is, for its mark on the axis.

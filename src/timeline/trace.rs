@@ -1,6 +1,7 @@
 //! A run as spans, in the JSON form of OpenTelemetry's protocol (OTLP 1.x).
 //!
-//! The run is the root; each step on a group or subgroup is a span below it, and each host's part of it a span below that.
+//! The run is the root; each step on a group or subgroup and each run-once step is a span below it, and each host's part
+//! of a step a span below that.
 //! Ids are derived from the run's id and from what a span is, so that two writings of one run are equal.
 
 use serde::Serialize;
@@ -9,10 +10,11 @@ use sha2::{Digest, Sha256};
 
 use crate::deploy::Kind;
 use crate::deploy::health::Health;
+use crate::once::OnceEnd;
 use crate::report::name_of_step;
 use crate::wire::limits::cut;
 
-use super::{CallSpan, HostSpan, LookSpan, Millis, SpanEnd, Timeline};
+use super::{CallSpan, HostSpan, LookSpan, Millis, OnceSpan, SpanEnd, Timeline};
 
 /// The longest attribute, in bytes.
 const LONGEST: usize = 4 << 10;
@@ -65,8 +67,9 @@ pub fn trace(timeline: &Timeline) -> Value {
     let writer = Writer::new(timeline);
     let calls = timeline.calls.iter().enumerate().map(|(place, call)| writer.call(place, call));
     let looks = timeline.looks.iter().enumerate().map(|(place, look)| writer.look(place, look));
+    let once = timeline.once.iter().enumerate().map(|(place, once)| writer.once(place, once));
     let hosts = timeline.spans.iter().map(|span| writer.host(span));
-    let spans: Vec<Span> = std::iter::once(writer.root()).chain(calls).chain(looks).chain(hosts).collect();
+    let spans: Vec<Span> = std::iter::once(writer.root()).chain(calls).chain(looks).chain(once).chain(hosts).collect();
     let scope = json!({ "name": "hoist", "version": env!("CARGO_PKG_VERSION") });
     json!({ "resourceSpans": [{
         "resource": { "attributes": resource },
@@ -186,6 +189,36 @@ impl<'a> Writer<'a> {
         let about = [("hoist.moment", look.moment.name().into()), ("hoist.group", look.group.as_str().into())];
         let span = self.span(self.id(&format!("look {place}")), name, times, &status);
         Span { attributes: attributes(&about), events: events.collect(), ..span }
+    }
+
+    fn once(&self, place: usize, once: &OnceSpan) -> Span {
+        let said;
+        let (status, outcome) = match &once.end {
+            None => (Status::Unset, "not ended"),
+            Some((_, OnceEnd::Done)) => (Status::Ok, "done"),
+            Some((_, end)) => {
+                said = end.to_string();
+                let outcome = match end {
+                    OnceEnd::Unknown { .. } => "unknown",
+                    OnceEnd::NotBegun { .. } => "not begun",
+                    OnceEnd::Failed { .. } | OnceEnd::Done => "failed",
+                };
+                (Status::Error(&said), outcome)
+            }
+        };
+        let end = once.end.as_ref().map_or(self.timeline.ended, |(at, _)| *at);
+        let host = once
+            .host
+            .map_or_else(|| self.timeline.plan().by.deploy_host.clone(), |host| self.timeline.name(host).to_string());
+        let about = [
+            ("host.name", host.into()),
+            ("hoist.step", "once".into()),
+            ("hoist.once.name", once.name.as_str().into()),
+            ("hoist.once.undo", once.undo.into()),
+            ("hoist.outcome", outcome.into()),
+        ];
+        let span = self.span(self.id(&format!("once {place}")), once.title.clone(), (once.start, end), &status);
+        Span { attributes: attributes(&about), ..span }
     }
 
     fn host(&self, span: &HostSpan) -> Span {
