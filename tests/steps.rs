@@ -106,6 +106,10 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
     scene.killed_in(&scene.here, "tell");
     project.run(&["deploy", "--yes"]).ends(6);
     project.run(&["resume", "--yes", "--step", "nope=done"]).ends(2).says("unknown step \"nope\"");
+    project
+        .run(&["resume", "--yes", "--step", "migrate=not-done"])
+        .ends(2)
+        .says("--step migrate: nobody is asked about it, since it is on record (done)");
     let way = "hoist resume --step tell=not-done";
     project
         .run(&["resume", "--yes"])
@@ -125,6 +129,17 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
     assert_eq!(scene.ran(), did("migrate", "tell"));
     all_on(&scene.farm, 2, &four);
 
+    project.run(&["rollback", "--yes", "--step", "tell=done"]).ends(2).says("--step tell: no deployment is unfinished");
+    all_on(&scene.farm, 2, &four);
+    let trace = project.run(&["report", "--format", "trace"]).ends(0);
+    let trace: serde_json::Value = serde_json::from_str(&trace.out).unwrap();
+    let spans = trace["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
+    let of_steps: Vec<_> = spans.iter().filter(|span| span["name"].as_str().unwrap().starts_with("step ")).collect();
+    let names: Vec<_> = of_steps.iter().map(|span| (&span["name"], &span["status"]["code"])).collect();
+    let (ok, error) = (serde_json::json!(1), serde_json::json!(2));
+    assert_eq!(names, [(&"step migrate".into(), &ok), (&"step tell".into(), &error)]);
+    assert_eq!(of_steps[1]["parentSpanId"], spans[0]["spanId"]);
+
     // A person is asked.
     let five = scene.next("five");
     scene.killed_in(&scene.here, "tell");
@@ -134,6 +149,26 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
     terminal.ends(0);
     assert_eq!(scene.ran(), did("migrate", "tell tell"));
     all_on(&scene.farm, 2, &five);
+}
+
+#[test]
+fn an_unfinished_run_is_announced_as_dead_or_as_one_that_waits_for_an_answer() {
+    let scene = Scene::new("");
+    let project = &scene.project;
+    let heard = project.path(".git/heard");
+    let hook = format!("hooks: {{log: {{on: unfinished, shell: true, command: 'cat >> {}'}}}}\n", heard.display());
+    project.write("hoist/hooks.yaml", &hook);
+    scene.next("two");
+    scene.killed_in(&scene.here, "tell");
+    scene.here.go_on("tell");
+    (0..2).for_each(|_| drop(project.run(&["resume", "--yes"]).ends(6)));
+    let text = std::fs::read_to_string(heard).unwrap();
+    let heard: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    heard.iter().for_each(|it| Answer::named("announcement").holds(it));
+    let texts: Vec<_> = heard.iter().map(|it| it["text"].as_str().unwrap()).collect();
+    assert!(texts[0].contains("has died"), "{texts:?}");
+    assert!(texts[1].ends_with("it is not known whether step tell on the deploy host ran"), "{texts:?}");
+    assert_eq!(texts.len(), 2);
 }
 
 #[test]

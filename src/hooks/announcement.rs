@@ -129,7 +129,7 @@ pub struct Announcement {
     pub gate: Option<GateSample>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// The reason for a halt, a lock or a resumption.
+    /// The reason for a halt, a lock or a resumption, or what an unfinished deployment waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -199,9 +199,10 @@ impl Announcement {
             EventKind::RolledBack => format!("{what} was rolled back{}", colon(&verdict)),
             EventKind::Reconciled => format!("{what} was reconciled{}", colon(&verdict)),
             EventKind::Finished => format!("{what} is over: {verdict}{took}"),
-            EventKind::Unfinished => {
-                format!("{what} is not finished: the deployment that {operator}@{deploy_host} began has died")
-            }
+            EventKind::Unfinished => match &self.reason {
+                Some(reason) => format!("{what} is not finished: {reason}"),
+                None => format!("{what} is not finished: the deployment that {operator}@{deploy_host} began has died"),
+            },
             EventKind::Resumed => format!("{by} {}: {what}", or_nothing(&self.reason)),
             EventKind::Locked => format!("{by} has locked {what}{}", colon(&or_nothing(&self.reason))),
             EventKind::Gate => match &self.gate {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::deploy::{Plan, Prepared, roll_back_past};
 use crate::invocation::Invocation;
-use crate::journal::{History, LeftState, LeftStep, Opened, PastOnce, Unfinished, past_steps};
+use crate::journal::{History, LeftState, LeftStep, PastOnce, Record, Unfinished, past_steps};
 use crate::once::{On, OnceEnd, OnceStep, When};
 use crate::targets::Target;
 use crate::text::meant_or_known;
@@ -12,19 +12,52 @@ use crate::wire::{Level, Revision};
 
 use super::{Frontend, Refused};
 
-/// Every step of which the operator has said something is one of the run.
+/// Every step of which the operator has said something is one of the run, and one that is asked about.
 ///
 /// # Errors
 /// The first that is none.
-pub fn check_answers(opened: &Opened, front: &dyn Frontend) -> Result<(), Refused> {
+pub fn check_answers(unfinished: &Unfinished, front: &dyn Frontend) -> Result<(), Refused> {
+    let opened = &unfinished.opened;
     let known: Vec<String> = opened.plan.steps.iter().flat_map(|step| [step.key(false), step.key(true)]).collect();
     let unknown = front.steps_answered().into_iter().find(|name| !known.contains(name));
-    let Some(unknown) = unknown else { return Ok(()) };
+    let Some(unknown) = unknown else { return check_needed(unfinished, front) };
     let why = match known.is_empty() {
         true => ": the run has no steps".to_owned(),
         false => meant_or_known(&unknown, "steps", &known),
     };
     Err(Refused::Usage(format!("--step: unknown step {unknown:?}{why}")))
+}
+
+/// Every answer given ahead is about a step of which somebody has to say how it ended.
+///
+/// # Errors
+/// The first that is not: it would be passed over.
+fn check_needed(unfinished: &Unfinished, front: &dyn Frontend) -> Result<(), Refused> {
+    // What a damaged journal lacks may be asked about.
+    if unfinished.read.damage.is_some() {
+        return Ok(());
+    }
+    let plan = &unfinished.opened.plan;
+    let past = past_steps(plan.steps.len(), unfinished.read.records.iter());
+    for key in front.steps_answered() {
+        let same = |past: &&PastOnce| plan.steps.get(past.step).is_some_and(|step| step.key(past.undo) == key);
+        let stands = match past.iter().find(same) {
+            Some(past) if past.end.is_none() || past.is_unknown() && !past.left_open => continue,
+            Some(PastOnce { end: Some(end), .. }) => end.to_string(),
+            _ => "not begun".to_owned(),
+        };
+        return Err(Refused::Usage(format!(
+            "--step {key}: nobody is asked about it, since it is on record ({stands}): leave it out; nothing was touched"
+        )));
+    }
+    Ok(())
+}
+
+/// What somebody has to say before an unfinished run goes on, if its journal ends with that.
+pub fn waits_for<'a>(plan: &Plan, records: impl Iterator<Item = &'a Record>) -> Option<String> {
+    let tried = StepTried::all(plan, &past_steps(plan.steps.len(), records));
+    let open = tried.into_iter().find(|it| it.asked_as.is_some() && it.end.is_some())?;
+    Some(format!("it waits for an answer: it is not known whether {} on {} ran", open.title(), open.on))
 }
 
 /// Nobody is there to type the words that a rollback of an unfinished run takes.

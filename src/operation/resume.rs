@@ -77,7 +77,7 @@ pub fn end(
     refuse_live(&unfinished)?;
     let opened = &unfinished.opened;
     let command = if at_the_end == AtTheEnd::GoOn { "resume" } else { "rollback" };
-    past_steps::check_answers(opened, front)?;
+    past_steps::check_answers(&unfinished, front)?;
     if at_the_end == AtTheEnd::RollBack && front.is_unattended() {
         past_steps::refuse_past_irreversible(&unfinished, &options.invocation)?;
     }
@@ -156,7 +156,8 @@ pub fn end(
     }
     let mut fleet = ssh::fleet(ssh, &repo, &prepared, Some(seen));
     let undoes = at_the_end == AtTheEnd::RollBack;
-    let announcer = Announcer::resume(&config, &prepared.plan, &by, undoes, front);
+    let waits = past_steps::waits_for(&prepared.plan, unfinished.read.records.iter());
+    let announcer = Announcer::resume(&config, &prepared.plan, &by, (undoes, waits), front);
     let mut run = RecordedRun::begin(&config, &repo, &prepared, announcer, front)?;
     run.ask_targets(&mut fleet, &replay, &unfinished);
     Ok(run.carry_out(fleet, Some(replay)))

@@ -61,6 +61,11 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         front.insist("Undo it on every host that it touched?")?;
         return resume::end(options, AtTheEnd::RollBack, holder, unfinished, front);
     }
+    if let Some(step) = front.steps_answered().first() {
+        return Err(Refused::Usage(format!(
+            "--step {step}: no deployment is unfinished, so nobody is asked about a step: leave it out; nothing was touched"
+        )));
+    }
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &back.to) {
         announce::report_dead(options, &config, front);

@@ -68,7 +68,14 @@ impl Announcer {
     }
 
     /// Of a run that another deployer began. Nothing that is wrong with the hooks keeps it from its end: that is told.
-    pub fn resume(config: &Config, plan: &Plan, by: &StartedBy, undoes: bool, front: &dyn Frontend) -> Announcer {
+    /// `waits`: what somebody has to say first.
+    pub fn resume(
+        config: &Config,
+        plan: &Plan,
+        by: &StartedBy,
+        (undoes, waits): (bool, Option<String>),
+        front: &dyn Frontend,
+    ) -> Announcer {
         let hooks = match config.hooks() {
             Ok((hooks, _)) => hooks,
             Err(error) => {
@@ -89,7 +96,8 @@ impl Announcer {
             state.outbox.send(&left, state.ledger.as_ref());
         }
         if !before.is_death_announced() {
-            state.announce(None, Announcement::new(EventKind::Unfinished, &state.about));
+            let reason = waits;
+            state.announce(None, Announcement { reason, ..Announcement::new(EventKind::Unfinished, &state.about) });
         }
         let does = if undoes { "rolls back what was not finished" } else { "goes on with what was not finished" };
         let resumed = Announcement {

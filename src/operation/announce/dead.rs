@@ -7,7 +7,8 @@ use crate::config::{Config, Options};
 use crate::exit_code::ExitCode;
 use crate::hooks::{About, Announcement, EventKind, Ledger, Outbox, Queued};
 use crate::journal;
-use crate::journal::Fate;
+use crate::journal::{Choice, Fate};
+use crate::operation::past_steps::waits_for;
 use crate::operation::{Frontend, state_folder};
 
 use super::told;
@@ -37,7 +38,12 @@ pub fn catch_up(config: &Config, outbox: &mut Outbox, but: Option<&str>) -> Vec<
         let missing = match fate {
             Fate::Live => None,
             Fate::Unfinished if before.is_death_announced() => None,
-            Fate::Unfinished => Some(Announcement::new(EventKind::Unfinished, &about)),
+            Fate::Unfinished => {
+                let whole = journal::whole_run(&folder, Choice::Run(&run)).ok().flatten();
+                let reason =
+                    whole.and_then(|it| waits_for(&it.opened.plan, it.records.iter().map(|(_, record)| record)));
+                Some(Announcement { reason, ..Announcement::new(EventKind::Unfinished, &about) })
+            }
             _ if before.has("finished") || before.queued.is_empty() => None,
             Fate::Ended { verdict, status } => Some(ended(&about, verdict, status)),
             Fate::Unknown => {
