@@ -196,3 +196,64 @@ fn links_that_lead_out_are_taken_if_the_rules_say_so() {
     let listing = sh(&store, &format!("git ls-tree {}; git cat-file blob {}:python", found.tree, found.tree));
     assert!(listing.contains("120000") && listing.ends_with("/usr/bin/python3"), "{listing}");
 }
+
+/// Archives at the limits of their formats, which hold the same in each format.
+const LIMITS: &str = r#"import io, os, subprocess, tarfile, zipfile
+
+def file(name, data, **pax):
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.pax_headers = len(data), 0o644, pax
+    return info, io.BytesIO(data)
+
+names = [f"d{number % 300}/{number}" for number in range(65_600)]
+with zipfile.ZipFile("many.zip", "w") as archive:
+    for name in names:
+        archive.writestr(zipfile.ZipInfo(name), b"")
+with tarfile.open("many.tar", "w") as archive:
+    for name in names:
+        archive.addfile(*file(name, b""))
+
+deepest = "d/" * 255 + "x"
+long = "/".join(["n" * 255] * 12)
+for kind, format in [("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)]:
+    with tarfile.open(f"long-{kind}.tar", "w", format=format) as archive:
+        archive.addfile(*file(deepest, b"deep"))
+        archive.addfile(*file(long, b"long", **{"SCHILY.xattr.user.x": "v" * 1_000_000} if kind == "pax" else {}))
+        link = tarfile.TarInfo("l")
+        link.type, link.linkname = tarfile.SYMTYPE, long
+        archive.addfile(link)
+        hard = tarfile.TarInfo("h")
+        hard.type, hard.linkname = tarfile.LNKTYPE, long
+        archive.addfile(hard)
+with zipfile.ZipFile("long.zip", "w") as archive:
+    for name, data, mode in [(deepest, "deep", 0o100644), (long, "long", 0o100644), ("l", long, 0o120777), ("h", "long", 0o100644)]:
+        info = zipfile.ZipInfo(name)
+        info.create_system, info.external_attr = 3, mode << 16
+        archive.writestr(info, data)
+data = open("long-gnu.tar", "rb").read()
+pack = lambda data: subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+skipped = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
+with open("skipped.tar.zst", "wb") as out:
+    out.write(skipped + pack(data[:1000]) + skipped + pack(b"") + pack(data[1000:]) + skipped)
+"#;
+
+#[test]
+fn archives_at_the_limits_of_their_formats_are_read_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("limits.py"), LIMITS).unwrap();
+    let makers = [
+        ("python3 limits.py", "many.tar"),
+        ("true", "many.zip"),
+        ("mkdir long; tar -C long -xf long-gnu.tar", "long"),
+        ("true", "long-gnu.tar"),
+        ("true", "long-pax.tar"),
+        ("true", "long.zip"),
+        ("true", "skipped.tar.zst"),
+    ];
+    let trees = trees(dir.path(), &makers);
+    let (many, long) = trees.split_at(2);
+    assert!(many.iter().all(|tree| *tree == many[0]), "more entries than 16 bits count: {many:?}");
+    assert!(long.iter().all(|tree| *tree == long[0]), "the longest names: {long:?}");
+    let count = format!("git --git-dir=store.git ls-tree -r {} | wc -l", many[0]);
+    assert_eq!(sh(dir.path(), &count).trim(), "65600");
+}

@@ -4,6 +4,7 @@
 mod common;
 mod deploy;
 mod formats;
+mod kept;
 mod refused;
 
 use std::path::Path;
