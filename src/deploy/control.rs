@@ -42,8 +42,7 @@ impl WorkingTree {
     /// The repository cannot be read.
     pub fn look(config: &Config, repo: &Repo, revision: &Revision) -> Result<WorkingTree> {
         let files = config.control_files();
-        // The control folder may be a submodule, which is a repository of its own.
-        let own = Repo::open(&config.control).ok().filter(|own| own.top() != repo.top());
+        let own = own_repository(&config.control, repo);
         let home = own.as_ref().filter(|own| config.control.starts_with(own.top())).unwrap_or(repo);
         // Paths from the top of their repository, as in its attributes. Links are followed.
         let place = |file: &ControlFile| {
@@ -62,9 +61,13 @@ impl WorkingTree {
             }
         }
         let names: Vec<String> = inside.keys().cloned().collect();
-        let head = home.resolve("HEAD").ok().map(|head| home.blobs(&head, &names)).transpose()?.unwrap_or_default();
+        let commit = home.resolve("HEAD").ok();
+        let head = commit.as_ref().map(|head| home.blobs(head, &names)).transpose()?.unwrap_or_default();
         // For a rollback, the revision may not exist on this host.
-        let then = own.is_none().then(|| home.blobs(revision, &names).ok()).flatten().unwrap_or_else(|| head.clone());
+        let then = (own.is_none() && commit.as_ref() != Some(revision))
+            .then(|| home.blobs(revision, &names).ok())
+            .flatten()
+            .unwrap_or_else(|| head.clone());
         let ignored = home.ignored(&names)?;
         for (path, (file, hash)) in &inside {
             match (head.get(path) == Some(*hash), then.get(path) == Some(*hash)) {
@@ -130,6 +133,18 @@ impl WorkingTree {
             some(&files, REFUSED)
         )
     }
+}
+
+/// The repository of the control folder, where that is a submodule.
+fn own_repository(control: &Path, repo: &Repo) -> Option<Repo> {
+    let real = control.canonicalize().ok()?;
+    let is_inside = real.starts_with(repo.top());
+    let has_own =
+        real.ancestors().take_while(|folder| *folder != repo.top()).any(|folder| folder.join(".git").exists());
+    if is_inside && !has_own {
+        return None;
+    }
+    Repo::open(&real).ok().filter(|own| own.top() != repo.top())
 }
 
 /// How a deployment treats a changed file that it does not read.

@@ -89,7 +89,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     let long = deploy::long_message(&message);
     let mut holder = deploy::holder(message)?;
     let mut taken = artifact.iter().map(|it| take(&config, &repo, it, &mut choice, front)).next().transpose()?;
-    let mut ready = Wanted::prepare(config, &choice, &holder)?;
+    let mut ready = Wanted::prepare(config, repo, &choice, &holder)?;
     let plan = &ready.prepared.plan;
     let _locks = match take_turn(&ready.config, &ready.repo, (plan, &choice), queueing, &mut holder, front)? {
         Turn::Locked(held) => held,
@@ -102,7 +102,9 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
             // The run that was ahead may have dropped it.
             taken = Some(take(&ready.config, &ready.repo, artifact, &mut choice, front)?);
         }
-        ready = Wanted::prepare(load(options)?, &choice, &holder)?;
+        let config = load(options)?;
+        let repo = repository(&config)?;
+        ready = Wanted::prepare(config, repo, &choice, &holder)?;
         signers = signatures::check(&ready.config, &choice, signed.as_ref())?;
         let (short, now) = (before.short(), &ready.prepared.plan.revision);
         if before != *now {
@@ -154,8 +156,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn prepare(config: Config, choice: &Choice, holder: &Holder) -> Result<Wanted, Refused> {
-        let repo = repository(&config)?;
+    fn prepare(config: Config, repo: Repo, choice: &Choice, holder: &Holder) -> Result<Wanted, Refused> {
         let deployed = deployed_before(&config, choice)?;
         let prepared = deploy::prepare(&config, &repo, choice, &deployed, holder)?;
         signatures::check_revision(&config, &repo, &prepared.plan)?;

@@ -87,10 +87,19 @@ impl Repo {
     /// owner, and where it has no working tree.
     pub fn open(top: &Path) -> anyhow::Result<Repo> {
         let mut here = Repo { is_bare: false, ..Repo::bare(top) };
-        let top = here.path_from(&["rev-parse", "--show-toplevel"])?;
-        let git_dir = here.path_from(&["rev-parse", "--path-format=absolute", "--git-common-dir"])?;
-        let own_git_dir = here.path_from(&["rev-parse", "--path-format=absolute", "--git-dir"])?;
-        (here.top, here.git_dir, here.own_git_dir) = (top, git_dir, own_git_dir);
+        const FOLDERS: [&str; 3] = ["--show-toplevel", "--git-common-dir", "--git-dir"];
+        let asked = [&["rev-parse", "--path-format=absolute"], &FOLDERS[..]].concat();
+        let answer = here.run(&asked)?;
+        let lines: Vec<&[u8]> = answer.strip_suffix(b"\n").unwrap_or(&answer).split(|byte| *byte == b'\n').collect();
+        let folders = match <[&[u8]; 3]>::try_from(lines) {
+            Ok(lines) => lines.map(|line| PathBuf::from(OsStr::from_bytes(line))),
+            // A path has a newline in it, so each is asked for alone.
+            Err(_) => {
+                let [top, git_dir, own] = FOLDERS.map(|folder| here.path_from(folder));
+                [top?, git_dir?, own?]
+            }
+        };
+        [here.top, here.git_dir, here.own_git_dir] = folders;
         Ok(here)
     }
 
@@ -381,9 +390,9 @@ impl Repo {
         bail!("git {name} failed in {}: {} ({})", self.top.display(), said.join("; "), output.status)
     }
 
-    fn path_from(&self, arguments: &[&str]) -> anyhow::Result<PathBuf> {
+    fn path_from(&self, folder: &str) -> anyhow::Result<PathBuf> {
         use std::os::unix::ffi::OsStringExt;
-        let mut bytes = self.run(arguments)?;
+        let mut bytes = self.run(&["rev-parse", "--path-format=absolute", folder])?;
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
         }

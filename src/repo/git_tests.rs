@@ -52,6 +52,16 @@ fn a_folder_without_a_repository_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_repository_whose_path_has_a_newline_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let top = fs::canonicalize(folder.path()).unwrap().join("two\nlines\n");
+    fs::create_dir(&top).unwrap();
+    git(&top, &["init", "-q"]);
+    let repo = Repo::open(&top).unwrap();
+    assert_eq!((repo.top(), repo.git_dir()), (top.as_path(), top.join(".git").as_path()));
+}
+
+#[test]
 fn a_repository_is_opened_from_below_and_from_another_working_tree_of_it() {
     let scratch = Scratch::new();
     scratch.commit("deep/er/file", b"1");
