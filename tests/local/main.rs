@@ -8,6 +8,7 @@ mod config;
 mod cost;
 mod downloads;
 mod drain;
+mod durable;
 #[path = "../common/git.rs"]
 mod git;
 mod guard;

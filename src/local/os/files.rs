@@ -62,6 +62,12 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
     replace(&entry, "write", |temporary| write_new(temporary, content, mode, |_| Ok(())))
 }
 
+/// As [`write`], but after a power cut the file may be what it was before. It is whole in any case.
+pub fn write_or_keep(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
+    let entry = Entry::of(path).tried("write", path)?;
+    put(&entry, "write", |temporary| write_new(temporary, content, mode, |_| Ok(())))
+}
+
 /// Whose a file is to be, and who may do what with it, whatever the umask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Belongs {
@@ -119,21 +125,43 @@ pub fn point(link: &Path, target: &Path) -> Result<(), Fault> {
     point_entry(&Entry::of(link).tried("link", link)?, target)
 }
 
+/// As [`point`], and removes `other` of the same folder. One sync makes both last.
+pub fn point_and_remove(link: &Path, target: &Path, other: &Path) -> Result<(), Fault> {
+    let entry = Entry::of(link).tried("link", link)?;
+    put(&entry, "link", |temporary| temporary.make_link(target))?;
+    let other = Entry::of(other).tried("remove", other)?;
+    let removed = other.remove_if_there().tried("remove", &other.path()).map(drop);
+    // The link is to last whatever became of the other.
+    let synced = entry.dir().sync().tried("sync", entry.dir().path());
+    removed.and(synced)
+}
+
+/// Gives what stands at `from` the name `to` in the same folder, in one step, and makes that last.
+pub fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
+    fs::rename(from, to).tried("rename", from)?;
+    sync_dir(parent(to))
+}
+
 /// As [`point`], in a directory that is held open.
 pub fn point_entry(link: &Entry, target: &Path) -> Result<(), Fault> {
     replace(link, "link", |temporary| temporary.make_link(target))
 }
 
-/// Puts what `make` makes in the place of an entry, in one step whatever was there. `verb` is for the error: what could
-/// not be done.
+/// Puts what `make` makes in the place of an entry, in one step whatever was there, and makes that last.
 fn replace(entry: &Entry, verb: &'static str, make: impl Fn(&Entry) -> io::Result<()>) -> Result<(), Fault> {
+    put(entry, verb, make)?;
+    entry.dir().sync().tried("sync", entry.dir().path())
+}
+
+/// Puts what `make` makes in the place of an entry, whose directory the caller syncs. `verb` is for the error: what could
+/// not be done.
+fn put(entry: &Entry, verb: &'static str, make: impl Fn(&Entry) -> io::Result<()>) -> Result<(), Fault> {
     let temporary = prepared(entry);
     let result = temporary.remove_if_there().and_then(|_| make(&temporary)).and_then(|()| temporary.rename(entry));
     if result.is_err() {
         let _ = temporary.remove();
     }
-    result.tried(verb, &entry.path())?;
-    entry.dir().sync().tried("sync", entry.dir().path())
+    result.tried(verb, &entry.path())
 }
 
 /// The way from the folder of `link` to `target`, for a link that says so relatively. It goes by the folder's real place,

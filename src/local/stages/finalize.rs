@@ -34,10 +34,8 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     checks::run(job, CheckPoint::Before(Stage::Finalize), revision)?;
     let before = layout.read(Link::Done);
     let in_progress = layout.read(Link::InProgress);
-    layout.point(Link::Done, revision)?;
-    let ended = lease::end(layout);
-    layout.remove(Link::InProgress)?;
-    if let Err(fault) = ended {
+    layout.finish(revision)?;
+    if let Err(fault) = lease::end(layout) {
         job.out.warn(format!("tidying up: {}", fault.reason()));
     }
     // As long as the run is not over it may still go back, to a tree that is as it was.

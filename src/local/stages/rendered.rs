@@ -123,7 +123,8 @@ pub fn put_in_place(job: &Job) -> Result<(), Fault> {
     for path in &inside {
         remove(layout, revision, path)?;
     }
-    write(&placed(layout, revision), &set)?;
+    files::rename(&staged(layout, revision), &placed(layout, revision))?;
+    // Where both were names of one file, as a rollback may have left them, that has changed nothing.
     discard(layout, revision)?;
     // A file that git tracks stood there before it was configured.
     if inside.is_empty() { Ok(()) } else { verify::restore(job, revision).map(drop) }

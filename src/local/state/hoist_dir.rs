@@ -80,8 +80,17 @@ fn mode_in(folder: &Path) -> u32 {
 
 /// Writes a whole file of the folder, which is there, or of a folder within it.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), Fault> {
+    write_by(files::write, path, content)
+}
+
+/// As [`write`], but after a power cut the file may be what it was before.
+pub fn write_or_keep(path: &Path, content: &[u8]) -> Result<(), Fault> {
+    write_by(files::write_or_keep, path, content)
+}
+
+fn write_by(write: fn(&Path, &[u8], u32) -> Result<(), Fault>, path: &Path, content: &[u8]) -> Result<(), Fault> {
     let folder = files::parent(path);
-    files::write(path, content, mode_in(folder))?;
+    write(path, content, mode_in(folder))?;
     match sys::is_root() {
         true => File::open(path).and_then(|file| give(&file, folder)).tried("give away", path),
         false => Ok(()),

@@ -170,6 +170,12 @@ impl Layout {
         files::point(&self.link(link), &Path::new("revs").join(revision.as_str()))
     }
 
+    /// Names a revision as done, which is no longer in progress then.
+    pub fn finish(&self, revision: &Revision) -> Result<(), Fault> {
+        let target = Path::new("revs").join(revision.as_str());
+        files::point_and_remove(&self.link(Link::Done), &target, &self.link(Link::InProgress))
+    }
+
     pub fn remove(&self, link: Link) -> Result<(), Fault> {
         files::remove(&self.link(link)).map(drop)
     }

@@ -170,7 +170,11 @@ struct Keeping<'a> {
 pub fn keep_request(layout: &Layout, request: &StageRequest, stage: Option<Stage>) -> Result<(), Fault> {
     let text = serde_json::to_vec(&Keeping { stage, request: &request.without_passwords() })
         .map_err(|error| Fault::failed(format!("cannot keep the request: {error}")))?;
-    hoist_dir::write(&last_request(layout), &text)
+    match stage {
+        // The next stage keeps another one. No answer says that it was kept: after a power cut the one before will do.
+        Some(_) => hoist_dir::write_or_keep(&last_request(layout), &text),
+        None => hoist_dir::write(&last_request(layout), &text),
+    }
 }
 
 /// The last request that this target saw, or the one in a file.

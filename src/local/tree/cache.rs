@@ -100,7 +100,8 @@ pub fn bring(
 fn build(place: &Path, deadline: Deadline, revision: &Revision, supply: Supply<'_>) -> Result<(), Fault> {
     let dir = place.join(".git");
     files::make_dir(&dir)?;
-    let git = Git::bare(&dir, deadline);
+    // All of it is synced at once before it takes its place.
+    let git = Git::bare(&dir, deadline).unsynced();
     git.init(revision.as_str().len() == 64)?;
     // What is missing in a new cache was not sent: another cache would not repair that.
     fill(&git, &dir, revision, supply, true).map_err(|fault| match fault {
@@ -259,7 +260,7 @@ pub fn keep(git: &Git, revision: &Revision) -> Result<(), Fault> {
 
 /// Makes a ref name a commit, all of whose objects are there.
 pub fn keep_by(git: &Git, reference: &str, commit: &Revision) -> Result<(), Fault> {
-    if let Some(done) = refs::point(git.dir(), reference, commit.as_str()) {
+    if let Some(done) = refs::point(git.dir(), reference, commit.as_str(), git.is_synced()) {
         return done;
     }
     let answer = git.call(&["update-ref", reference, commit.as_str()], Feed::Nothing)?;
@@ -280,7 +281,11 @@ fn add_shallow(git: &Git, dir: &Path, commits: &[Revision]) -> Result<(), Fault>
             text.push('\n');
         }
     }
-    if text.len() == before { Ok(()) } else { files::write(&path, text.as_bytes(), 0o666) }
+    match git.is_synced() {
+        _ if text.len() == before => Ok(()),
+        true => files::write(&path, text.as_bytes(), 0o666),
+        false => fs::write(&path, text).tried("write", &path),
+    }
 }
 
 /// Passes on exactly a pack's bytes, counting them.

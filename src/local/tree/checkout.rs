@@ -119,10 +119,9 @@ pub fn repair(extras: &ExternalContent, revision: &Revision) -> Result<(), Fault
 
 fn force(git: &Git, tree: &Path, (revision, is_artifact): (&Revision, Option<bool>)) -> Result<(), Fault> {
     artifact::prepare(git, tree, revision, is_artifact)?;
-    // Whoever calls this syncs the whole file system once.
-    let unsynced = ["-c", "core.fsync=none"];
     let args = ["checkout", "--quiet", "--force", "--detach", revision.as_str()];
-    let answer = git.call(&[&unsynced[..], &args].concat(), Feed::Nothing)?;
+    // Whoever calls this syncs the whole file system once.
+    let answer = git.unsynced().call(&args, Feed::Nothing)?;
     git.expect_whole(&answer, "checkout")
 }
 

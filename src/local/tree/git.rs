@@ -111,12 +111,13 @@ pub struct Git {
     deadline: Deadline,
     proxy: Option<String>,
     login: Option<Login>,
+    is_synced: bool,
 }
 
 impl Git {
     /// A repository without its working tree; calls end at `deadline`.
     pub fn bare(dir: &Path, deadline: Deadline) -> Git {
-        Git { dir: dir.to_owned(), tree: None, for_program: None, deadline, proxy: None, login: None }
+        Git { dir: dir.to_owned(), tree: None, for_program: None, deadline, proxy: None, login: None, is_synced: true }
     }
 
     /// When calls end.
@@ -152,6 +153,17 @@ impl Git {
             Some(login) => (Git { login: Some(login), ..self.clone() }, url::without_password(url)),
             None => (self.clone(), url.to_owned()),
         }
+    }
+
+    /// The same, for calls whose writes the caller makes last, by one sync of the whole file system before anything
+    /// counts on them.
+    pub fn unsynced(&self) -> Git {
+        Git { is_synced: false, ..self.clone() }
+    }
+
+    /// Whether what is written here is to be on the disk at once.
+    pub fn is_synced(&self) -> bool {
+        self.is_synced
     }
 
     /// The repository's git directory.
@@ -208,6 +220,9 @@ impl Git {
         }
         for setting in SETTINGS {
             command.args(["-c", setting]);
+        }
+        if !self.is_synced {
+            command.args(["-c", "core.fsync=none"]);
         }
         if let Some(Login { server, user, password }) = &self.login {
             command.env("HOIST_GIT_USER", user).env("HOIST_GIT_PASSWORD", password);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::local::fault::Fault;
+use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
 
 /// Names and objects, in the order of the names.
@@ -38,8 +38,9 @@ pub fn read(dir: &Path) -> Option<Refs> {
     Some(refs)
 }
 
-/// Makes a ref below `refs/` name an object that is there; `None` where only git can do that.
-pub fn point(dir: &Path, name: &str, object: &str) -> Option<Result<(), Fault>> {
+/// Makes a ref below `refs/` name an object that is there; `None` where only git can do that. Unless it `is_synced`, the
+/// caller makes it last.
+pub fn point(dir: &Path, name: &str, object: &str, is_synced: bool) -> Option<Result<(), Fault>> {
     let path = dir.join(name);
     if !is_free(dir, &path) {
         return None;
@@ -48,7 +49,11 @@ pub fn point(dir: &Path, name: &str, object: &str) -> Option<Result<(), Fault>> 
     if fs::read_to_string(&path).is_ok_and(|now| now == text) {
         return Some(Ok(()));
     }
-    Some(files::make_dir(files::parent(&path)).and_then(|()| files::write(&path, text.as_bytes(), 0o666)))
+    let write = || match is_synced {
+        true => files::write(&path, text.as_bytes(), 0o666),
+        false => fs::write(&path, &text).tried("write", &path),
+    };
+    Some(files::make_dir(files::parent(&path)).and_then(|()| write()))
 }
 
 /// Removes a ref below `refs/`; `None` where only git can do that.
@@ -115,7 +120,7 @@ mod tests {
         git(dir.path(), &["tag", "-a", "-m", "a tag", "annotated", &one]);
         git(dir.path(), &["pack-refs", "--all"]);
         git(dir.path(), &["update-ref", "refs/hoist/moved", &two]);
-        assert!(point(dir.path(), "refs/hoist-submodules/a/b", &two).unwrap().is_ok());
+        assert!(point(dir.path(), "refs/hoist-submodules/a/b", &two, true).unwrap().is_ok());
         fs::write(dir.path().join("refs/hoist/moved.lock"), "").unwrap();
         fs::write(dir.path().join("refs/hoist/.left.hoist-tmp"), "half").unwrap();
         let listed = git(dir.path(), &["for-each-ref", "--format=%(refname) %(objectname)"]);
@@ -123,7 +128,7 @@ mod tests {
             read(dir.path()).unwrap().iter().map(|(name, object)| format!("{name} {object}")).collect();
         assert_eq!(read, listed.lines().collect::<Vec<_>>());
         assert_eq!(read.len(), 4);
-        assert!(point(dir.path(), "refs/hoist/moved", &one).is_none(), "git is at it");
+        assert!(point(dir.path(), "refs/hoist/moved", &one, true).is_none(), "git is at it");
         assert!(remove(dir.path(), "refs/hoist/packed").is_none(), "it would still be packed");
         assert!(remove(dir.path(), "refs/hoist-submodules/a/b").unwrap().is_ok());
         assert!(!git(dir.path(), &["for-each-ref"]).contains("submodules"));
@@ -148,7 +153,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();
             assert_eq!(read(dir.path()), None, "{file}");
-            let is_writable = point(dir.path(), "refs/hoist/x", &object).is_some();
+            let is_writable = point(dir.path(), "refs/hoist/x", &object, true).is_some();
             assert_eq!(is_writable, file.starts_with("refs") || file == "packed-refs", "{file}");
             match before {
                 Some(before) => fs::write(&path, before).unwrap(),
