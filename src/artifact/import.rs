@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail, ensure};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::files::no_links;
 use crate::procfs;
 use crate::wire::{ARTIFACT_AUTHOR, ARTIFACT_MESSAGE, ArtifactRules};
 
@@ -127,7 +128,7 @@ struct Input {
 
 impl Input {
     fn open(path: &Path) -> anyhow::Result<Input> {
-        let file = File::open(path)?;
+        let file = no_links::open_at_once(path)?;
         let about = file.metadata()?;
         let path = path.to_owned();
         if about.is_dir() {

@@ -59,6 +59,15 @@ pub fn no_link() -> OpenOptions {
     options
 }
 
+/// Opens a file to read it, or whatever a link there leads to, without waiting at a pipe for a writer. The caller looks at
+/// what it is.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
+}
+
 /// The file, unless it is something else.
 pub fn plain_file(file: File) -> io::Result<File> {
     match file.metadata()?.is_file() {

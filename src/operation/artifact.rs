@@ -1,6 +1,5 @@
 //! An archive, a directory or a URL that is deployed in place of a commit.
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use crate::artifact::{self, Imported, Patience, Summary, digest};
 use crate::clock;
 use crate::config::Config;
 use crate::deploy::Choice;
+use crate::files::no_links;
 use crate::repo::{ARCHIVES, ArtifactStore, Noted, Repo, operator};
 use crate::text::{bytes, counted, quoted};
 use crate::url::place;
@@ -150,8 +150,7 @@ impl Taker<'_> {
                 };
                 let known = match kind {
                     OriginKind::Archive => {
-                        let mut file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
-                        // A named pipe would be read to its end.
+                        let mut file = no_links::open_at_once(path).with_context(|| format!("cannot read {shown}"))?;
                         ensure!(file.metadata()?.is_file(), "--artifact {shown}: it is neither a file nor a directory");
                         let sha256 = digest::sha256(&mut file).with_context(|| format!("cannot read {shown}"))?;
                         self.known(&sha256).map(|noted| (noted.revision, sha256))

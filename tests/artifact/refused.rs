@@ -43,6 +43,10 @@ fn directories_with_what_git_cannot_hold_are_refused_by_name() {
         let error = format!("{:#}", imported(&dir.path().join("app"), &store, &RULES).unwrap_err());
         assert!(error.contains(expected), "{make}: {error}");
     }
+    // Nobody waits for what might come out of a named pipe.
+    sh(dir.path(), "mkfifo pipe");
+    let error = imported(&dir.path().join("pipe"), &store, &RULES).unwrap_err();
+    assert!(format!("{error:#}").contains("neither a file nor a directory"), "{error:#}");
     let error = imported(&dir.path().join("missing"), &store, &RULES).unwrap_err();
     assert!(format!("{error:#}").contains("No such file"), "{error:#}");
 }

@@ -94,6 +94,9 @@ fn a_file_that_is_no_plan_of_this_repository_is_refused_in_one_sentence() {
     std::fs::File::create(&plan).unwrap().set_len(65 << 20).unwrap();
     refused(&project, &plan, "is longer than 64 MiB, so it is no plan of Hoist's");
     refused(&project, ".", ". is not a regular file");
+    std::process::Command::new("mkfifo").arg(project.path("pipe")).status().unwrap();
+    refused(&project, "pipe", "pipe is not a regular file");
+    std::fs::remove_file(project.path("pipe")).unwrap();
     refused(&project, "nosuch", "cannot read the plan nosuch: No such file");
 
     std::fs::write(&plan, &text).unwrap();

@@ -1,7 +1,6 @@
 //! Plan files: what `hoist plan -o` writes, and `hoist deploy --plan` does.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Options};
 use crate::deploy::{Choice, HostChoice, Prepared};
-use crate::files::output;
+use crate::files::{no_links, output};
 use crate::operation::Refused;
 use crate::operation::status::View;
 use crate::repo::operator;
@@ -123,7 +122,7 @@ impl PlanFile {
             return Err(Refused::Usage(why));
         }
         let mut random = [0; 16];
-        File::open("/dev/urandom")?.read_exact(&mut random)?;
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
         let below = |path: &PathBuf| -> anyhow::Result<PathBuf> {
             let path = path.canonicalize()?;
             Ok(path.strip_prefix(&config.top).map(Path::to_owned).unwrap_or(path))
@@ -182,7 +181,7 @@ impl PlanFile {
         let shown = path.display();
         let wrong = |why: String| Refused::new(format!("{shown} {why}"));
         let cannot = |error: std::io::Error| Refused::new(format!("cannot read the plan {shown}: {error}"));
-        let file = File::open(path).map_err(cannot)?;
+        let file = no_links::open_at_once(path).map_err(cannot)?;
         if !file.metadata().map_err(cannot)?.is_file() {
             return Err(wrong("is not a regular file: name a file that `hoist plan -o FILE` has written".into()));
         }
