@@ -125,9 +125,15 @@ fn what_cannot_be_given_away_is_found_at_the_probe_and_nothing_is_written() {
     let one = target.commit(&[("a", "1")]);
     let request = with(&target, "r1", &one, &access(None, Some("no-such-user"), None));
     let conf = target.etc("app.conf");
-    let missing = format!("configuration file {conf}: the user no-such-user does not exist on this host");
+    let missing = format!(
+        "configuration file {conf}: owner in config-files.yaml: the user no-such-user does not exist on this host"
+    );
     let found = findings(&call(&Request::Probe(preflight_of(&request)), b""));
     assert_eq!(found.first(), Some(&(Level::Error, missing.clone())));
+    let of_group = with(&target, "r1", &one, &access(None, None, Some("no-such-group")));
+    let found = findings(&call(&Request::Probe(preflight_of(&of_group)), b""));
+    let why = "group in config-files.yaml: the group no-such-group does not exist on this host";
+    assert!(found[0].1.ends_with(why), "{found:?}");
     target.fetch(&request).ok();
     assert_eq!(run(&request, Stage::ConfigDeploy).reason(), missing);
     assert!(!target.root().join(".hoist/config").join(one.as_str()).join("staged.json").exists());
@@ -135,11 +141,11 @@ fn what_cannot_be_given_away_is_found_at_the_probe_and_nothing_is_written() {
     let Some(target) = of_nobody() else { return };
     let request = with(&target, "r1", &target.commit(&[("a", "1")]), &access(None, Some("root"), None));
     let found = nobody_finds(&target, &request);
-    let why = "cannot belong to root: only root may give files to another user, and the remote user is nobody";
+    let why = "owner in config-files.yaml: it cannot belong to root: only root may give files to another user, and the remote user is nobody";
     assert!(found.iter().any(|(level, it)| *level == Level::Error && it.contains(why)), "{found:?}");
     let request = with(&target, "r1", &request.revision, &access(None, Some("nobody"), Some(ADM.0)));
     let found = nobody_finds(&target, &request);
-    let why = "cannot have the group adm: the remote user nobody is not a member of that group";
+    let why = "group in config-files.yaml: it cannot have the group adm: the remote user nobody is not a member of that group";
     assert!(found.iter().any(|(_, it)| it.contains(why)), "{found:?}");
     let request = with(&target, "r1", &request.revision, &access(Some(0o640), Some("65534"), None));
     let found = nobody_finds(&target, &request);

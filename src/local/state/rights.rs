@@ -29,18 +29,23 @@ impl Rights {
     pub fn of(file: &ConfigFile, is_secret: bool, until: Instant) -> Result<Rights, String> {
         let Access { mode, owner, group } = &file.access;
         let of_secret = || if group.is_some() { 0o640 } else { 0o600 };
-        let number =
-            |names: Names, name: &Option<String>| name.as_ref().map(|name| names.number(name, until)).transpose();
+        let number = |key: &str, names: Names, name: &Option<String>| {
+            name.as_ref().map(|name| names.number(name, until)).transpose().map_err(|why| of_key(key, &why))
+        };
         let rights = Rights {
             mode: mode.or_else(|| is_secret.then(of_secret)),
-            owner: number(Names::Users, owner)?,
-            group: number(Names::Groups, group)?,
+            owner: number("owner", Names::Users, owner)?,
+            group: number("group", Names::Groups, group)?,
         };
         if let Some(why) = accounts::may_not_give(rights.owner, None) {
-            return Err(format!("it cannot belong to {}: {why}", owner.as_deref().unwrap_or_default()));
+            let why = format!("it cannot belong to {}: {why}", owner.as_deref().unwrap_or_default());
+            return Err(of_key("owner", &why));
         }
         match accounts::may_not_give(None, rights.group) {
-            Some(why) => Err(format!("it cannot have the group {}: {why}", group.as_deref().unwrap_or_default())),
+            Some(why) => {
+                let why = format!("it cannot have the group {}: {why}", group.as_deref().unwrap_or_default());
+                Err(of_key("group", &why))
+            }
             None => Ok(rights),
         }
     }
@@ -66,4 +71,9 @@ impl Rights {
         compare("group", self.group, found.gid(), procfs::group_name);
         (!parts.is_empty()).then(|| parts.join(", "))
     }
+}
+
+/// What is wrong with a key of a configuration file.
+fn of_key(key: &str, why: &str) -> String {
+    format!("{key} in config-files.yaml: {why}")
 }
