@@ -286,8 +286,8 @@ def say(text):
     print(text, flush=True)
 
 
-# Name, the minutes that it takes on two quiet cores with ROUNDS=2, what it measures, and how. Each takes less than five,
-# and all but compare together less than 40.
+# Name, about how many minutes it takes on two quiet cores with ROUNDS=2, what it measures, and how. All but bytes are to take
+# less than five, and all but compare together less than 40; the results say how long they took.
 PARTS = {
     "run": (3.5, "one command on HOSTS hosts, by every tool", Bench.run),
     "deploy": (2, "a deployment of four stages to DEPLOY_HOSTS hosts, beside bare commands and ssh for each stage", Bench.deploy),
@@ -300,7 +300,7 @@ PARTS = {
     "names": (0.5, "hosts by name, from a name server, beside hosts by address", named.names),
     "target": (1, "what each stage costs a target: CPU, processes, calls", Bench.target),
     "contact": (1.5, "hosts without Hoist get it, also over a link of 100 Mbit/s; with OLD by both builds", contact.contact),
-    "bytes": (4, "CHANGED megabytes to BYTES_HOSTS hosts, beside rsync and from an object store; transfer_limit", transfers.transfers),
+    "bytes": (6, "CHANGED megabytes to BYTES_HOSTS hosts, beside rsync and from an object store; transfer_limit", transfers.transfers),
     "servers": (4, "the same from a git server through a cache, also beside git", transfers.servers),
     "large": (3, "LARGE megabytes to LARGE_HOSTS hosts, by all these ways", transfers.large),
     "artifact": (1, "an artifact of MEGABYTES, of which 1 % changes, to one host", Bench.artifact),
