@@ -109,7 +109,7 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
     project
         .run(&["resume", "--yes", "--step", "migrate=not-done"])
         .ends(2)
-        .says("--step migrate: nobody is asked about it, since it is on record (done)");
+        .says("--step migrate: nobody is asked about this step (done)");
     let way = "hoist resume --step tell=not-done";
     project
         .run(&["resume", "--yes"])

@@ -47,7 +47,7 @@ fn check_needed(unfinished: &Unfinished, front: &dyn Frontend) -> Result<(), Ref
             _ => "not begun".to_owned(),
         };
         return Err(Refused::Usage(format!(
-            "--step {key}: nobody is asked about it, since it is on record ({stands}): leave it out; nothing was touched"
+            "--step {key}: nobody is asked about this step ({stands}): leave it out; nothing was touched"
         )));
     }
     Ok(())

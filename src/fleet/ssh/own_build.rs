@@ -30,7 +30,7 @@ enum Source {
     Gzip { packed: &'static [u8], sha256: &'static str },
 }
 
-/// The build to copy. This program itself is hashed, compressed and unpacked only when needed, since not every command copies it.
+/// The build to copy. It is hashed, compressed or unpacked only when that is needed, since not every command copies it.
 pub struct OwnBuild {
     source: Source,
     sha256: OnceLock<Result<String, String>>,
