@@ -42,13 +42,17 @@ fn swap(folder: &Path, to: &Path, over: &AtomicBool) -> usize {
 /// Runs a stage that takes its time before each change, where there is strace(1), so that directories are replaced between
 /// any two of them.
 fn run_slowly(request: &StageRequest, stage: Stage) -> Reply {
+    run_with_slow(request, stage, "renameat,renameat2,unlinkat,rename,unlink", 300)
+}
+
+/// Runs a stage in which these system calls, those of git included, begin so many microseconds later than they would.
+fn run_with_slow(request: &StageRequest, stage: Stage, calls: &str, delay: u32) -> Reply {
     if Command::new("strace").arg("-V").output().is_err() {
         return run(request, stage);
     }
-    let calls = "renameat,renameat2,unlinkat,rename,unlink";
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
-    command.args(["-e", &format!("inject={calls}:delay_enter=300")]);
+    command.args(["-e", &format!("inject={calls}:delay_enter={delay}")]);
     command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]);
     reply(spawn_by(command, &asked(request, stage, 0)))
 }
@@ -151,4 +155,42 @@ fn a_directory_that_becomes_shared_is_at_its_path_at_every_moment_of_a_merge() {
     assert_eq!(text(there.join("late")), "late");
     assert_eq!(text(there.join(format!("prepared.from-{}", two.short()))), "other");
     assert!(!names(target.rev(&two)).contains(&".uploads.hoist-tmp".to_owned()));
+}
+
+/// How many tracked files are missing below a directory that a service owns.
+const MISSING: usize = 300;
+
+#[test]
+fn what_a_tree_lacks_is_restored_to_no_directory_elsewhere_that_a_link_leads_to() {
+    let target = Target::new();
+    let names: Vec<String> = (0..MISSING).map(|n| format!("data/deep/f{n}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "tracked")).collect();
+    let one = target.commit(&files);
+    target.deploy(&target.request("r1", &one));
+    let outside = target.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let tree = target.rev(&one);
+    // What is missing is asked of git by its names, or all of it by a commit where the index is broken too.
+    for round in 0..8 {
+        let deep = tree.join("data/deep");
+        let _ = fs::remove_file(&deep).or_else(|_| fs::remove_dir_all(&deep));
+        fs::create_dir_all(&deep).unwrap();
+        if round % 2 == 1 {
+            fs::remove_file(tree.join(".git/index")).unwrap();
+        }
+        let over = AtomicBool::new(false);
+        let swapped = std::thread::scope(|scope| {
+            let swapper = scope.spawn(|| swap(&deep, &outside, &over));
+            let ends = Ends(&over);
+            // It may fail; it only must not write anything elsewhere.
+            run_with_slow(&target.request(&format!("s{round:02}"), &one), Stage::Fetch, "openat", 500);
+            drop(ends);
+            swapper.join().unwrap()
+        });
+        assert!(swapped > 10, "{swapped}");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "round {round}");
+    }
+    let _ = fs::remove_file(tree.join("data/deep"));
+    run(&target.request("s99", &one), Stage::Fetch).ok();
+    assert_eq!(fs::read(tree.join("data/deep/f7")).unwrap(), b"tracked");
 }

@@ -1,12 +1,14 @@
 //! A forced checkout of a revision that has a complete tree already.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::checkout;
 use super::content::ExternalContent;
 use super::external;
 use super::git::Git;
+use super::put;
+use super::put::Put;
 use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
 use crate::local::os::process::Feed;
@@ -21,7 +23,7 @@ use crate::local::state::config_files;
 pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     if !rendered::is_in_use(job) {
-        return checkout::repair(extras, revision);
+        return checkout::repair(extras, revision, &job.tag());
     }
     let top = layout.rev(revision);
     let git = Git::tree(&top, job.deadline);
@@ -37,14 +39,14 @@ pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
     let is_plain = changed.iter().all(|path| !path.contains(char::REPLACEMENT_CHARACTER));
     rendered::save_changed(job, &changed)?;
     if !is_plain || !list(&index, "diff-index")?.is_empty() {
-        return checkout::repair(extras, revision);
+        return checkout::repair(extras, revision, &job.tag());
     }
     let shared = Record::of(&top);
     changed.retain(|path| !configured.contains(path) && !shared.covers(Path::new(path)));
     if !changed.is_empty() {
-        let paths: Vec<u8> = changed.iter().flat_map(|path| [path.as_bytes(), b"\0"].concat()).collect();
-        let answer = git.call(&["checkout-index", "--force", "-z", "--stdin"], Feed::text(paths))?;
-        git.expect_whole(&answer, "checkout-index")?;
+        let paths: Vec<PathBuf> = changed.iter().map(PathBuf::from).collect();
+        let beside = put::beside(layout, revision, &job.tag());
+        Put { git, top: &top, tree: &top, beside }.files(&paths)?;
     }
     external::add(extras, revision, &top)?;
     sys::sync_file_system(&top).tried("sync", &top)

@@ -12,6 +12,8 @@ use super::describe;
 use super::external;
 use super::git::Git;
 use super::index_stamp;
+use super::put;
+use super::put::Put;
 use super::share;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
@@ -104,13 +106,16 @@ fn install(layout: &Layout, beside: &Path, place: &Path, tag: &str) -> Result<()
 }
 
 /// Puts the tracked files of a tree that is there back as they were committed; what git does not know of stays.
-pub fn repair(extras: &ExternalContent, revision: &Revision) -> Result<(), Fault> {
+pub fn repair(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result<(), Fault> {
     let tree = extras.layout.rev(revision);
     // Only one stage works at a time, so these locks are of a git that was killed.
     for lock in ["index.lock", "HEAD.lock"] {
         files::remove(&tree.join(".git").join(lock))?;
     }
-    force(&Git::tree(&tree, extras.deadline), &tree, (revision, extras.is_artifact))?;
+    let git = Git::tree(&tree, extras.deadline);
+    artifact::prepare(&git, &tree, revision, extras.is_artifact)?;
+    let beside = put::beside(&extras.layout, revision, tag);
+    Put { git, top: &tree, tree: &tree, beside }.commit(revision)?;
     external::add(extras, revision, &tree)?;
     // They may be tracked files as well.
     config_files::bring_back(&extras.layout, revision, None)?;
@@ -132,7 +137,7 @@ pub fn ensure(extras: &ExternalContent, revision: &Revision, tag: &str) -> Resul
         return Ok(());
     }
     let is_repository = layout.rev(revision).join(".git/objects").is_dir();
-    if is_repository && repair(extras, revision).is_ok() && layout.complete(revision) {
+    if is_repository && repair(extras, revision, tag).is_ok() && layout.complete(revision) {
         return Ok(());
     }
     build(extras, revision, tag)

@@ -16,6 +16,7 @@ pub mod lfs;
 pub mod loose;
 pub mod modified;
 pub mod objects;
+pub mod put;
 pub mod refs;
 pub mod share;
 pub mod submodules;

@@ -17,6 +17,8 @@ use super::content::{ExternalContent, Part};
 use super::git::Git;
 use super::index;
 use super::index::Read;
+use super::put;
+use super::put::Put;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
 use crate::local::os::process::Feed;
@@ -150,8 +152,14 @@ impl Walk<'_> {
         };
         self.lay_out(&part, &commit)?;
         let git = part.git(self.extras.deadline);
-        let answer = git.call(&["checkout", "--quiet", "--force", "--detach", commit.as_str()], Feed::Nothing)?;
-        git.expect_whole(&answer, "checkout")?;
+        if self.top == self.extras.layout.rev(self.revision) {
+            // It may be live.
+            let beside = put::beside(&self.extras.layout, self.revision, "submodule");
+            Put { git, top: &self.top, tree: &part.tree, beside }.commit(&commit)?;
+        } else {
+            let answer = git.call(&["checkout", "--quiet", "--force", "--detach", commit.as_str()], Feed::Nothing)?;
+            git.expect_whole(&answer, "checkout")?;
+        }
         Ok(Level { commit, part, url, shown: shown + "/" })
     }
 

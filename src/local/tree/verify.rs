@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, Metadata};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +20,8 @@ use super::git::Git;
 use super::index;
 use super::index::{Hash, IndexEntry, Read, Stat};
 use super::index_stamp;
+use super::put;
+use super::put::{Folders, Put};
 use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
@@ -153,7 +154,7 @@ impl Walk {
         match index::read_of(&part.git_dir, self.name) {
             Read::Entries(entries) => {
                 let empty = empty_blob(self.name);
-                let mut folders = Folders { top: &part.tree, known: HashSet::new() };
+                let mut folders = Folders::of(&part.tree);
                 for entry in entries.iter().filter(|entry| entry.plain) {
                     self.deadline.check()?;
                     let Some(path) = index_stamp::plain_path(entry) else { continue };
@@ -207,27 +208,6 @@ impl Walk {
         let is_lacking =
             |path: &PathBuf| fs::symlink_metadata(part.tree.join(path)).map_or(true, |meta| meta.len() == 0);
         Ok(paths.into_iter().filter(is_lacking).collect())
-    }
-}
-
-/// Folders that were found to be such, and no links in a folder's place.
-struct Folders<'a> {
-    top: &'a Path,
-    known: HashSet<PathBuf>,
-}
-
-impl Folders<'_> {
-    fn are_real(&mut self, path: &Path) -> bool {
-        let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return true };
-        if self.known.contains(parent) {
-            return true;
-        }
-        let is_real = fs::symlink_metadata(self.top.join(parent)).is_ok_and(|meta| meta.is_dir());
-        let all = is_real && self.are_real(parent);
-        if all {
-            self.known.insert(parent.to_owned());
-        }
-        all
     }
 }
 
@@ -286,13 +266,12 @@ fn put_back(job: &Job, revision: &Revision, lacks: &Lacks) -> Result<(), Fault> 
     let extras = ExternalContent::of_tree(job, revision);
     if lacks.parts.iter().any(|part| part.is_broken && part.prefix.is_empty()) {
         files::remove(&top.join(".git/index"))?;
-        checkout::repair(&extras, revision)?;
+        checkout::repair(&extras, revision, &job.tag())?;
     }
     for part in lacks.parts.iter().filter(|part| !part.is_broken) {
         let git = Git::at(&part.git_dir, &part.tree, job.deadline);
-        let paths: Vec<u8> = part.files.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
-        let answer = git.call(&["checkout-index", "--force", "-z", "--stdin"], Feed::text(paths))?;
-        git.expect_whole(&answer, "checkout-index")?;
+        let beside = put::beside(layout, revision, &job.tag());
+        Put { git, top: &top, tree: &part.tree, beside }.files(&part.files)?;
     }
     if !lacks.parts.is_empty() {
         // Submodules that are gone, and the content of files that stand as pointers now.

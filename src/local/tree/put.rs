@@ -1,0 +1,265 @@
+//! Tracked files that are put into a working tree that stands already, and may be live: a service may own directories of
+//! it, and replace them with links at any moment. Git itself opens each file by its whole path, and follows a link that
+//! appears between its look at the directories and that. So git writes beside the tree, where nobody else writes, and
+//! what it wrote is brought to its place from one directory that is held open to the next.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::wire::Revision;
+
+use super::git::{Git, GitOutput};
+use super::index::{self, IndexEntry, Read, Stat};
+use super::index_stamp;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::dir::{Dir, Entry};
+use crate::local::os::files;
+use crate::local::os::files::TEMPORARY;
+use crate::local::os::process::Feed;
+use crate::local::shared::record::Record;
+use crate::local::state::layout::Layout;
+
+/// Settings with which git writes an index that [`index`] reads, whatever the repository's own configuration says.
+const PLAIN_INDEX: [&str; 6] =
+    ["-c", "index.version=2", "-c", "core.splitIndex=false", "-c", "core.untrackedCache=false"];
+
+/// How often files are written that differ from the index: other attributes may have come with the first ones.
+const ROUNDS: usize = 2;
+
+/// The files of one repository, the revision's own or a submodule's, in a revision's tree.
+pub struct Put<'a> {
+    pub git: Git,
+    /// The tree of the revision.
+    pub top: &'a Path,
+    /// The repository's own, which is there or below it.
+    pub tree: &'a Path,
+    /// A path of the same file system that nothing is at; see [`beside`].
+    pub beside: PathBuf,
+}
+
+/// Where the files of a revision's tree are written first.
+pub fn beside(layout: &Layout, revision: &Revision, tag: &str) -> PathBuf {
+    layout.revs().join(format!("{revision}{TEMPORARY}files-{tag}"))
+}
+
+impl Put<'_> {
+    /// Writes these files of the index anew, which are named from the repository's tree.
+    pub fn files(&self, paths: &[PathBuf]) -> Result<(), Fault> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        files::remove_leftover(&self.beside)?;
+        let result = self.write(paths);
+        // What stood in the way is gone with it.
+        result.and(files::remove_leftover(&self.beside))
+    }
+
+    fn write(&self, paths: &[PathBuf]) -> Result<(), Fault> {
+        files::make_dir(&self.beside)?;
+        let names: Vec<u8> = paths.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
+        let prefix = format!("--prefix={}/", self.beside.display());
+        // Whoever calls this syncs the whole file system once.
+        let git = self.git.unsynced();
+        let answer = git.call(&["checkout-index", "--force", &prefix, "-z", "--stdin"], Feed::text(names))?;
+        git.expect_whole(&answer, "checkout-index")?;
+        let way = self.way()?;
+        for path in paths {
+            self.git.deadline().check()?;
+            way.bring(path).tried("write", &self.tree.join(path))?;
+        }
+        Ok(())
+    }
+
+    fn way(&self) -> Result<ToPlaces, Fault> {
+        Ok(ToPlaces {
+            from: Dir::open(&self.beside).tried("open", &self.beside)?,
+            top: Dir::open(self.top).tried("open", self.top)?,
+            prefix: self.prefix().to_owned(),
+        })
+    }
+
+    /// The way from the revision's tree to the repository's own.
+    fn prefix(&self) -> &Path {
+        self.tree.strip_prefix(self.top).unwrap_or(Path::new(""))
+    }
+
+    /// Makes the tracked files those of a commit, as `git checkout --force --detach` does it; what git does not know of
+    /// stays, and so does what is there behind links to shared content.
+    pub fn commit(&self, commit: &Revision) -> Result<(), Fault> {
+        let git = self.git.unsynced();
+        let name = commit.as_str().len() / 2;
+        let before = match index::read_of(git.dir(), name) {
+            Read::Entries(entries) => entries,
+            Read::Unusual | Read::Damaged => {
+                files::remove(&git.dir().join("index"))?;
+                Vec::new()
+            }
+        };
+        let call = |args: &[&str]| git.call(&[&PLAIN_INDEX, args].concat(), Feed::Nothing);
+        git.expect_whole(&call(&["read-tree", "--reset", commit.as_str()])?, "read-tree")?;
+        for _ in 0..ROUNDS {
+            let changed = self.changed(&call, name)?;
+            self.files(&changed)?;
+            if !changed.iter().any(|path| path.ends_with(".gitattributes")) {
+                break;
+            }
+        }
+        // What was just written is remembered as that.
+        call(&["update-index", "-q", "--ignore-submodules", "--refresh"])?;
+        self.clear(&before, name)?;
+        files::write(&git.dir().join("HEAD"), format!("{commit}\n").as_bytes(), 0o666)
+    }
+
+    /// The files that are not what the index says. `call`: calls git.
+    fn changed(&self, call: &impl Fn(&[&str]) -> Result<GitOutput, Fault>, name: usize) -> Result<Vec<PathBuf>, Fault> {
+        // It fails if a file has changed, which is seen in what it writes.
+        call(&["update-index", "-q", "--ignore-submodules", "--refresh"])?;
+        let record = Record::of(self.top);
+        let prefix = self.prefix();
+        let mut folders = Folders::of(self.tree);
+        let mut changed = Vec::new();
+        for entry in &self.entries(name)? {
+            let Some(path) = index_stamp::plain_path(entry) else { continue };
+            // What is there behind a link to shared content is others' to change.
+            if record.covers(&prefix.join(path)) && self.tree.join(path).exists() {
+                continue;
+            }
+            let found = fs::symlink_metadata(self.tree.join(path)).ok().filter(|_| folders.are_real(path));
+            let is_as_it_was = match entry.object.mode {
+                index::SUBMODULE => found.is_some_and(|meta| meta.is_dir()),
+                _ => found.is_some_and(|meta| Stat::from(&meta) == entry.stat),
+            };
+            if !is_as_it_was {
+                changed.push(path.to_owned());
+            }
+        }
+        Ok(changed)
+    }
+
+    fn entries(&self, name: usize) -> Result<Vec<IndexEntry>, Fault> {
+        match index::read_of(self.git.dir(), name) {
+            Read::Entries(entries) => Ok(entries),
+            _ => Err(Fault::failed(format!("the index that git wrote in {} cannot be read", self.git.dir().display()))),
+        }
+    }
+
+    /// Removes files that were tracked before and are not any more.
+    fn clear(&self, before: &[IndexEntry], name: usize) -> Result<(), Fault> {
+        let now: HashSet<Vec<u8>> = self.entries(name)?.into_iter().map(|entry| entry.path).collect();
+        let gone = before.iter().filter(|entry| entry.object.mode != index::SUBMODULE && !now.contains(&entry.path));
+        let tree = Dir::open(self.top).tried("open", self.top)?;
+        let prefix = self.prefix();
+        for path in gone.filter_map(index_stamp::plain_path) {
+            remove(&tree, &prefix.join(path)).tried("remove", &self.tree.join(path))?;
+        }
+        Ok(())
+    }
+}
+
+/// From where git wrote files to where they belong.
+struct ToPlaces {
+    from: Rc<Dir>,
+    top: Rc<Dir>,
+    /// The way from the top to where paths begin.
+    prefix: PathBuf,
+}
+
+impl ToPlaces {
+    fn bring(&self, path: &Path) -> io::Result<()> {
+        let Some(name) = path.file_name() else { return Ok(()) };
+        let above = path.parent().unwrap_or(Path::new(""));
+        let folder = folder(&self.top, &self.prefix.join(above))?;
+        let Some(from) = above.iter().try_fold(self.from.clone(), |dir, part| dir.at(part).open_dir().ok()?) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let (from, to) = (from.at(name), folder.at(name));
+        if from.metadata()?.is_dir() {
+            // The place of a submodule.
+            return self::folder(&folder, Path::new(name)).map(drop);
+        }
+        if to.open_dir().is_ok_and(|found| found.is_some()) {
+            to.rename(&from.beside(format!("{}{TEMPORARY}in-the-way", name.display())))?;
+        }
+        match from.rename(&to) {
+            // Something else is mounted there.
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let prepared = files::prepared(&to);
+                prepared.remove_if_there()?;
+                files::copy_whole(&from, &prepared)?;
+                prepared.rename(&to)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Holds open the directory at a path. What stands in the way, links included, is replaced with directories, as git does
+/// it.
+fn folder(top: &Rc<Dir>, path: &Path) -> io::Result<Rc<Dir>> {
+    let mut here = top.clone();
+    for part in path {
+        let entry = here.at(part);
+        here = match entry.open_dir() {
+            Ok(Some(folder)) => folder,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {
+                entry.remove_if_there()?;
+                entry.make_dir()?
+            }
+        };
+    }
+    Ok(here)
+}
+
+/// Removes a file or a link, and the directories above it that are empty then. No link is followed to it.
+fn remove(top: &Rc<Dir>, path: &Path) -> io::Result<()> {
+    let mut way: Vec<Entry> = Vec::new();
+    let mut here = top.clone();
+    for part in path {
+        let entry = here.at(part);
+        match entry.open_dir() {
+            Ok(Some(folder)) => here = folder,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // Only the last part may be what is removed.
+            _ if way.len() + 1 < path.iter().count() => return Ok(()),
+            _ => {
+                entry.remove_if_there()?;
+                // The last one that is not empty stays, with those above it.
+                let _ = way.iter().rev().try_for_each(Entry::remove_dir);
+                return Ok(());
+            }
+        }
+        way.push(entry);
+    }
+    Ok(())
+}
+
+/// Directories of a tree that were found to be such, and no links in a directory's place.
+pub struct Folders<'a> {
+    top: &'a Path,
+    known: HashSet<PathBuf>,
+}
+
+impl Folders<'_> {
+    pub fn of(top: &Path) -> Folders<'_> {
+        Folders { top, known: HashSet::new() }
+    }
+
+    /// Whether all directories above a path of the tree are real.
+    pub fn are_real(&mut self, path: &Path) -> bool {
+        let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return true };
+        if self.known.contains(parent) {
+            return true;
+        }
+        let is_real = fs::symlink_metadata(self.top.join(parent)).is_ok_and(|meta| meta.is_dir());
+        let all = is_real && self.are_real(parent);
+        if all {
+            self.known.insert(parent.to_owned());
+        }
+        all
+    }
+}
