@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::names::{deploy_to_names, deploy_with, serve};
-use common::{HOIST, Project, Ran};
+use common::{Farm, HOIST, Project, Ran};
 
 /// The build for targets, which the binary to ship contains.
 const FOR_TARGETS: &str = env!("CARGO_BIN_EXE_hoist-for-targets");
@@ -57,6 +57,50 @@ fn the_build_for_targets_has_their_command_alone_and_no_ssh() {
 /// Whether a file has these bytes.
 fn contains(file: &[u8], bytes: &[u8]) -> bool {
     file.windows(bytes.len()).any(|window| window == bytes)
+}
+
+/// Runs a program without the system calls that are younger than Linux 3.10.
+const OLD_KERNEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/farm/old_kernel");
+
+/// Deploys two revisions to two new hosts with the kernel of Linux 3.10; `hoist` makes the command that deploys.
+fn deploys_to_linux_3_10(hoist: impl Fn(&Project) -> Command) {
+    let farm = Farm::up_with(&[("FARM_THROUGH", OLD_KERNEL)]);
+    let project = Project::new(&farm, 0, 2);
+    // Hoist copies itself there.
+    project.configure("remote_binary:");
+    project.check("good", "promote", "! grep bad index.html");
+    let deploy = || Ran::of(hoist(&project).args(["deploy", "--yes"]).output().unwrap());
+    let one = project.commit("one");
+    deploy().ends(0);
+    common::all_on(&farm, 2, &one);
+    project.write("index.html", "bad\n");
+    project.commit("two");
+    deploy().ends(1).says("2 hosts were rolled back and verified");
+    common::all_on(&farm, 2, &one);
+}
+
+#[test]
+fn targets_may_run_linux_3_10() {
+    deploys_to_linux_3_10(|project| project.hoist(&[]));
+}
+
+#[test]
+fn the_deploy_host_may_run_linux_3_10() {
+    // OpenSSL does without getrandom(2) only if the kernel says that it is as old: strace(1) makes it say that. It then
+    // leaves a note for other programs in shared memory: not in that of this machine.
+    let name: String = [("Linux", 65), ("old", 65), ("3.10.0", 7)]
+        .iter()
+        .flat_map(|(text, size)| text.bytes().chain(std::iter::repeat(0)).take(*size))
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    deploys_to_linux_3_10(|project| {
+        let mut command = Command::new("unshare");
+        command.args(["--ipc", OLD_KERNEL, "strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=uname", "-e"]);
+        command.args([&format!("inject=uname:poke_exit=@arg1={name}"), HOIST]);
+        common::take_environment(&mut command, &project.hoist(&[]));
+        command.current_dir(project.path("")).stdin(Stdio::null());
+        command
+    });
 }
 
 #[test]

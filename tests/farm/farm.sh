@@ -15,6 +15,7 @@
 #   FARM_PATH         folders, as hosts see them, that stand first in their search path
 #   FARM_USER         the name of an account that is root's on all hosts, beside root
 #   FARM_HOSTNAMES    when set, a host's own name is its address with dashes, as in 127-0-0-1
+#   FARM_THROUGH      a program that runs every command of a session, with the words of the command
 #   FARM_SHARED_HOME  when set, all hosts have the one home DIR/home
 set -eu
 
@@ -46,7 +47,7 @@ PidFile $dir/sshd.pid
 HostKey $dir/host_ed25519
 HostKey $dir/host_rsa
 AuthorizedKeysFile $dir/authorized_keys
-ForceCommand $dir/wrapper
+ForceCommand ${FARM_THROUGH:+$FARM_THROUGH }$dir/wrapper
 # bash reads ~/.bashrc ahead of the wrapper; what root has there is none of the farm's business, and may be slow.
 SetEnv HOME=$dir
 LogLevel VERBOSE
