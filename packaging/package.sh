@@ -34,8 +34,9 @@ stage() {
 	find "$work/root/usr/share/man" -type f -exec gzip -9n {} +
 }
 
-# Gives everything the time of the commit.
+# Gives everything the time of the commit, and lets everybody read it, whoever may read the checkout.
 settle() {
+	chmod -R a-s,a=rX,u+w "$1"
 	find "$1" -print0 | xargs -0 touch -hd "@$SOURCE_DATE_EPOCH"
 }
 

@@ -12,10 +12,12 @@ use crate::{SOURCE, assert_ok, built, files, text};
 /// The time of the commit that is packed, in seconds since 1970.
 const EPOCH: &str = "1795600000";
 
-/// A checkout with a stripped program, as `make static` makes it, and packages of all kinds in its `dist`.
+/// A checkout that was made with this umask, with a stripped program, as `make static` makes it, and packages of all
+/// kinds in its `dist`.
 fn packed(umask: &str, zone: &str) -> TempDir {
     let checkout = built();
     run(&checkout, "strip", &["dist/hoist"]);
+    run(&checkout, "chmod", &["-R", &format!("-{umask}"), "."]);
     for target in ["deb", "rpm", "dist"] {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("umask {umask}; exec make {target}")]).current_dir(checkout.path()).env_clear();
