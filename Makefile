@@ -46,6 +46,16 @@ build: deps ## build for development
 
 BUILT = $(abspath $(TARGET_DIR))/$(TRIPLE)/release
 
+# The same commit makes the same bytes wherever and whenever it is built: no path of this machine is in the binary, and no
+# date or folder of OpenSSL's build. That date is a fixed one: Cargo builds OpenSSL once, and reuses it for later commits.
+RUST := $(shell rustc --print sysroot 2>/dev/null)
+REMAPPED = $(CURDIR)=/hoist $(abspath $(TARGET_DIR))=/target $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo \
+	$(RUST)/lib/rustlib/src/rust=/rustc/$(shell rustc -vV | sed -n 's/^commit-hash: //p')
+# Cargo adds these to the flags of .cargo/config.toml.
+static: export CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_RUSTFLAGS = $(addprefix --remap-path-prefix=,$(REMAPPED))
+static: export SOURCE_DATE_EPOCH = 0
+static: export GNUMAKEFLAGS = ENGINESDIR=/nonexistent MODULESDIR=/nonexistent
+
 # What targets get is built first, since the binary to ship contains it.
 static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains
 	$(CARGO) build --locked --release --features for-targets --bin hoist-for-targets
@@ -56,6 +66,9 @@ static: build-deps ## build the binary to ship, dist/hoist, and list the licence
 	@cp -f $(BUILT)/hoist dist/hoist
 	@CARGO=$(CARGO) tools/third_party.py > dist/THIRD-PARTY.new && mv dist/THIRD-PARTY.new dist/THIRD-PARTY
 	@file dist/hoist 2>/dev/null || true
+
+reproducible: build-deps ## build and pack a commit (COMMIT, default HEAD) twice, in different folders, and compare the bytes
+	@tools/reproducible.sh "$${COMMIT:-HEAD}"
 
 # Installing builds nothing: root needs no Rust toolchain, and leaves no files of its own in the checkout.
 install: ## install dist/hoist, the man pages, completions, units and examples (PREFIX, DESTDIR)
@@ -121,4 +134,4 @@ clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf dist
 
-.PHONY: help demo check torture fuzz bench build static install uninstall deb rpm dist fmt lint oldest audit deps build-deps clean
+.PHONY: help demo check torture fuzz bench build static reproducible install uninstall deb rpm dist fmt lint oldest audit deps build-deps clean

@@ -118,6 +118,22 @@ fn make_install_needs_no_cargo_and_make_uninstall_removes_all_that_it_put_there(
 }
 
 #[test]
+fn the_binary_to_ship_names_no_folder_and_no_date_of_its_build() {
+    let shipped = program();
+    if shipped == Path::new(HOIST) {
+        eprintln!("there is no dist/hoist, or it is older than the tests; nothing is tested");
+        return;
+    }
+    let binary = text(&fs::read(shipped).unwrap());
+    assert!(!binary.contains(SOURCE));
+    let sources: Vec<_> = binary.match_indices("/registry/src/").map(|(at, _)| &binary[..at]).collect();
+    assert!(!sources.is_empty() && sources.iter().all(|before| before.ends_with("/cargo")));
+    let dates: Vec<_> =
+        binary.split("built on: ").skip(1).map(|after| after.starts_with("Thu Jan  1 00:00:00 1970")).collect();
+    assert_eq!(dates, [true], "that of OpenSSL");
+}
+
+#[test]
 fn systemd_finds_no_fault_in_the_units() {
     let (checkout, place) = (built(), tempfile::tempdir().unwrap());
     let prefix = format!("PREFIX={}", place.path().display());
