@@ -110,6 +110,12 @@ pub fn with_environment(variables: &[String]) -> Vec<Process> {
     ids.filter(|id| *id != std::process::id() && !variables.is_empty()).filter(has_them).filter_map(process).collect()
 }
 
+/// Why a try of a run-once step is not begun: a process of an earlier one lives, which has these variables.
+pub fn in_the_way(variables: &[String]) -> Option<String> {
+    let process = with_environment(variables).into_iter().next()?;
+    Some(format!("not begun, since {process} of an earlier try still runs: wait for it to end, or end it"))
+}
+
 /// Whether a process is stopped, by a signal or from a keyboard.
 pub fn is_stopped(id: u32) -> bool {
     let status = text(format!("/proc/{id}/status"));

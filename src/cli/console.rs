@@ -245,8 +245,10 @@ impl Console {
     }
 
     /// Whether a run-once step ran. A flag knows, or a person; for a script it stays open, if it can come back with the flag.
-    fn ask_about_step(&self, key: &str, question: &Question) -> Answer {
-        match self.steps.iter().find(|(name, _)| name == key) {
+    fn ask_about_step(&mut self, key: &str, question: &Question) -> Answer {
+        // It was said of the try that it was asked for, and not of one that follows.
+        let flag = self.steps.iter().position(|(name, _)| name == key).map(|place| self.steps.remove(place));
+        match flag {
             Some((_, true)) => return Answer::Done,
             Some((_, false)) => return Answer::NotDone,
             None if self.yes && TAKES_STEPS.contains(&self.command) => return Answer::Unanswered,

@@ -34,7 +34,7 @@ impl Basis {
     /// live revision stays live. The run of `holder` is treated like that of a deployment: it locks targets, and they
     /// record it.
     pub fn of_command(config: &Config, holder: Holder, line: String, timeout: Duration) -> Basis {
-        let command = Some(Box::new(CommandLine { line, timeout: timeout.as_secs(), environment: Default::default() }));
+        let command = Some(Box::new(CommandLine { line, timeout: timeout.as_secs(), ..Default::default() }));
         // The fleet fills in the live revision of each host; if there is none, the host is not drained. It is judged by
         // the checks that it was deployed with.
         let request = StageRequest { command, kept: true, ..request(config, holder, none()) };

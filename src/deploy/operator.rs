@@ -124,12 +124,10 @@ impl Answer {
 
 /// Asks, and reports the answer.
 pub(super) fn ask(operator: &mut dyn Operator, report: &mut dyn Reporter, question: &Question) -> Answer {
+    // A flag answers once, so afterwards it is not known who did.
+    let by = operator.answers(question).to_owned();
     let answer = operator.ask(question);
-    report.event(&Event::Asked {
-        question: question.to_string(),
-        answer: answer.word().to_owned(),
-        by: operator.answers(question).to_owned(),
-    });
+    report.event(&Event::Asked { question: question.to_string(), answer: answer.word().to_owned(), by });
     answer
 }
 

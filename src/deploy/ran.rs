@@ -16,6 +16,8 @@ pub struct Ran {
     pub end: OnceEnd,
     /// The operator was asked whether it ran.
     pub asked: bool,
+    /// That it is done is the operator's word: a process of it may still be at work.
+    pub by_word: bool,
     /// How undoing it ended, if that was tried.
     pub undone: Option<OnceEnd>,
 }

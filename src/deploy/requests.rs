@@ -221,7 +221,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
 fn remote_vars_command(config: &Config) -> Option<Box<CommandLine>> {
     let settings = &config.settings;
     let line = settings.remote_vars_command.clone().filter(|_| settings.config_deploy)?;
-    Some(Box::new(CommandLine { line, timeout: settings.vars_timeout.as_secs(), environment: Default::default() }))
+    Some(Box::new(CommandLine { line, timeout: settings.vars_timeout.as_secs(), ..Default::default() }))
 }
 
 /// How many old revisions targets keep. Scap's number includes the live one.

@@ -40,15 +40,18 @@ impl Verdict {
 
     /// Names the step that nobody says anything of, and the flags that do.
     fn undecided(self, steps: &Steps, plan: &Plan) -> Verdict {
-        let unknown = |end: &Option<&OnceEnd>| matches!(end, Some(OnceEnd::Unknown { .. }));
+        let unknown = |end: &OnceEnd| match end {
+            OnceEnd::Unknown { reason } => Some(reason.clone()),
+            _ => None,
+        };
         let open = steps.0.iter().rev().find_map(|ran| {
-            let undo = unknown(&ran.undone.as_ref());
-            (undo || unknown(&Some(&ran.end))).then_some((ran, undo))
+            let undone = ran.undone.as_ref().and_then(unknown).map(|reason| (ran, true, reason));
+            undone.or_else(|| Some((ran, false, unknown(&ran.end)?)))
         });
-        let Some((ran, undo)) = open else { return self };
+        let Some((ran, undo, reason)) = open else { return self };
         let step = &plan.steps[ran.index];
         let what = format!("{} on {}", step.title(undo), self.place(ran.host));
-        let text = format!("stopped: it is not known whether {what} ran; the run stays unfinished");
+        let text = format!("stopped: it is not known whether {what} ran ({reason}); the run stays unfinished");
         let key = step.key(undo);
         let typed = |command: &str, is: &str| plan.invocation.command(&format!("{command} --step {key}={is}"));
         let ways_out = vec![format!(

@@ -23,6 +23,8 @@ struct Try {
     undo: bool,
     /// How often it was tried before.
     before: u32,
+    /// It undoes a step that is done by the operator's word alone.
+    by_word: bool,
 }
 
 impl Deployment<'_> {
@@ -55,9 +57,9 @@ impl Deployment<'_> {
             Ok(host) => host,
             Err(why) => return Err(Halt::Step { why: format!("{} cannot run: {why}", step.title(false)) }),
         };
-        let mut one = Try { index, host, undo: false, before: 0 };
+        let mut one = Try { index, host, undo: false, before: 0, by_word: false };
         let (end, mut asked) = (self.carry_out(one), false);
-        self.steps.0.push(Ran { index, host, end, asked, undone: None });
+        self.steps.0.push(Ran { index, host, end, asked, by_word: false, undone: None });
         loop {
             let place = self.steps.0.len() - 1;
             let end = self.steps.0[place].end.clone();
@@ -67,7 +69,10 @@ impl Deployment<'_> {
             asked = true;
             self.steps.0[place].asked = asked;
             match self.ask_about(one, reason, true) {
-                Answer::Done => self.steps.0[place].end = OnceEnd::Done,
+                Answer::Done => {
+                    let ran = &mut self.steps.0[place];
+                    (ran.end, ran.by_word) = (OnceEnd::Done, true);
+                }
                 Answer::NotDone => {
                     one.before += 1;
                     self.steps.0[place].end = self.carry_out(one);
@@ -141,7 +146,7 @@ impl Deployment<'_> {
     }
 
     fn once_call(&self, one: Try) -> OnceCall {
-        let Try { index, host, undo, before } = one;
+        let Try { index, host, undo, before, by_word } = one;
         let plan = self.plan;
         let step = &plan.steps[index];
         let line = if undo { step.undo.as_ref() } else { None }.unwrap_or(&step.command).clone();
@@ -154,6 +159,7 @@ impl Deployment<'_> {
         let group = step.group.clone().unwrap_or_default();
         let mut environment = BTreeMap::from([
             ("HOIST_STEP", step.name.clone()),
+            ("HOIST_STEP_KEY", step.key(undo)),
             ("HOIST_RUN", plan.run.to_string()),
             ("HOIST_REPO", plan.repo.clone()),
             ("HOIST_GROUP", group.clone()),
@@ -161,6 +167,10 @@ impl Deployment<'_> {
             ("HOIST_PREVIOUS_REVISION", previous.map(|it| it.to_string()).unwrap_or_default()),
         ]);
         environment.extend(row.map(|row| ("HOIST_HOST", row.target.host.clone())));
+        // What a step leaves running that ended by itself is a daemon, and in nobody's way. A try follows another of the same
+        // kind only if nobody knows how that one ended: then what is left of it may be the work itself.
+        let kind_of_try = if by_word { "HOIST_STEP" } else { "HOIST_STEP_KEY" };
+        let not_beside = ["HOIST_RUN", kind_of_try].map(|name| format!("{name}={}", environment[name])).to_vec();
         let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let kinds = u32::try_from(2 * plan.steps.len()).unwrap_or(u32::MAX);
         let kind = u32::try_from(2 * index).unwrap_or(u32::MAX) + u32::from(undo);
@@ -169,7 +179,7 @@ impl Deployment<'_> {
             host,
             group,
             restore,
-            command: CommandLine { line, timeout: step.timeout.as_secs().max(1), environment },
+            command: CommandLine { line, timeout: step.timeout.as_secs().max(1), environment, not_beside },
             folder: step.folder.clone(),
             recover: false,
         }
@@ -221,12 +231,12 @@ impl Deployment<'_> {
             if ran.asked || !(step.irreversible || step.undo.is_some()) {
                 continue;
             }
-            let one = Try { index: ran.index, host: ran.host, undo: false, before: 0 };
+            let one = Try { index: ran.index, host: ran.host, undo: false, before: 0, by_word: false };
             let answer = self.ask_about(one, &reason, false);
             let ran = &mut self.steps.0[place];
             ran.asked = true;
             match answer {
-                Answer::Done => ran.end = OnceEnd::Done,
+                Answer::Done => (ran.end, ran.by_word) = (OnceEnd::Done, true),
                 Answer::NotDone => ran.end = OnceEnd::NotBegun { reason: "as the operator said".to_owned() },
                 Answer::Unanswered => return Err(Halt::Undecided),
                 _ => {}
@@ -246,7 +256,7 @@ impl Deployment<'_> {
             if !is_due || step.undo.is_none() || !ran.is_done() {
                 continue;
             }
-            let mut one = Try { index: ran.index, host: ran.host, undo: true, before: 0 };
+            let mut one = Try { index: ran.index, host: ran.host, undo: true, before: 0, by_word: ran.by_word };
             loop {
                 let end = self.carry_out(one);
                 self.steps.0[place].undone = Some(end.clone());

@@ -108,9 +108,9 @@ fn recorded(outcome: Outcome) -> OnceEnd {
 
 /// Runs the command on this host.
 fn run_here(call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
-    let CommandLine { line, timeout, environment } = &call.command;
-    if let Some(process) = procfs::with_environment(&call.command.marks()).first() {
-        return OnceEnd::NotBegun { reason: format!("an earlier try still runs: {process}") };
+    let CommandLine { line, timeout, environment, not_beside } = &call.command;
+    if let Some(reason) = procfs::in_the_way(not_beside) {
+        return OnceEnd::Unknown { reason };
     }
     let mut command = subprocess::shell(line);
     command.envs(environment).current_dir(&call.folder);
@@ -141,11 +141,10 @@ fn run_here(call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
 /// A step of a deployer that died: its shell died too, but not what the shell had started. Waits for that, since the
 /// step must not run twice at the same time.
 fn wait_for_leftovers(call: &OnceCall, on: &mut OnceObserver) -> OnceEnd {
-    let marks = call.command.marks();
     let until = Instant::now() + Duration::from_secs(call.command.timeout);
     let mut is_told = false;
     loop {
-        let left = procfs::with_environment(&marks);
+        let left = procfs::with_environment(&call.command.not_beside);
         let Some(first) = left.first() else {
             return OnceEnd::Unknown { reason: "its deployer ended while it ran".to_owned() };
         };

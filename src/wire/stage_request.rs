@@ -156,7 +156,7 @@ impl StageRequest {
 }
 
 /// A command of the operator's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandLine {
     /// For the login shell of the account.
     pub line: String,
@@ -165,15 +165,10 @@ pub struct CommandLine {
     /// What it finds in its environment besides.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
-}
-
-impl CommandLine {
-    /// By what the processes of a run-once step are known again, whichever try they belong to: variables of their
-    /// environment. Empty for other commands.
-    pub fn marks(&self) -> Vec<String> {
-        let mark = |name: &str| Some(format!("{name}={}", self.environment.get(name)?));
-        ["HOIST_RUN", "HOIST_STEP"].into_iter().filter_map(mark).collect()
-    }
+    /// Of a run-once step: it does not begin while a process lives that has all of these variables, `NAME=value` each, in
+    /// its environment. Empty: nothing keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_beside: Vec<String>,
 }
 
 fn yes() -> bool {

@@ -23,12 +23,13 @@ impl StepNotes {
         StepNotes { folder: folder.to_owned(), seen_as: folder.to_owned() }
     }
 
-    /// A command that notes a word, waits while it is [paused](StepNotes::pause), and fails if it is to
-    /// [fail](StepNotes::fails).
+    /// A command that notes a word, [leaves](StepNotes::leaves) a process behind if it is to, waits while it is
+    /// [paused](StepNotes::pause), and fails if it is to [fail](StepNotes::fails).
     pub fn command(&self, word: &str) -> String {
         let folder = self.seen_as.display();
         format!(
-            "echo $$ > {folder}/pid; echo {word} >> {folder}/ran; while test -e {folder}/pause-{word}; do sleep 0.1; \
+            "test ! -e {folder}/leaves-{word} || {{ sleep 600 >/dev/null 2>&1 & echo $! > {folder}/left; }}; \
+             echo $$ > {folder}/pid; echo {word} >> {folder}/ran; while test -e {folder}/pause-{word}; do sleep 0.1; \
              done; test ! -e {folder}/bad"
         )
     }
@@ -50,6 +51,16 @@ impl StepNotes {
 
     pub fn go_on(&self, word: &str) {
         self.put(&format!("pause-{word}"), false);
+    }
+
+    /// From now on the command of a word starts a process that outlives it, or no longer.
+    pub fn leaves(&self, word: &str, leaves: bool) {
+        self.put(&format!("leaves-{word}"), leaves);
+    }
+
+    /// The process that was left last.
+    pub fn left(&self) -> u32 {
+        std::fs::read_to_string(self.folder.join("left")).unwrap().trim().parse().unwrap()
     }
 
     /// From now on its commands fail, or no longer.

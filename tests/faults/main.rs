@@ -15,6 +15,7 @@ mod guard;
 #[path = "../common/guard.rs"]
 mod guarding;
 mod journal;
+mod leftovers;
 mod processes;
 mod proxy;
 mod reach;

@@ -15,24 +15,24 @@ use crate::scene::Scene;
 use crate::small::Small;
 
 /// A host, and two steps ahead of its promote: one there, and one on the deploy host.
-struct Steps {
-    scene: Scene,
-    there: StepNotes,
-    here: StepNotes,
+pub struct Steps {
+    pub scene: Scene,
+    pub there: StepNotes,
+    pub here: StepNotes,
     _folder: TempDir,
 }
 
 impl Steps {
-    fn new() -> Steps {
+    pub fn new() -> Steps {
         Steps::with("when: before\n    stage: promote")
     }
 
     /// With these keys of both steps.
-    fn with(keys: &str) -> Steps {
+    pub fn with(keys: &str) -> Steps {
         Steps::over(Scene::new(0, 1), keys)
     }
 
-    fn over(scene: Scene, keys: &str) -> Steps {
+    pub fn over(scene: Scene, keys: &str) -> Steps {
         let folder = tempfile::tempdir().unwrap();
         let (there, here) = (StepNotes::on_target(scene.srv(0)), StepNotes::here(folder.path()));
         let step = |name: &str, notes: &StepNotes, on: &str| {
@@ -45,13 +45,13 @@ impl Steps {
         Steps { scene, there, here, _folder: folder }
     }
 
-    fn notes(&self, name: &str) -> &StepNotes {
+    pub fn notes(&self, name: &str) -> &StepNotes {
         if name == "there" { &self.there } else { &self.here }
     }
 
     /// A deployer whose step, or the undo of it, is under way, and the process of that.
     #[track_caller]
-    fn stopped_in(&self, name: &str, word: &str) -> (Running, u32) {
+    pub fn stopped_in(&self, name: &str, word: &str) -> (Running, u32) {
         self.notes(name).ran();
         self.notes(name).pause(word);
         let running = self.scene.start_deploy(&[]);
@@ -61,14 +61,14 @@ impl Steps {
 
     /// The same, killed there. The step goes on where it can.
     #[track_caller]
-    fn killed_in(&self, name: &str, word: &str) {
+    pub fn killed_in(&self, name: &str, word: &str) {
         self.stopped_in(name, word).0.kill();
         self.notes(name).go_on(word);
     }
 
     /// Ends an unfinished run. One that somebody has to be asked about ends with 6, and is told so by `hoist status`.
     #[track_caller]
-    fn end(&mut self, command: &str, asked: Option<(&str, &str)>, revision: &str) {
+    pub fn end(&mut self, command: &str, asked: Option<(&str, &str)>, revision: &str) {
         let mut flags = vec![command, "--yes", "--format", "json"];
         let answer = asked.map(|(key, is)| format!("{key}={is}"));
         if let (Some((key, _)), Some(answer)) = (asked, &answer) {
@@ -88,7 +88,7 @@ impl Steps {
 
     /// What the steps did since this was last asked.
     #[track_caller]
-    fn did(&self, there: &str, here: &str) {
+    pub fn did(&self, there: &str, here: &str) {
         assert_eq!((self.there.ran().as_str(), self.here.ran().as_str()), (there, here));
     }
 }

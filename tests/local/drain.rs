@@ -438,11 +438,7 @@ fn a_command_runs_while_the_host_is_drained_and_what_is_told_is_its_output() {
     let scene = Scene::new();
     let log = scene.target.log().display().to_string();
     let with = |run: &str, line: &str, timeout| StageRequest {
-        command: Some(Box::new(CommandLine {
-            line: line.replace("LOG", &log),
-            timeout,
-            environment: Default::default(),
-        })),
+        command: Some(Box::new(CommandLine { line: line.replace("LOG", &log), timeout, ..CommandLine::default() })),
         revision: scene.one.clone(),
         ..scene.request(run)
     };

@@ -310,6 +310,7 @@ fn a_run_once_step_runs_once_in_the_tree_of_its_revision() {
             line: line.to_owned(),
             timeout: 20,
             environment: [("HOIST_REVISION".to_owned(), one.to_string())].into(),
+            ..CommandLine::default()
         })),
         ..request.clone()
     };

@@ -18,6 +18,9 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     let Some(command) = &job.request.command else {
         return Err(Fault::failed("the request has no command: this stage is a part of `hoist deploy`"));
     };
+    if let Some(why) = procfs::in_the_way(&command.not_beside) {
+        return Err(Fault::failed(why));
+    }
     let mut process = process::command("/bin/sh");
     process.args(["-c", command.line.as_str()]);
     sys::die_with_parent(&mut process);
@@ -30,15 +33,9 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     run_shell(job, process, command)
 }
 
-/// Why a step is not begun here, or how it ended, if it was begun before: no try is carried out a second time, whoever
-/// asks, and none beside what is left of another.
+/// How a try ended that was begun before: none is carried out a second time, whoever asks.
 pub fn begun_before(job: &Job, attempt: u32) -> Option<Outcome> {
-    let run = &job.request.header.holder.run;
-    if let Some(record) = record::read(&job.layout, run, Stage::Once, attempt) {
-        let unknown = || Err(Fault::failed("it was begun before, and its end is not on record"));
-        return Some(record.outcome.unwrap_or_else(unknown));
-    }
-    let left =
-        job.request.command.as_ref().map(|command| procfs::with_environment(&command.marks())).unwrap_or_default();
-    left.first().map(|process| Err(Fault::failed(format!("an earlier try still runs there: {process}"))))
+    let record = record::read(&job.layout, &job.request.header.holder.run, Stage::Once, attempt)?;
+    let unknown = || Err(Fault::failed("it was begun before, and its end is not on record"));
+    Some(record.outcome.unwrap_or_else(unknown))
 }
