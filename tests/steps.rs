@@ -152,6 +152,76 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
 }
 
 #[test]
+fn an_answer_about_a_step_that_has_not_begun_is_refused_before_anything_is_touched() {
+    let scene = Scene::new("");
+    let project = &scene.project;
+    let two = scene.next("two");
+    scene.killed_in(&scene.target, "migrate");
+    for (command, key) in
+        [("resume", "tell"), ("rollback", "tell"), ("resume", "migrate.undo"), ("rollback", "tell.undo")]
+    {
+        for is in ["done", "not-done"] {
+            let why =
+                format!("--step {key}: nobody is asked about this step (not begun): leave it out; nothing was touched");
+            project.run(&[command, "--yes", "--step", &format!("{key}={is}")]).ends(2).says(&why);
+        }
+    }
+    // The step that is under way goes on, undisturbed.
+    scene.target.go_on("migrate");
+    project.run(&["resume", "--yes"]).ends(0);
+    assert_eq!(scene.ran(), did("migrate", "tell"));
+    all_on(&scene.farm, 2, &two);
+}
+
+#[test]
+fn a_preview_of_a_rollback_has_the_undo_of_each_step_that_it_would_run() {
+    let scene = Scene::new("");
+    let project = &scene.project;
+    let preview = |words: &[&str]| {
+        let shown = json(project, "rollback_preview", &[&["rollback", "--dry-run"], words].concat());
+        ["steps", "irreversible", "not_undone", "asked"].map(|key| shown[key].clone())
+    };
+    let none = || serde_json::json!([]);
+    scene.next("two");
+    project.deploy(&[]).ends(0);
+    let undo = serde_json::json!([{
+        "step": "tell", "when": "before", "group": "default", "on": "deploy-host", "command": scene.here.command("untell"),
+        "timeout": 600,
+    }]);
+    let stays = serde_json::json!(["step migrate stays done: it has no undo"]);
+    assert_eq!(preview(&[]), [undo.clone(), none(), stays.clone(), none()]);
+    // A way back of some hosts leaves the steps alone, and says so.
+    let left = serde_json::json!(["step tell is not undone: only some hosts go back", stays[0]]);
+    assert_eq!(preview(&["-l", "127.0.0.2"]), [none(), none(), left, none()]);
+    let text = project.run(&["rollback", "--dry-run", "-l", "127.0.0.2"]).says("only some hosts go back");
+    assert!(!text.out.contains("undo of step"), "{}", text.out);
+
+    // An unfinished deployment's steps: those that are known, and those that are found out or asked about.
+    scene.next("three");
+    scene.killed_in(&scene.target, "migrate");
+    let begun = serde_json::json!(["step migrate has begun on 127.0.0.1, which is asked how it ended"]);
+    assert_eq!(preview(&[]), [none(), none(), begun, none()]);
+    scene.target.go_on("migrate");
+    scene.ran();
+    let mut resumed = {
+        scene.here.pause("tell");
+        project.hoist(&["resume", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    scene.here.under_way("tell");
+    resumed.kill().unwrap();
+    resumed.wait().unwrap();
+    scene.here.go_on("tell");
+    assert_eq!(preview(&[]), [none(), none(), stays.clone(), serde_json::json!(["tell"])]);
+    scene.here.fails(true);
+    project.run(&["resume", "--yes", "--step", "tell=not-done"]).ends(1);
+    scene.here.fails(false);
+    // Nothing is left to do, once the hosts are back where they were.
+    assert_eq!(preview(&[&scene.one])[1..], [none(), stays, none()]);
+    project.run(&["rollback", "--yes", &scene.one]).ends(0);
+    assert_eq!(preview(&[&scene.one]), [none(), none(), none(), none()]);
+}
+
+#[test]
 fn an_unfinished_run_is_announced_as_dead_or_as_one_that_waits_for_an_answer() {
     let scene = Scene::new("");
     let project = &scene.project;

@@ -38,7 +38,7 @@ pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};
 pub use room::Space;
-pub use steps_left::{LeftState, LeftStep, RunSteps};
+pub use steps_left::{LeftState, LeftStep, RunSteps, left_by};
 pub use times::Times;
 pub use told::{Told, first_seen};
 pub use unfinished::Unfinished;

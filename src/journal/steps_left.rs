@@ -1,8 +1,10 @@
 //! The run-once steps that finished runs have left done, or of which nobody knows: what a rollback of these runs is about.
 
+use crate::deploy::Plan;
 use crate::once::{On, OnceEnd, OnceStep};
 use crate::wire::Revision;
 
+use super::once::PastOnce;
 use super::past::Past;
 
 /// What a run has done about run-once steps.
@@ -47,15 +49,16 @@ struct UndoneStep {
 
 impl RunSteps {
     pub(super) fn of(past: &Past) -> RunSteps {
-        RunSteps { left: left_by(past), undid: undone_by(past) }
+        RunSteps { left: left_by(&past.opened.plan, &past.once), undid: undone_by(past) }
     }
 }
 
-fn left_by(past: &Past) -> Vec<LeftStep> {
-    let targets = past.targets();
-    let undo_of = |step: usize| past.once.iter().find(|it| it.undo && it.step == step);
-    let left = past.once.iter().filter(|it| !it.undo).filter_map(|it| {
-        let step = past.opened.plan.steps.get(it.step).filter(|step| step.undoes.is_none())?;
+/// Those that a run has left by these tries of its steps, in the order in which they ran.
+pub fn left_by(plan: &Plan, once: &[PastOnce]) -> Vec<LeftStep> {
+    let targets: Vec<_> = plan.targets().map(|(_, target)| target).collect();
+    let undo_of = |step: usize| once.iter().find(|it| it.undo && it.step == step);
+    let left = once.iter().filter(|it| !it.undo).filter_map(|it| {
+        let step = plan.steps.get(it.step).filter(|step| step.undoes.is_none())?;
         let undo = undo_of(it.step);
         let state = match undo.map(|undo| (undo.end == Some(OnceEnd::Done), undo.may_have_run())) {
             Some((true, _)) => return None,
@@ -66,7 +69,7 @@ fn left_by(past: &Past) -> Vec<LeftStep> {
         };
         let target = it.host.and_then(|host| targets.get(host.index()));
         let on = target.map_or(On::DeployHost, |target| On::Host((*target).clone()));
-        Some(LeftStep { step: step.clone(), revision: past.opened.plan.revision.clone(), on, state })
+        Some(LeftStep { step: step.clone(), revision: plan.revision.clone(), on, state })
     });
     left.collect()
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::deploy::{Plan, Prepared, roll_back_past};
 use crate::invocation::Invocation;
-use crate::journal::{History, LeftState, LeftStep, PastOnce, Record, Unfinished, past_steps};
+use crate::journal::{History, LeftState, LeftStep, PastOnce, Record, Unfinished, left_by, past_steps};
 use crate::once::{On, OnceEnd, OnceStep, When};
-use crate::targets::Target;
+use crate::targets::Group;
 use crate::text::meant_or_known;
 use crate::wire::{Level, Revision};
 
@@ -148,49 +148,79 @@ impl StepTried {
 }
 
 /// What the steps of the deployments mean that a rollback undoes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Undoing {
     /// Steps that undo what was done, for the run that goes back.
     pub steps: Vec<OnceStep>,
     /// Steps that are irreversible.
     pub barring: Vec<String>,
     /// A sentence for each step that stays as it is.
-    pub left: Vec<String>,
+    left: Vec<String>,
+    /// A sentence for each step that this run cannot undo.
+    left_out: Vec<String>,
+    /// What `--step` calls the steps of which somebody has to say first how they ended.
+    pub asked: Vec<String>,
 }
 
 impl Undoing {
-    /// Of a rollback of these targets to a revision.
-    pub fn of(history: &History, targets: &[Target], to: &Revision) -> Undoing {
+    /// Of a rollback of the hosts of these groups to a revision. `is_limited`: they are only some of them.
+    pub fn of(history: &History, groups: &[Group], is_limited: bool, to: &Revision) -> Undoing {
         let mut runs: BTreeSet<usize> = BTreeSet::new();
-        for target in targets {
+        for target in groups.iter().flat_map(|group| &group.targets) {
             let stack = history.stack(target, history.runs.len());
             let above = stack.iter().rposition(|(_, revision)| revision == to).map_or(stack.len(), |place| place + 1);
             runs.extend(stack.iter().skip(above).filter_map(|(run, _)| *run));
         }
         let mut undoing = Undoing::default();
         for run in runs.into_iter().rev().map(|run| &history.runs[run]) {
-            for LeftStep { step, on, state, .. } in run.steps.left.iter().rev() {
-                let title = step.title(false);
-                match (state, &step.undo) {
-                    _ if step.bars_rollback() => undoing.barring.push(step.name.clone()),
-                    (LeftState::UndoUnknown, _) => {
-                        undoing
-                            .left
-                            .push(format!("it is not known whether {title} was undone: it is not undone again"));
-                    }
-                    (LeftState::Unknown, Some(_)) => {
-                        undoing.left.push(format!("it is not known whether {title} ran: it is not undone"));
-                    }
-                    (LeftState::Unknown, None) => undoing.left.push(format!("it is not known whether {title} ran")),
-                    (LeftState::Done, None) => undoing.left.push(format!("{title} stays done: it has no undo")),
-                    (LeftState::Done, Some(undo)) => {
-                        let previous = run.before.iter().map(|(_, revision)| revision.clone()).next();
-                        undoing.steps.push(mirrored(step, undo, on.clone(), (run.revision.clone(), previous)));
-                    }
-                }
+            let previous = run.before.iter().map(|(_, revision)| revision.clone()).next();
+            undoing.take(&run.steps.left, &run.revision, previous.as_ref());
+        }
+        undoing.within(groups, is_limited)
+    }
+
+    /// Of an unfinished run that is undone.
+    pub fn of_unfinished(unfinished: &Unfinished) -> Undoing {
+        let plan = &unfinished.opened.plan;
+        let past = past_steps(plan.steps.len(), unfinished.read.records.iter());
+        let is_open = |it: &PastOnce| it.end.is_none() || it.is_unknown() && !it.left_open;
+        let open: BTreeSet<usize> = past.iter().filter(|it| is_open(it)).map(|it| it.step).collect();
+        let (open, settled): (Vec<PastOnce>, Vec<PastOnce>) = past.into_iter().partition(|it| open.contains(&it.step));
+        let mut undoing = Undoing::default();
+        undoing.take(&left_by(plan, &settled), &plan.revision, None);
+        undoing.barring.extend(open.iter().filter_map(|past| barring(plan, past)).map(|step| step.name.clone()));
+        for tried in StepTried::all(plan, &open) {
+            match tried.asked_as {
+                None if tried.end.is_none() => undoing.left.push(format!(
+                    "{} has begun on {}, which is asked how it ended",
+                    tried.title(),
+                    tried.on
+                )),
+                asked => undoing.asked.extend(asked),
             }
         }
         undoing
+    }
+
+    /// Adds what a run has left, the last step first. `previous`: what was live before it.
+    fn take(&mut self, left: &[LeftStep], revision: &Revision, previous: Option<&Revision>) {
+        for LeftStep { step, on, state, .. } in left.iter().rev() {
+            let title = step.title(false);
+            match (state, &step.undo) {
+                _ if step.bars_rollback() => self.barring.push(step.name.clone()),
+                (LeftState::UndoUnknown, _) => {
+                    self.left.push(format!("it is not known whether {title} was undone: it is not undone again"));
+                }
+                (LeftState::Unknown, Some(_)) => {
+                    self.left.push(format!("it is not known whether {title} ran: it is not undone"));
+                }
+                (LeftState::Unknown, None) => self.left.push(format!("it is not known whether {title} ran")),
+                (LeftState::Done, None) => self.left.push(format!("{title} stays done: it has no undo")),
+                (LeftState::Done, Some(undo)) => {
+                    self.steps.push(mirrored(step, undo, on.clone(), (revision.clone(), previous.cloned())));
+                }
+            }
+        }
     }
 
     /// The operator types the words that a rollback past irreversible steps takes.
@@ -225,11 +255,10 @@ impl Undoing {
         barring.chain(self.lines()).collect()
     }
 
-    /// Adds the steps to a run that goes back. A run of some hosts only leaves them as they are, and so does one without the
-    /// host or the group of a step.
-    pub fn plan_into(self, prepared: &mut Prepared, is_limited: bool) {
-        for step in self.steps {
-            let groups = &prepared.plan.groups;
+    /// What of it a run over these groups can do. A run of some hosts only leaves the steps as they are, and so does one
+    /// without the host or the group of a step.
+    fn within(mut self, groups: &[Group], is_limited: bool) -> Undoing {
+        for step in std::mem::take(&mut self.steps) {
             let has_group = step.group.as_ref().is_none_or(|name| groups.iter().any(|group| group.name == *name));
             let has_host = match &step.on {
                 On::Host(target) => groups.iter().any(|group| group.targets.contains(target)),
@@ -239,19 +268,30 @@ impl Undoing {
                 (true, _) => "only some hosts go back",
                 (false, false) => "its group or its host is not part of this run",
                 (false, true) => {
-                    prepared.plan.steps.push(step);
+                    self.steps.push(step);
                     continue;
                 }
             };
-            let note = format!("step {} is not undone: {why}", step.name);
-            prepared.notes.push((Level::Warning, note));
+            self.left_out.push(format!("step {} is not undone: {why}", step.name));
         }
+        self
+    }
+
+    /// Adds the steps to a run that goes back.
+    pub fn plan_into(self, prepared: &mut Prepared) {
+        prepared.plan.steps.extend(self.steps);
+        prepared.notes.extend(self.left_out.into_iter().map(|note| (Level::Warning, note)));
+    }
+
+    /// A sentence for each step that is not undone.
+    pub fn not_undone(&self) -> impl Iterator<Item = &String> {
+        self.left_out.iter().chain(&self.left)
     }
 
     /// A line for each step that is undone, or stays as it is.
     pub fn lines(&self) -> Vec<String> {
         let undo = self.steps.iter().map(|step| format!("{}: {}", step.title(true), step.summary()));
-        undo.chain(self.left.iter().cloned()).collect()
+        undo.chain(self.not_undone().cloned()).collect()
     }
 }
 

@@ -9,7 +9,6 @@ use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
-use crate::targets::Target;
 use crate::text::some;
 use crate::wire::{Holder, Level, Revision};
 
@@ -38,8 +37,8 @@ pub struct Back {
 pub enum Preview {
     /// Undo a deployment that was not finished.
     Unfinished(Box<Unfinished>, Invocation),
-    /// Go back to an earlier revision, with a line for each run-once step that this is about.
-    Way(Box<WayBack>, Vec<String>),
+    /// Go back to an earlier revision, with what that means for run-once steps.
+    Way(Box<WayBack>, Undoing),
 }
 
 /// Rolls back, after a question: to the revision that is named; without one, what an unfinished deployment did, or else
@@ -77,13 +76,12 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     }
     shrinkage::keep(&mut config, front)?;
     let repo = repository(&config)?;
-    let Look { way, views, history } = look(&config, &repo, back, front)?;
+    let Look { way, views, history, undoing } = look(&config, &repo, back, front)?;
     if way.is_done() {
         let (short, all) = (way.to.revision.short(), crate::text::hosts(way.size));
         front.answer(&format!("nothing to do: {short} is live and finalized on {all}"));
         return Ok(ExitCode::Success);
     }
-    let undoing = undoing(&history, &views, &way);
     way.lines().iter().chain(&undoing.lines()).for_each(|line| front.remark(line));
     if matches!(way.why, Why::Further { called_for: true, .. }) && front.is_unattended() {
         let further = config.invocation.on_these_hosts(&format!("rollback {}", way.to.revision.short()));
@@ -106,7 +104,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let hosts = HostChoice::matching(limit_hosts);
     let choice = Choice { rev, hosts, kind: Kind::Rollback, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &Deployed::default(), &holder)?;
-    undoing.plan_into(&mut prepared, back.limit_hosts.is_some());
+    undoing.plan_into(&mut prepared);
     let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
     prepared.notes.extend(warnings);
     let mut stayed = history.runs.iter().filter(|past| past.stayed());
@@ -148,15 +146,8 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         look_for_unfinished(&config)?;
     }
     shrinkage::keep(&mut config, front)?;
-    let Look { way, views, history } = look(&config, &repository(&config)?, back, front)?;
-    let steps = undoing(&history, &views, &way).preview();
-    Ok(Preview::Way(Box::new(way), steps))
-}
-
-/// What the way back means for the run-once steps of the deployments that it undoes.
-fn undoing(history: &History, views: &[View], way: &WayBack) -> Undoing {
-    let targets: Vec<Target> = views.iter().map(|view| view.target.clone()).collect();
-    Undoing::of(history, &targets, &way.to.revision)
+    let Look { way, undoing, .. } = look(&config, &repository(&config)?, back, front)?;
+    Ok(Preview::Way(Box::new(way), undoing))
 }
 
 impl Preview {
@@ -165,6 +156,7 @@ impl Preview {
         match self {
             Preview::Unfinished(unfinished, invocation) => {
                 let mut lines = unfinished_lines(unfinished);
+                lines.extend(Undoing::of_unfinished(unfinished).preview());
                 lines.extend(StepTried::of_unfinished(unfinished).iter().filter_map(StepTried::to_be_told));
                 lines.push(format!("`{}` undoes it on every host that it touched", invocation.command("rollback")));
                 lines
@@ -173,7 +165,16 @@ impl Preview {
                 let short = way.to.revision.short();
                 vec![format!("nothing to do: {short} is live and finalized on {}", crate::text::hosts(way.size))]
             }
-            Preview::Way(way, steps) => way.lines().into_iter().chain(steps.iter().cloned()).collect(),
+            Preview::Way(way, steps) => way.lines().into_iter().chain(steps.preview()).collect(),
+        }
+    }
+
+    /// What it means for run-once steps.
+    pub fn steps(&self) -> Undoing {
+        match self {
+            Preview::Unfinished(unfinished, _) => Undoing::of_unfinished(unfinished),
+            Preview::Way(way, _) if way.is_done() => Undoing::default(),
+            Preview::Way(_, steps) => steps.clone(),
         }
     }
 
@@ -196,6 +197,7 @@ struct Look {
     way: WayBack,
     views: Vec<View>,
     history: History,
+    undoing: Undoing,
 }
 
 /// What is said of a word that is no revision, and names something else.
@@ -223,7 +225,7 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     };
     let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    let views = status::ask(config, groups, status::Asking::default(), front)?;
+    let views = status::ask(config, groups.clone(), status::Asking::default(), front)?;
     let found = match (named, &back.to) {
         (Some(revision), _) => Ok((revision, Why::Named)),
         (None, Some(prefix)) => previous::kept_by(config, &views, prefix).map(|revision| (revision, Why::Named)),
@@ -231,5 +233,7 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     };
     // A journal that was passed over may be why.
     let (to, why) = found.map_err(|refused| refused.with(&history.warnings))?;
-    Ok(Look { way: WayBack::new(repo, &history, &config.invocation, (&to, why), &views), views, history })
+    let way = WayBack::new(repo, &history, &config.invocation, (&to, why), &views);
+    let undoing = Undoing::of(&history, &groups, back.limit_hosts.is_some(), &to);
+    Ok(Look { way, views, history, undoing })
 }

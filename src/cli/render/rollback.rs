@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::clock;
+use crate::once::{On, OnceStep, When};
 use crate::operation::{Described, Kept, KeptOn, KeptRevisions, Preview, Why};
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Theme};
@@ -117,13 +118,48 @@ pub struct PreviewAnswer<'a> {
     /// The run that would be undone.
     unfinished: Option<&'a RunId>,
     way_back: Option<WayBackAnswer<'a>>,
+    /// The run-once steps that would be undone.
+    steps: Vec<UndoneAnswer>,
+    irreversible: Vec<String>,
+    /// A sentence for each step that would stay as it is.
+    not_undone: Vec<String>,
+    /// What `--step` calls the steps of which somebody has to say first how they ended.
+    asked: Vec<String>,
+}
+
+/// The undo of a step.
+#[derive(Serialize)]
+struct UndoneAnswer {
+    step: String,
+    when: When,
+    group: Option<String>,
+    on: On,
+    command: String,
+    /// In seconds.
+    timeout: u64,
+}
+
+impl From<OnceStep> for UndoneAnswer {
+    fn from(step: OnceStep) -> UndoneAnswer {
+        let OnceStep { name, command, on, when, group, timeout, .. } = step;
+        UndoneAnswer { step: name, when, group, on, command, timeout: timeout.as_secs() }
+    }
 }
 
 impl PreviewAnswer<'_> {
     pub fn of(preview: &Preview) -> PreviewAnswer<'_> {
+        let undoing = preview.steps();
+        let answer = PreviewAnswer {
+            unfinished: None,
+            way_back: None,
+            not_undone: undoing.not_undone().cloned().collect(),
+            steps: undoing.steps.into_iter().map(UndoneAnswer::from).collect(),
+            irreversible: undoing.barring,
+            asked: undoing.asked,
+        };
         let way = match preview {
             Preview::Unfinished(run, _) => {
-                return PreviewAnswer { unfinished: Some(&run.opened.plan.run), way_back: None };
+                return PreviewAnswer { unfinished: Some(&run.opened.plan.run), ..answer };
             }
             Preview::Way(way, _) => way,
         };
@@ -142,6 +178,6 @@ impl PreviewAnswer<'_> {
             not_kept_on: &way.lacking,
             unreachable: &way.unreachable,
         };
-        PreviewAnswer { unfinished: None, way_back: Some(way_back) }
+        PreviewAnswer { way_back: Some(way_back), ..answer }
     }
 }
