@@ -14,7 +14,8 @@ pub fn with_small_disk(options: &str) -> (Scene, Small) {
     (scene.finish(), small)
 }
 
-fn fill(folder: &Path) {
+/// Leaves no room on a host's disk.
+pub fn fill(folder: &Path) {
     let _ = std::fs::write(folder.join("filling"), vec![1; 64 << 20]);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Real processes on the loopback farm. `scene` has the fleet and the invariants that every case ends with.
 
+mod artifacts;
 #[path = "../common/mod.rs"]
 mod common;
 mod connections;
@@ -11,6 +12,7 @@ mod deployer;
 mod disks;
 mod every_record;
 mod full;
+mod full_in_steps;
 mod guard;
 #[path = "../common/guard.rs"]
 mod guarding;

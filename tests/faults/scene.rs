@@ -32,12 +32,45 @@ pub struct Look {
     pub config: Option<String>,
 }
 
+/// What is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Commits.
+    Commit,
+    /// A directory of them.
+    Subdir,
+    /// A directory that is no part of a commit, as far as Hoist knows.
+    Artifact,
+}
+
+impl Source {
+    /// What a path of the tree on targets begins with in the repository.
+    fn folder(self) -> &'static str {
+        match self {
+            Source::Commit => "",
+            Source::Subdir => "services/api/",
+            Source::Artifact => "built/",
+        }
+    }
+
+    /// The revision that is deployed of the last commit. In the repository, too, it then has that name.
+    fn revision(self, project: &Project) -> String {
+        if self == Source::Commit {
+            return project.git(&["rev-parse", "HEAD"]);
+        }
+        let tree = project.git(&["rev-parse", &format!("HEAD:{}", self.folder())]);
+        project.write(".git/artifact", &hoist::wire::artifact_commit(&tree));
+        project.git(&["hash-object", "-w", "-t", "commit", ".git/artifact"])
+    }
+}
+
 pub struct Scene {
     pub farm: Farm,
     pub project: Project,
     pub hosts: usize,
     /// The last revision that every host was brought to.
     pub stands: String,
+    source: Source,
     /// What the hosts note of their services.
     pub trace: RefCell<Trace>,
     canary: usize,
@@ -57,6 +90,11 @@ impl Scene {
 
     /// As [`Scene::new`] with nothing deployed yet, for a test that changes the hosts first.
     pub fn bare(canary: usize, default: usize) -> Scene {
+        Scene::bare_of(Source::Commit, canary, default)
+    }
+
+    /// The same, which deploys something else than commits.
+    pub fn bare_of(source: Source, canary: usize, default: usize) -> Scene {
         let (farm, project) = Project::on_farm(canary, default);
         let hosts = canary + default;
         let trace = Trace::new(farm.dir.path());
@@ -85,11 +123,16 @@ impl Scene {
         }
         checks += "  page:\n    stage: promote\n    shell: true\n    command: \"! cmp -s index.html /srv/broken\"\n";
         project.write("hoist/checks.yaml", &checks);
-        let stands = project.commit("first");
+        project.write(&format!("{}index.html", source.folder()), "one\n");
+        if source == Source::Subdir {
+            project.configure(&format!("subdir: {}", source.folder()));
+        }
+        project.commit("first");
+        let stands = source.revision(&project);
         let names = (0..hosts).map(address).collect();
         let trace = RefCell::new(trace);
         let before_run = RefCell::default();
-        let scene = Scene { names, farm, project, hosts, stands, trace, canary, before_run, count: 0 };
+        let scene = Scene { names, farm, project, hosts, stands, source, trace, canary, before_run, count: 0 };
         for n in 0..hosts {
             scene.farm.host(&address(n));
             let note = |word| scene.trace.borrow().note(word, &address(n));
@@ -143,9 +186,10 @@ impl Scene {
     /// A new revision to deploy.
     pub fn revision(&mut self) -> String {
         self.count += 1;
-        self.project.write("index.html", &format!("revision {}\n", self.count));
+        self.project.write(&format!("{}index.html", self.source.folder()), &format!("revision {}\n", self.count));
         self.project.write("hoist/vars.yaml", &format!("colour: {}\n", self.count));
-        self.project.commit("another")
+        self.project.commit("another");
+        self.source.revision(&self.project)
     }
 
     pub fn text_of(&self, revision: &str) -> String {
@@ -245,7 +289,8 @@ impl Scene {
     /// Starts `hoist deploy`. What a fault has rolled back is deployed again without a question.
     pub fn start_deploy(&self, arguments: &[&str]) -> Running {
         let deploy = ["deploy", "--yes", "--break-glass", "the fault is over", "--format", "json"];
-        self.start(&[&deploy[..], arguments].concat())
+        let artifact = if self.source == Source::Artifact { &["--artifact", self.source.folder()][..] } else { &[] };
+        self.start(&[&deploy[..], artifact, arguments].concat())
     }
 
     /// The same, until a host stands still in a stage.
