@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -342,4 +342,67 @@ fn pass_and_ansible_vault_are_sources_of_variables() {
         run(&format!("{program} encrypt --vault-password-file {shown}/key {shown}/vars.yml"), home);
         deploys(&format!("HOME={shown} {program} view --vault-password-file {shown}/key {shown}/vars.yml"), "ansible");
     }
+}
+
+/// The target's side of a stage on a host of a farm, known by the environment of its processes: its own processes, and
+/// what they run.
+fn target_side(host: &Path) -> Vec<rustix::process::Pid> {
+    let mark = format!("HOIST_FARM_HOST={}", host.display());
+    let is_of = |process: &Path| {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        let command = fs::read(process.join("cmdline")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes())
+            && String::from_utf8_lossy(&command).contains("deploy-local")
+    };
+    let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()).filter(|process| is_of(process));
+    all.filter_map(|process| rustix::process::Pid::from_raw(process.file_name()?.to_str()?.parse().ok()?)).collect()
+}
+
+#[test]
+fn a_target_that_is_killed_at_any_moment_leaves_secrets_in_rendered_files_alone() {
+    const FILES: usize = 40;
+    let farm = Farm::up();
+    let vault = Vault::new();
+    let project = project(&farm, &vault);
+    // Enough files that many moments fall between the first and the last of them.
+    let inside: String =
+        (0..FILES).map(|n| format!("{n}/inside.conf:\n  template: outer.j2\n  mode: 0640\n")).collect();
+    let files = fs::read_to_string(project.path("hoist/config-files.yaml")).unwrap();
+    project.write("hoist/config-files.yaml", &(files + &inside));
+    let folder = vault.dir.path().display();
+    fs::write(vault.dir.path().join("own.yaml"), format!("shards: 7\ntoken: {SENTINEL}-own\n")).unwrap();
+    project.configure(&format!("remote_vars_command: touch /srv/asked; cat {folder}/own.yaml\nfailure_limit: 1"));
+    let one = project.commit("one");
+    let mut said = vec![project.deploy(&[]).ends(0)];
+    let host = farm.host(&address(0));
+    let asked = host.join("srv/asked");
+    let mut killed = 0;
+    for round in 0..16 {
+        project.write("index.html", &format!("{round}\n"));
+        vault.keep(&format!("round-{round}"));
+        project.commit("another");
+        fs::remove_file(&asked).unwrap();
+        let mut deploy = project.hoist(&["deploy", "--yes", "-v", "--break-glass", "again"]);
+        let deployer = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        common::wait_for("the target to ask for its variables", || asked.exists());
+        std::thread::sleep(std::time::Duration::from_micros(round * 1500));
+        for process in target_side(&host) {
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        }
+        let output = deployer.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(!text.contains(SENTINEL), "round {round}: {text}");
+        killed += usize::from(text.contains("config_deploy: 0 ok, 1 failed"));
+        nothing_leaked(&farm, &project, &[]);
+    }
+    assert!(killed > 0, "none was killed at work");
+    // Nor does whoever repairs it, and goes back.
+    let two = project.commit("two");
+    said.push(project.run(&["deploy", "--yes", "--break-glass", "again"]).ends(0));
+    common::all_on(&farm, 2, &two);
+    said.push(project.run(&["rollback", "--yes", &one]));
+    for command in [&["log"][..], &["history"], &["status", "--verify"]] {
+        said.push(project.run(command));
+    }
+    nothing_leaked(&farm, &project, &said);
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::PathBuf;
 use std::process::Command;
 
 use hoist::wire::{Access, ConfigFile, Level, Probe, Request, Revision, Stage, StageRequest, TargetEvent};
@@ -191,6 +192,11 @@ fn a_file_with_secrets_is_private_unless_a_mode_is_set_and_its_difference_is_not
     assert_eq!(live_rights(&target), (0o644, 0, 0));
 }
 
+/// Where a file is written before it is put in its place.
+fn prepared(target: &Target, revision: &Revision) -> PathBuf {
+    target.root().join(".hoist/config").join(revision.as_str()).join("prepared")
+}
+
 /// Runs a stage while strace(1) does something to one call that touches the files; returns what it saw of them.
 fn traced(target: &Target, request: &StageRequest, stage: Stage, interfere: Option<&str>) -> String {
     let log = target.dir.path().join("trace");
@@ -207,11 +213,11 @@ fn traced(target: &Target, request: &StageRequest, stage: Stage, interfere: Opti
             Some(rest) => tree.join(".git/config-files").join(rest),
             None => tree.join(file),
         };
-        let name = place.file_name().unwrap().to_str().unwrap();
-        let temporary = place.with_file_name(format!(".{name}.hoist-tmp"));
         // A rename is of names in a directory that is held open.
-        command.arg("-P").arg(temporary).arg("-P").arg(place.parent().unwrap()).arg("-P").arg(place);
+        command.arg("-P").arg(place.parent().unwrap()).arg("-P").arg(place);
     }
+    let prepared = prepared(target, &request.revision);
+    command.arg("-P").arg(prepared.parent().unwrap()).arg("-P").arg(prepared);
     command.args(interfere.map(|how| ["-e".to_owned(), format!("inject={how}")]).into_iter().flatten());
     command.args([HOIST, "deploy-local"]);
     spawn_by(command, &asked(request, stage, 0)).wait_with_output().unwrap();
@@ -302,7 +308,7 @@ fn killed_or_refused_at_any_change_a_file_is_never_open_to_others_and_the_next_a
     let request = wanted("t1", "sentinel-last");
     run(&request, Stage::ConfigDeploy).ok();
     let log = traced(&target, &request, Stage::Promote, None);
-    let of_file: Vec<&str> = log.lines().filter(|line| line.contains(".x.hoist-tmp")).collect();
+    let of_file: Vec<&str> = log.lines().filter(|line| line.contains("prepared")).collect();
     let order = ["O_CLOEXEC, 0600", "fchown(", "fchmod(", "renameat("];
     let at = order.map(|call| of_file.iter().position(|line| line.contains(call)));
     assert!(at.is_sorted() && at[0].is_some(), "{of_file:#?}");
@@ -341,7 +347,11 @@ fn a_full_disk_leaves_no_half_of_a_file_with_secrets_and_none_that_others_can_re
                 let now = fs::read_to_string(&file).unwrap();
                 assert!(now == "sentinel-one" || now == text, "{stage} with {room} KiB: {}", now.len());
             }
-            let halves = Command::new("find").arg(&target.base).args(["-name", ".*.hoist-tmp"]).output().unwrap();
+            let halves = Command::new("find")
+                .arg(&target.base)
+                .args(["-name", ".*.hoist-tmp", "-o", "-name", "prepared"])
+                .output()
+                .unwrap();
             assert_eq!(String::from_utf8(halves.stdout).unwrap(), "", "{stage} with {room} KiB");
         }
         roll_back(&request, Some(&one)).ok();

@@ -89,12 +89,21 @@ impl Belongs {
 
 /// As [`write`], belonging to somebody. There is no moment in which others may read it.
 pub fn write_as(path: &Path, content: &[u8], belongs: Belongs) -> Result<(), Fault> {
-    write_entry_as(&Entry::of(path).tried("write", path)?, content, belongs)
+    let entry = Entry::of(path).tried("write", path)?;
+    replace(&entry, "write", |temporary| write_new(temporary, content, 0o600, |file| belongs.apply(file)))
 }
 
-/// As [`write_as`], in a directory that is held open.
-pub fn write_entry_as(entry: &Entry, content: &[u8], belongs: Belongs) -> Result<(), Fault> {
-    replace(entry, "write", |temporary| write_new(temporary, content, 0o600, |file| belongs.apply(file)))
+/// As [`write_as`], in a directory that is held open. The content is prepared at `aside`, so that a process that is killed
+/// leaves nothing of it beside the file; only where that is another file system it is prepared there.
+pub fn write_entry_as(entry: &Entry, aside: &Entry, content: &[u8], belongs: Belongs) -> Result<(), Fault> {
+    let make = |temporary: &Entry| write_new(temporary, content, 0o600, |file| belongs.apply(file));
+    match by_way_of(aside, entry, make) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => replace(entry, "write", make),
+        moved => {
+            moved.tried("write", &entry.path())?;
+            entry.dir().sync().tried("sync", entry.dir().path())
+        }
+    }
 }
 
 /// Copies a file with its mode, its owner and its group to where there is none.
@@ -156,12 +165,16 @@ fn replace(entry: &Entry, verb: &'static str, make: impl Fn(&Entry) -> io::Resul
 /// Puts what `make` makes in the place of an entry, whose directory the caller syncs. `verb` is for the error: what could
 /// not be done.
 fn put(entry: &Entry, verb: &'static str, make: impl Fn(&Entry) -> io::Result<()>) -> Result<(), Fault> {
-    let temporary = prepared(entry);
-    let result = temporary.remove_if_there().and_then(|_| make(&temporary)).and_then(|()| temporary.rename(entry));
+    by_way_of(&prepared(entry), entry, make).tried(verb, &entry.path())
+}
+
+/// Puts what `make` makes at `temporary` in the place of an entry.
+fn by_way_of(temporary: &Entry, entry: &Entry, make: impl Fn(&Entry) -> io::Result<()>) -> io::Result<()> {
+    let result = temporary.remove_if_there().and_then(|_| make(temporary)).and_then(|()| temporary.rename(entry));
     if result.is_err() {
         let _ = temporary.remove();
     }
-    result.tried(verb, &entry.path())
+    result
 }
 
 /// The way from the folder of `link` to `target`, for a link that says so relatively. It goes by the folder's real place,

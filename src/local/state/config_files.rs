@@ -4,6 +4,7 @@
 //! .hoist/config/<sha>/
 //!     staged.json   rendered, and not yet in place
 //!     placed.json   what was put in place last: a copy, should the tree lose a file
+//!     prepared      a file that is about to be put in place
 //! ```
 
 use std::fs::{self, DirBuilder};
@@ -66,7 +67,11 @@ impl Set {
     pub fn put(&self, layout: &Layout, revision: &Revision, file: &Rendered) -> Result<(), Fault> {
         let Some(entry) = held(layout, revision, &file.path, true)? else { return Ok(()) };
         let Rights { mode, owner, group } = file.rights;
-        files::write_entry_as(&entry, file.text.as_bytes(), Belongs { mode: mode.unwrap_or(self.mode), owner, group })
+        let belongs = Belongs { mode: mode.unwrap_or(self.mode), owner, group };
+        // Whoever may read the tree is not to find a secret under a second name there.
+        let aside = folder(layout, revision).join("prepared");
+        let aside = Entry::of(&aside).tried("open", &aside)?;
+        files::write_entry_as(&entry, &aside, file.text.as_bytes(), belongs)
     }
 }
 
