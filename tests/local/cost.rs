@@ -9,6 +9,7 @@ use hoist::wire::{DescribingTag, DescribingTags, Fetch, Request, Revision, Stage
 
 use crate::git::git;
 use crate::harness::{Reply, Target, asked, in_run, probe, reply, spawn_with};
+use crate::kernel::{own_calls, traced};
 
 /// Programs by name, as a stage finds them: each is logged and then run.
 struct Programs {
@@ -125,4 +126,44 @@ fn no_stage_starts_more_programs_than_it_needs() {
     }
     let refs = git(&target.cache(), &["for-each-ref", "--format=%(refname)"]);
     assert!(refs.lines().count() < 4 && !target.rev(&two).exists(), "{refs}");
+}
+
+#[test]
+fn promote_finalize_and_rollback_are_one_process_beside_the_service() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("there is no strace; nothing is tested");
+        return;
+    }
+    let (target, one, request) = Target::with_one();
+    let log = target.dir.path().join("strace.log");
+    // Processes that the stage starts, threads aside.
+    let started = |request: &StageRequest, stage: Stage| {
+        traced(&log, &["-e", "trace=execve,clone,clone3,fork,vfork"], &asked(request, stage, 0), b"").ok();
+        let text = fs::read_to_string(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        let is_birth = |call: &&str| ["clone", "fork", "vfork"].iter().any(|name| call.starts_with(name));
+        let births: Vec<String> = own_calls(&text).into_iter().filter(is_birth).map(str::to_owned).collect();
+        births.into_iter().filter(|call| !call.contains("CLONE_THREAD")).collect::<Vec<_>>()
+    };
+    let fetch = |request: &StageRequest, have: &[&Revision]| {
+        let pack = target.pack(&request.revision, have);
+        let fetch = Some(Fetch { pack_bytes: Some(pack.len() as u64), ..Fetch::default() });
+        let request = StageRequest { fetch, ..request.clone() };
+        let mut child = spawn_with(&asked(&request, Stage::Fetch, 0), &[]);
+        let _ = child.stdin.take().unwrap().write_all(&pack);
+        reply(child).ok();
+    };
+    fetch(&request, &[]);
+    for (stage, services) in [(Stage::Promote, 1), (Stage::Finalize, 0)] {
+        let births = started(&request, stage);
+        assert_eq!(births.len(), services, "{stage}: {births:#?}");
+    }
+    let two = target.commit(&[("a", "2")]);
+    let request = target.request("r2", &two);
+    fetch(&request, &[&one]);
+    let back = StageRequest { restore: Some(one.clone()), ..request.clone() };
+    for (request, stage) in [(&request, Stage::Promote), (&back, Stage::Rollback)] {
+        let births = started(request, stage);
+        assert_eq!(births.len(), 1, "{stage}: {births:#?}");
+    }
 }

@@ -29,8 +29,8 @@ fn parts(line: &str) -> Option<(u32, &str)> {
     Some((process.parse().ok()?, rest.trim_start()))
 }
 
-/// The calls of Hoist's own processes in strace's log, up to where they become another program.
-fn calls(log: &str) -> BTreeSet<String> {
+/// The calls of Hoist's own processes in strace's log, up to where they become another program, as it writes them.
+pub fn own_calls(log: &str) -> Vec<&str> {
     let lines: Vec<(u32, &str)> = log.lines().filter_map(parts).collect();
     let is_birth =
         |call: &str| ["clone", "fork", "vfork", "<... clone", "<... vfork"].iter().any(|it| call.starts_with(it));
@@ -49,12 +49,17 @@ fn calls(log: &str) -> BTreeSet<String> {
     }
     let ours =
         lines.iter().enumerate().filter(|(at, (process, _))| foreign.get(process).is_none_or(|since| at < since));
-    let names = ours.filter_map(|(_, (_, call))| call.split_once('(')).map(|(name, _)| name.to_owned());
+    ours.map(|(_, (_, call))| *call).collect()
+}
+
+/// Their names.
+fn calls(log: &str) -> BTreeSet<String> {
+    let names = own_calls(log).into_iter().filter_map(|call| call.split_once('(')).map(|(name, _)| name.to_owned());
     names.filter(|name| name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_')).collect()
 }
 
 /// Runs a request under strace(1) with these options.
-fn traced(log: &Path, options: &[&str], request: &Request, pack: &[u8]) -> Reply {
+pub fn traced(log: &Path, options: &[&str], request: &Request, pack: &[u8]) -> Reply {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-A", "-o"]).arg(log).args(options).args([HOIST, "deploy-local"]);
     let mut child = spawn_by(command, request);
