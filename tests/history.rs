@@ -37,6 +37,11 @@ fn every_run_is_told_with_its_end_and_what_failed_and_can_be_looked_for() {
         .says("unknown host \"nosuch\": no journal on this deploy host names it");
     let one = project.commit("one");
     project.deploy(&["first page"]).ends(0);
+    project
+        .run(&["history", "--timings"])
+        .ends(2)
+        .says("did not measure where the time went: --timings has a run do so");
+    project.run(&["history", "--timings", "19990101"]).ends(2).says("hoist history");
     project.check("well", "promote", "test ! -e /srv/bad || { echo out of luck; exit 3; }");
     std::fs::write(farm.srv(&address(2)).join("bad"), "").unwrap();
     let two = project.commit("two");
@@ -48,12 +53,21 @@ fn every_run_is_told_with_its_end_and_what_failed_and_can_be_looked_for() {
     std::fs::remove_file(farm.srv(&address(2)).join("bad")).unwrap();
     project.check("wait", "promote", WAITS);
     let three = project.commit("three");
-    kill_at_check(&farm, &project, &["deploy", "--yes", "killed"], 3);
+    kill_at_check(&farm, &project, &["deploy", "--yes", "--timings", "killed"], 3);
     assert_eq!(results(&project, &["-n", "1"]), ["killed unfinished"]);
+    // It has shown none of it itself, but the journal has what each step took.
+    let timings = json(&project, "history_timings", &["history", "--timings"]);
+    let run = timings["run"].as_str().unwrap().to_owned();
+    let of_group = |timings: &Value, at: usize| timings["groups"][at]["hosts"].as_u64();
+    assert_eq!((of_group(&timings, 0), of_group(&timings, 1)), (Some(1), Some(2)), "{timings}");
+    project.run(&["history", "--timings", &run, "-n", "1"]).ends(2).says("--timings is of one run");
     hold(&farm, 3);
     go(&farm, 3);
-    project.run(&["resume", "--yes"]).ends(0);
+    let resumed = project.run(&["resume", "--yes", "--timings"]).ends(0).out;
     project.run(&["rollback", "--yes", &one]).ends(0);
+    let told = project.run(&["history", "--timings", &run[..run.len() - 1]]).ends(0).out;
+    assert!(told.lines().count() > 10, "{told}");
+    assert!(told.lines().all(|line| resumed.contains(line.trim())), "{told}\nand\n{resumed}");
 
     let all = [
         "rolled back to",

@@ -61,6 +61,8 @@ struct Line {
     only_words: bool,
     /// Whether the line is `hoist help`.
     help: bool,
+    /// Whether `--timings` is in it.
+    timings: bool,
 }
 
 fn proposals(before: &[String], current: &str) -> Vec<Proposal> {
@@ -101,8 +103,17 @@ impl Line {
     fn read(words: &[String]) -> Line {
         let hoist = Hoist::get_args_info();
         let (folders, environment, file) = (Vec::new(), None, None);
-        let mut line =
-            Line { hoist, command: None, folders, environment, file, awaited: None, only_words: false, help: false };
+        let mut line = Line {
+            hoist,
+            command: None,
+            folders,
+            environment,
+            file,
+            awaited: None,
+            only_words: false,
+            help: false,
+            timings: false,
+        };
         for word in words {
             if let Some(flag) = line.awaited.take() {
                 line.take(&flag, word);
@@ -111,6 +122,7 @@ impl Line {
             } else if let Some(letters) = word.strip_prefix('-').filter(|rest| !rest.is_empty()) {
                 match letters.strip_prefix('-') {
                     Some("") => line.only_words = true,
+                    Some("timings") => line.timings = true,
                     Some(long) => match long.split_once('=') {
                         Some((name, value)) => line.take(name, value),
                         None => line.awaited = line.takes_value(|flag| self::long(flag) == long),
@@ -198,6 +210,8 @@ impl Line {
     /// Words that are no flags, by the name of the argument.
     fn words(&self, argument: &str, current: &str) -> Vec<Proposal> {
         match argument {
+            // `hoist history --timings` takes a run.
+            "host" if self.timings => Vec::new(),
             "host" => list(current, self.hosts_and_groups()),
             "key" => self.names(Names::Keys, ""),
             "gate" => self.names(Names::Gates, ""),

@@ -73,7 +73,7 @@ pub use past_steps::StepTried;
 pub use plan::{Change, Estimate, Outlook, PlanOptions, Planned, PlannedGate, Steps, Transfer, plan};
 pub use reconcile::{Reconcile, reconcile};
 pub use refused::Refused;
-pub use report::report;
+pub use report::{report, run_timings};
 use repository::repository;
 pub use resume::resume;
 pub use rollback::{Back, Preview, rollback, rollback_preview};

@@ -5,7 +5,7 @@ use anyhow::Context;
 use crate::config::{Config, Options};
 use crate::journal;
 use crate::journal::Choice;
-use crate::report::{LogFile, Logged, read_log};
+use crate::report::{LogFile, Logged, RunTimings, read_log};
 use crate::timeline::{Since, Timeline};
 use crate::wire::RunId;
 
@@ -21,22 +21,43 @@ const REVISIONS: usize = 3;
 /// nothing, and may be called while the run is under way.
 pub fn report(options: &Options, run: Option<&str>) -> Result<Timeline, Refused> {
     let config = load(options)?;
+    let mut timeline = timeline(&config, run)?;
+    timeline.commits = commits(&config, &timeline);
+    Ok(timeline)
+}
+
+/// Where the time of a run's hosts went, by [`report`]'s choice of the run, and the run's id.
+///
+/// # Errors
+/// No such run, and one in which nothing was measured.
+pub fn run_timings(options: &Options, run: Option<&str>) -> Result<(RunId, RunTimings), Refused> {
+    let config = load(options)?;
+    let timeline = timeline(&config, run)?;
+    let run = &timeline.plan().run;
+    let Some(timings) = timeline.timings() else {
+        return Err(Refused::new(format!(
+            "run {run} did not measure where the time went: --timings has a run do so, and the key timings all of them"
+        )));
+    };
+    Ok((run.clone(), timings.clone()))
+}
+
+/// What journal and log tell.
+fn timeline(config: &Config, run: Option<&str>) -> Result<Timeline, Refused> {
     let choice = match run {
         Some(beginning) => Choice::Run(beginning),
         None => Choice::Newest(config.environment.as_deref()),
     };
     let history = config.invocation.command("history");
-    let run = journal::whole_run(&state_folder(&config), choice)
+    let run = journal::whole_run(&state_folder(config), choice)
         .with_context(|| format!("`{history}` shows the runs"))
         .map_err(|error| Refused::new(format!("{}; {error}", error.root_cause())))?;
     let Some(run) = run else {
         let whose = config.environment.as_ref().map(|name| format!(" of environment {name}")).unwrap_or_default();
         return Err(Refused::new(format!("no journal of any run{whose}: nothing has been deployed yet")));
     };
-    let log = log_of(&config, &run.opened.plan.run);
-    let mut timeline = Timeline::new(run, log);
-    timeline.commits = commits(&config, &timeline);
-    Ok(timeline)
+    let log = log_of(config, &run.opened.plan.run);
+    Ok(Timeline::new(run, log))
 }
 
 fn log_of(config: &Config, run: &RunId) -> Result<Vec<Logged>, String> {

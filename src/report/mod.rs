@@ -52,7 +52,7 @@ pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
-pub use timings::{OF_HOSTS, OF_PARTS, RunTimings};
+pub use timings::{OF_HOSTS, OF_PARTS, RunTimings, Tally};
 pub use with_timings::WithTimings;
 pub use words::{step_name, took};
 

@@ -206,7 +206,8 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                 self.warn(advice.as_str());
             }
             Event::Timings(timings) if self.look(Stream::Err).verbosity >= Verbosity::Normal => {
-                let lines = timings.lines(&self.look(Stream::Err));
+                let look = self.look(Stream::Err);
+                let lines = timings.lines(look.theme, (look.columns)());
                 lines.into_iter().for_each(|line| self.show(Stream::Err, line));
             }
             Event::Ended { verdict, status, rows, seconds, .. } => {

@@ -211,7 +211,7 @@ impl Text {
             }
             Event::Timings(timings) if normal => {
                 out.push(self.header("where the time went"));
-                out.extend(timings.lines(&self.look));
+                out.extend(timings.lines(self.look.theme, (self.look.columns)()));
             }
             Event::Timings(_) => {}
             Event::Ended { verdict, ways_out, status, rows, seconds, .. } => {

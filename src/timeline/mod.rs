@@ -18,6 +18,7 @@ pub use page::html;
 pub use trace::trace;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::deploy::Plan;
 use crate::deploy::health::{Health, Moment, Sample};
@@ -26,7 +27,7 @@ use crate::journal::{Opened, Progress, WholeRun};
 use crate::named::named;
 use crate::once::OnceEnd;
 use crate::repo::Distance;
-use crate::report::{Logged, RunTimings};
+use crate::report::{Logged, RunTimings, Tally};
 use crate::targets::Target;
 use crate::timings::Timings;
 use crate::wire::{Fault, Level, Line, Revision};
@@ -77,7 +78,7 @@ pub struct Timeline {
     rows: Vec<Row>,
     /// Whether `rows` are the final table that the operator saw.
     is_final_table: bool,
-    /// Where the time went, if the log has it.
+    /// Where the time went, if it was measured.
     timings: Option<RunTimings>,
     /// Each target by its id, with its group's name.
     targets: Vec<(String, Target)>,
@@ -238,7 +239,26 @@ impl Timeline {
         // What a question led to comes after it, in the same millisecond too.
         timeline.happenings.sort_by_key(|it| (it.at, it.mark == Mark::Rollback));
         rows::complete(&mut timeline);
+        timeline.timings = timeline.timings.take().or_else(|| timeline.measured());
         timeline
+    }
+
+    /// Where the time went, as the log has it or, if the log is gone or its run did not end, by what the journal has of
+    /// each step; `None`: nothing was measured.
+    pub fn timings(&self) -> Option<&RunTimings> {
+        self.timings.as_ref()
+    }
+
+    /// Where the time of the steps went that were measured.
+    fn measured(&self) -> Option<RunTimings> {
+        let groups = self.plan().groups.iter().map(|group| (group.name.clone(), group.targets.clone()));
+        let mut tally = Tally::new(groups.collect());
+        for span in &self.spans {
+            if let Some(timings) = &span.timings {
+                tally.add(self.name(span.host), span.step, timings, true);
+            }
+        }
+        tally.timings(Duration::from_millis(u64::try_from(self.ended - self.began).unwrap_or_default()))
     }
 
     /// The plan of the run.

@@ -110,6 +110,8 @@ fn every_moment_is_in_one_part_and_each_delay_in_its_own() {
         assert!(of(&steps["fetch"].0, "git") > 0.0 && of(&steps["fetch"].0, "sync") > 0.0, "{steps:?}");
     }
     // The journal has it as well, for a report; and the last word but one is the summary.
+    let past = project.run(&["history", "--timings"]).ends(0).out;
+    assert!(past.contains("default: 2 hosts, median ") && past.contains("target: checks"), "{past}");
     let trace = project.run(&["report", "--format", "trace"]).ends(0).out;
     assert!(trace.contains("hoist.seconds.checks") && trace.contains("doubleValue"), "{trace}");
     let page = project.run(&["report"]).ends(0).out;

@@ -131,6 +131,7 @@ pages! {
         before: &[("hoist resume", |fleet| fleet.cut_off("v2.2"))],
         ..Scene::of(Fleet::with(&["v2.1"]))
     };
+    past_deployments_are_shown_with_where_their_time_went: "hoist-history.1", Scene::of(with_measured());
     a_rollback_goes_to_the_revision_before_and_to_a_tag: "hoist-rollback.1", Scene {
         before: &[("hoist rollback hoist/sync", |fleet| {
             fleet.project.git(&["tag", "hoist/sync/2026-11-21/0003", "v2.1"]);
@@ -171,6 +172,13 @@ fn with_hosts_left_behind() -> Fleet {
     fleet.set_down(&[3, 5], true);
     fleet.project.deploy(&["-r", "v2.2", "-D", "failure_limit:2"]).ends(0);
     fleet.set_down(&[3, 5], false);
+    fleet
+}
+
+/// The deployment of `v2.2` measured where the time went.
+fn with_measured() -> Fleet {
+    let fleet = Fleet::with(&["v2.1"]);
+    fleet.project.deploy(&["-r", "v2.2", "--timings"]).ends(0);
     fleet
 }
 

@@ -30,11 +30,14 @@ command! {
             /// only those that had this host among their targets; may contain * and ?
             host: "host",
         }
-        switches {}
+        switches {
+            /// show where the time of one run's hosts went, if it was measured
+            timings,
+        }
     } with [answer, settings] then {
-        /// show which revisions this host ran, since when
+        /// show which revisions this host ran, since when; with --timings the id of a run, or the beginning of it
         #[argh(positional, arg_name = "host")]
-        pub of_host: Option<String>,
+        pub of: Option<String>,
     }
 }
 
@@ -43,9 +46,21 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let most = flag("--number", &args.number, |text| config::values::number(text, 1))?;
     let span = span(&args.since, &args.until)?;
     let console = Console::new("history", Show::answer(args.format), false);
-    if let Some(host) = &args.of_host {
-        let others = [&args.number, &args.result, &args.operator, &args.host];
-        if others.into_iter().any(Option::is_some) {
+    let others = [&args.number, &args.result, &args.operator, &args.host];
+    let has_others = others.into_iter().any(Option::is_some);
+    if args.timings {
+        if has_others || args.since.is_some() || args.until.is_some() {
+            return Err(Refused::Usage("--timings is of one run: `hoist history --timings RUN`".into()));
+        }
+        let (run, timings) = operation::run_timings(&args.options()?, args.of.as_deref())?;
+        match args.format {
+            Format::Text => drop(render::timings_text(&timings).answer()),
+            Format::Json => drop(answer_json(&render::timings_json(&run, &timings))?),
+        }
+        return Ok(ExitCode::Success);
+    }
+    if let Some(host) = &args.of {
+        if has_others {
             return Err(Refused::Usage(format!(
                 "what {host} ran is limited by --since and --until only; `--host {host}` shows the deployments of a host"
             )));

@@ -6,11 +6,11 @@ use crate::clock;
 use crate::deploy::Kind;
 use crate::hooks::GroupSize;
 use crate::operation::{Arrival, Deployed, FailedHosts, HostTimeline, How, Stay};
-use crate::report::{step_name, took};
+use crate::report::{RunTimings, step_name, took};
 use crate::targets::fold;
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns};
 use crate::text;
-use crate::wire::Origin;
+use crate::wire::{Origin, RunId};
 
 use super::steps;
 use super::steps::StepAnswer;
@@ -45,6 +45,26 @@ pub fn text(history: &[Deployed], filters: bool) -> Page {
     };
     table(&head, "message", history.iter().map(row).collect(), &mut page);
     page
+}
+
+/// Where the time of a run went, as the run itself has shown it at its end.
+pub fn timings_text(timings: &RunTimings) -> Page {
+    let mut page = Page::default();
+    timings.lines(Theme::of_stdout(), columns()).into_iter().for_each(|line| page.line(line));
+    page
+}
+
+/// The same for programs.
+pub fn timings_json<'a>(run: &'a RunId, timings: &'a RunTimings) -> TimingsAnswer<'a> {
+    TimingsAnswer { run, timings }
+}
+
+/// Where the time of a run went.
+#[derive(Serialize)]
+pub struct TimingsAnswer<'a> {
+    run: &'a RunId,
+    #[serde(flatten)]
+    timings: &'a RunTimings,
 }
 
 /// The lines of a table. Columns in which no row has anything are left out.

@@ -4,8 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::{GroupTimings, HostTimings, PartTimings, RunTimings, percent, precise};
-use crate::report::RenderOptions;
-use crate::terminal::{Style, Styled, Table, TableRow};
+use crate::terminal::{Style, Styled, Table, TableRow, Theme};
 use crate::timings::Part;
 
 /// The parts of a host that are named.
@@ -19,13 +18,13 @@ pub const OF_PARTS: [&str; 4] = ["part", "median", "95% within", "share"];
 pub const OF_HOSTS: [&str; 5] = ["host", "in steps", "between", "slowest step", "mostly"];
 
 impl RunTimings {
-    /// A table for each group, and one of the slowest hosts.
-    pub fn lines(&self, look: &RenderOptions) -> Vec<Styled> {
+    /// A table for each group, and one of the slowest hosts, for so many columns, if they are limited.
+    pub fn lines(&self, theme: Theme, columns: Option<usize>) -> Vec<Styled> {
         let mut out = Vec::new();
         for group in &self.groups {
             out.push(Styled::from(group.in_one_line()));
             out.extend(group.network().map(|network| Styled::from(format!("  {network}"))));
-            out.extend(table(&OF_PARTS, "", group.shown().map(|part| row(part.cells(), "")), look));
+            out.extend(table(&OF_PARTS, "", group.shown().map(|part| row(part.cells(), "")), theme, columns));
         }
         let [head @ .., note] = OF_HOSTS;
         let rows = self.slowest.iter().map(|host| {
@@ -33,7 +32,7 @@ impl RunTimings {
             row(cells, &mostly)
         });
         out.push(Styled::from("the slowest hosts:"));
-        out.extend(table(&head, note, rows, look));
+        out.extend(table(&head, note, rows, theme, columns));
         out
     }
 }
@@ -80,9 +79,15 @@ fn row<const N: usize>(cells: [String; N], note: &str) -> TableRow {
     TableRow { mark: None, cells: cells.into(), note: note.to_owned(), style: Style::Plain }
 }
 
-fn table(head: &[&str], note: &'static str, rows: impl Iterator<Item = TableRow>, look: &RenderOptions) -> Vec<Styled> {
+fn table(
+    head: &[&str],
+    note: &'static str,
+    rows: impl Iterator<Item = TableRow>,
+    theme: Theme,
+    columns: Option<usize>,
+) -> Vec<Styled> {
     let (head, rows) = (head.iter().map(|&name| name.to_owned()).collect(), rows.collect());
-    Table { indent: "  ", head, note, spare: Vec::new(), rows }.lines(look.theme, (look.columns)())
+    Table { indent: "  ", head, note, spare: Vec::new(), rows }.lines(theme, columns)
 }
 
 /// The part, and on which side.

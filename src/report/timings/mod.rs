@@ -1,8 +1,12 @@
 //! Where the time of a run's hosts went.
 
 mod lines;
+mod tally;
 
 pub use lines::{OF_HOSTS, OF_PARTS};
+#[cfg(test)]
+pub(in crate::report) use tally::LISTED;
+pub use tally::Tally;
 
 use std::fmt;
 
