@@ -85,7 +85,7 @@ impl Config {
         }
         if groups.is_empty() && !any_unknown && problems.mistakes() == before {
             let names = self.settings.server_groups.join(", ");
-            let why = format!("no targets: the target files of {names} list no host");
+            let why = format!("no targets: no host is listed for {names}");
             problems.push(Problem { file: self.shown_file(), ..Problem::new(why) });
         }
         groups

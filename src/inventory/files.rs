@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::problem::Problem;
-use crate::text;
 use crate::yaml;
 
 use super::reader::{Reader, without_tags};
@@ -42,6 +41,7 @@ pub fn read(
     read_path(path, &mut reader, &mut inventory, 0)?;
     let label = shown(path);
     inventory.settle().map_err(|why| Problem::of_file(&label, format!("{label}: {why}")))?;
+    inventory.check_names()?;
     vars_files::read(folder, &mut reader, &mut inventory)?;
     Ok(Found { inventory, files: reader.files })
 }
@@ -87,8 +87,7 @@ fn read_file(path: &Path, reader: &mut Reader, inventory: &mut Inventory) -> Res
         },
         Some(_) => {}
     }
-    let text = text::utf8(&bytes).map_err(|line| Problem::not_utf8(&shown, line))?;
-    ini::read(text, &shown, inventory).map_err(|problem| match ending.is_some() {
+    ini::read(&bytes, &shown, inventory).map_err(|problem| match ending.is_some() {
         true => problem,
         false => Problem { message: format!("{} (read as INI)", problem.message), ..problem },
     })

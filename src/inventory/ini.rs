@@ -1,5 +1,6 @@
 //! Ansible's INI inventories.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -23,11 +24,14 @@ enum Kind {
     Vars,
 }
 
-/// Reads a file's text into the inventory.
+/// Reads a file's text into the inventory. Comments may be in any encoding.
 ///
 /// # Errors
 /// The first mistake, with its line.
-pub fn read(text: &str, file: &str, inventory: &mut Inventory) -> Result<(), Problem> {
+pub fn read(bytes: &[u8], file: &str, inventory: &mut Inventory) -> Result<(), Problem> {
+    let text = String::from_utf8_lossy(bytes);
+    let is_utf8 = matches!(text, Cow::Borrowed(_));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let (mut group, mut kind) = ("ungrouped".to_owned(), Kind::Hosts);
     // Groups that are named ahead of the section that makes them.
     let mut children: IndexMap<String, (usize, Vec<String>)> = IndexMap::new();
@@ -38,6 +42,10 @@ pub fn read(text: &str, file: &str, inventory: &mut Inventory) -> Result<(), Pro
             continue;
         }
         let wrong = |why: String| place.problem(why);
+        let words = if kind == Kind::Hosts { values::words(line) } else { None };
+        if !is_utf8 && words.map_or(line.to_owned(), |words| words.concat()).contains(char::REPLACEMENT_CHARACTER) {
+            return Err(Problem::not_utf8(file, index + 1));
+        }
         if let Some(section) = SECTION.as_ref().and_then(|form| form.captures(line)) {
             group = section[1].to_owned();
             kind = match section.get(2).map_or("hosts", |kind| kind.as_str()) {

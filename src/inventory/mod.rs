@@ -13,6 +13,8 @@ mod values;
 mod variables;
 mod vars_files;
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
@@ -29,6 +31,9 @@ pub use output::Output;
 pub const MOST_HOSTS: usize = 100_000;
 /// The most groups that are read.
 const MOST_GROUPS: usize = 10_000;
+
+/// The variable that a group's priority is in.
+const PRIORITY: &str = "ansible_group_priority";
 
 /// Variables by their names.
 type Vars = Map<String, Value>;
@@ -72,6 +77,13 @@ struct Group {
     vars: Vars,
     /// How far below `all` it is: variables of deeper groups win.
     depth: usize,
+}
+
+impl Group {
+    /// Which of the groups of the same depth wins: the one with the highest. `None`: it is not a number.
+    fn priority(&self) -> Option<i64> {
+        self.vars.get(PRIORITY).map_or(Some(1), |value| values::text(value)?.trim().parse().ok())
+    }
 }
 
 /// Hosts and groups, as Ansible understands them. Hosts and groups keep the order in which they were first named.
@@ -164,6 +176,9 @@ impl Inventory {
     }
 
     /// Puts every group below `all`, and hosts without a group into `ungrouped`, as Ansible does once all is read.
+    ///
+    /// # Errors
+    /// A group's priority is no number, or all hosts are below a group of their own.
     fn settle(&mut self) -> Result<(), String> {
         let names: Vec<String> = self.groups.keys().cloned().collect();
         for name in names.iter().filter(|name| *name != "all") {
@@ -172,13 +187,28 @@ impl Inventory {
             }
         }
         let plain = |group: &String| group == "all" || group == "ungrouped";
+        let is_in = |host: &Host| host.groups.iter().any(|group| group == "ungrouped");
         for (name, host) in &mut self.hosts {
             if !host.groups.iter().all(plain) {
                 host.groups.retain(|group| group != "ungrouped");
-                self.groups["ungrouped"].hosts.retain(|host| host != name);
-            } else if !host.groups.iter().any(|group| group == "ungrouped") {
+            } else if !is_in(host) {
                 host.groups.push("ungrouped".into());
                 self.groups["ungrouped"].hosts.push(name.clone());
+            }
+        }
+        // In one go: an inventory may list all its hosts ahead of its groups.
+        self.groups["ungrouped"].hosts.retain(|name| is_in(&self.hosts[name]));
+        let wrong = self.groups.iter().find(|(_, group)| group.priority().is_none());
+        wrong.map_or(Ok(()), |(name, _)| Err(format!("{PRIORITY} of group {name} is not a whole number")))
+    }
+
+    /// Refuses hosts that only Ansible can tell apart: names of hosts are the same in any case.
+    fn check_names(&self) -> Result<(), Problem> {
+        let mut known: HashMap<String, &str> = HashMap::new();
+        for (name, host) in &self.hosts {
+            if let Some(first) = known.insert(name.to_ascii_lowercase(), name) {
+                let why = format!("the hosts {first} and {name} have the same name but for its case: rename one");
+                return Err(host.place.problem(why));
             }
         }
         Ok(())
@@ -201,8 +231,10 @@ impl Inventory {
     fn groups_of(&self, host: &str) -> Vec<&str> {
         let own = self.hosts[host].groups.iter().map(String::as_str);
         let mut groups: Vec<&str> = own.flat_map(|group| [vec![group], self.above(group)].concat()).collect();
-        let priority = |group: &str| self.groups[group].vars.get("ansible_group_priority").and_then(Value::as_i64);
-        groups.sort_by_key(|group| (self.groups[*group].depth, priority(group).unwrap_or(1), *group));
+        groups.sort_by_key(|name| {
+            let group = &self.groups[*name];
+            (group.depth, group.priority().unwrap_or_default(), *name)
+        });
         groups.dedup();
         groups.retain(|group| *group != "all");
         groups

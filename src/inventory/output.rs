@@ -1,6 +1,6 @@
 //! What a command prints: lines as a target file has them, or JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -56,6 +56,7 @@ impl Output {
                     let read = tree::read_script(&groups, from, &mut inventory).and_then(|()| inventory.settle());
                     let other = "an object is read as the output of an inventory script of Ansible; TARGETS in hoist.cfg(5) has the formats";
                     read.map_err(|why| wrong(format!("{why} ({other})")))?;
+                    inventory.check_names()?;
                     return Ok(Output::Inventory(Box::new(inventory)));
                 }
                 _ => return Err(wrong("it printed JSON that is neither a list nor an object".into())),
@@ -72,11 +73,18 @@ impl Output {
 }
 
 fn list(entries: Vec<Value>) -> Result<Vec<Target>, String> {
-    entries
-        .into_iter()
-        .enumerate()
-        .map(|(at, entry)| host(entry).map_err(|why| format!("entry {}: {why}", at + 1)))
-        .collect()
+    let mut hosts: Vec<Target> = Vec::new();
+    let mut known: HashMap<Target, usize> = HashMap::new();
+    for (at, entry) in entries.into_iter().enumerate() {
+        let wrong = |why: String| format!("entry {}: {why}", at + 1);
+        let host = host(entry).map_err(wrong)?;
+        // Listed twice is listed once, but which of two addresses is meant is not for hoist to choose.
+        if let Some(first) = known.insert(host.clone(), at).filter(|first| hosts[*first].details != host.details) {
+            return Err(wrong(format!("{host} is entry {} too, with other details: remove one", first + 1)));
+        }
+        hosts.push(host);
+    }
+    Ok(hosts)
 }
 
 fn host(entry: Value) -> Result<Target, String> {
@@ -143,6 +151,8 @@ mod tests {
             ("[{\"name\":\"a\",\"port\":0}]", "bad port 0"),
             ("[{\"name\":\"a\",\"labels\":{\"z\":\"\\u001b\"}}]", "control character"),
             ("[{\"name\":\"a\",\"labels\":{\"z\":[]}}]", "the label \"z\" is not a text"),
+            ("[\"a\", {\"name\":\"A\",\"address\":\"b\"}]", "entry 2: a is entry 1 too"),
+            ("{\"web\":[\"a\",\"A\"],\"_meta\":{\"hostvars\":{}}}", "a and A have the same name"),
             ("[\"a\"", "bad JSON"),
             ("{\"web\":[\"a\"]}", "_meta.hostvars is missing"),
             ("{\"web\":{\"host\":[\"a\"]}}", "group \"web\" has \"host\""),

@@ -68,6 +68,9 @@ fn matching<'a>(inventory: &'a Inventory, term: &str, unmatched: &mut Vec<String
     let groups: Vec<&str> =
         inventory.groups.keys().map(String::as_str).filter(|group| matches.is_match(group)).collect();
     let mut found: Vec<&str> = groups.iter().flat_map(|group| inventory.hosts_of(group)).collect();
+    if subscript.is_none() && !groups.is_empty() && inventory.hosts.contains_key(name) {
+        return Err(format!("{name:?} is the name of a group and of a host: rename one of them"));
+    }
     let is_open = name.starts_with('~') || name.contains(['?', '*', '[']);
     if groups.is_empty() || is_open || name.contains('.') {
         found.extend(inventory.hosts.keys().map(String::as_str).filter(|host| matches.is_match(host)));

@@ -1,13 +1,22 @@
 //! Reads the files of an inventory.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use crate::problem::Problem;
 use crate::text;
 
 /// The longest file that is read.
 const LONGEST: u64 = 64_000_000;
+/// A tag of Ansible's where a value may begin.
+static TAG: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let before = r"^[ \t]*|[:-][ \t]+|[,\[{][ \t]*";
+    Regex::new(&format!(r"(?m)(?<before>{before})!(?:vault-encrypted|vault|unsafe)(?<after>[ \t\r]|$)")).ok()
+});
 
 /// Reads files, and remembers which.
 pub struct Reader<'a> {
@@ -48,13 +57,9 @@ impl Reader<'_> {
 }
 
 /// YAML without the tags that only Ansible knows: what is encrypted is found out where it is used.
-pub fn without_tags(bytes: &[u8]) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
-    let lines = text.split_inclusive('\n').map(|line| {
-        let tag = ["!vault-encrypted", "!vault", "!unsafe"]
-            .into_iter()
-            .find(|tag| [": ", "- "].iter().any(|before| line.contains(&format!("{before}{tag} "))));
-        tag.map_or_else(|| line.to_owned(), |tag| line.replacen(&format!("{tag} "), "", 1))
-    });
-    lines.collect::<String>().into_bytes()
+pub fn without_tags(bytes: &[u8]) -> Cow<'_, [u8]> {
+    match (&*TAG, std::str::from_utf8(bytes)) {
+        (Some(tag), Ok(text)) => Cow::Owned(tag.replace_all(text, "$before$after").into_owned().into_bytes()),
+        _ => Cow::Borrowed(bytes),
+    }
 }

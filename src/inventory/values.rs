@@ -38,18 +38,50 @@ pub fn words(line: &str) -> Option<Vec<String>> {
 /// A value of an INI inventory. Ansible reads it as a literal of Python where it is one, and as text otherwise.
 pub fn ini(text: &str) -> Value {
     let text = text.trim();
-    let quoted = |quote: char| {
-        let inside = text.strip_prefix(quote)?.strip_suffix(quote)?;
-        (!inside.contains(quote) && !inside.contains('\\')).then(|| Value::from(inside))
-    };
-    if let Some(value) = quoted('"').or_else(|| quoted('\'')) {
-        return value;
+    if let Some(inside) = quoted(text) {
+        return inside.into();
     }
     match text {
         "True" => Value::Bool(true),
         "False" => Value::Bool(false),
         "None" => Value::Null,
         _ => number(text).unwrap_or_else(|| text.into()),
+    }
+}
+
+/// The text of a string as Python writes it: `'it\'s'`, `"a\tb"`, `'\x41'`.
+fn quoted(text: &str) -> Option<String> {
+    let mut chars = text.chars();
+    let quote = chars.next().filter(|first| matches!(first, '"' | '\''))?;
+    let mut inside = String::new();
+    loop {
+        let c = chars.next()?;
+        if c == quote {
+            return chars.next().is_none().then_some(inside);
+        }
+        if c != '\\' {
+            inside.push(c);
+            continue;
+        }
+        let escaped = chars.next()?;
+        let digits = match escaped {
+            'x' => 2,
+            'u' => 4,
+            'U' => 8,
+            _ => 0,
+        };
+        match escaped {
+            '\\' | '"' | '\'' => inside.push(escaped),
+            'n' => inside.push('\n'),
+            'r' => inside.push('\r'),
+            't' => inside.push('\t'),
+            _ if digits > 0 => {
+                let code: String = chars.by_ref().take(digits).collect();
+                inside.push(char::from_u32(u32::from_str_radix(&code, 16).ok().filter(|_| code.len() == digits)?)?);
+            }
+            // Python leaves the backslash of what it does not know. Numbers in base 8, bells and names are not read.
+            _ => inside.extend(['\\', escaped]),
+        }
     }
 }
 
@@ -82,7 +114,7 @@ fn number(text: &str) -> Option<Value> {
     serde_json::Number::from_f64(if negative { -number } else { number }).map(Value::Number)
 }
 
-/// A variable as text; `None`: it is a list, a mapping, or nothing.
+/// A variable as text; `None`: it is a list, a mapping, or nothing. Dates and such are as [`crate::yaml`] has them in JSON.
 pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -91,6 +123,9 @@ pub fn text(value: &Value) -> Option<String> {
             None => number.to_string(),
         }),
         Value::Bool(value) => Some(value.to_string()),
+        Value::Object(value) if value.len() == 1 => {
+            ["!int", "!float", "!date"].iter().find_map(|kind| Some(value.get(*kind)?.as_str()?.to_owned()))
+        }
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -116,6 +151,10 @@ mod tests {
             ("022", "022".into()),
             ("'a b'", "a b".into()),
             ("\"2222\"", "2222".into()),
+            (r#""a\tb""#, "a\tb".into()),
+            (r"'it\'s \x41\u00e9\q'", "it's Aé\\q".into()),
+            (r"'\x4'", r"'\x4'".into()),
+            (r#""a" "b""#, r#""a" "b""#.into()),
             ("True", true.into()),
             ("yes", "yes".into()),
             ("None", Value::Null),

@@ -144,10 +144,15 @@ impl Inventory {
         name: &str,
         value: &serde_json::Value,
     ) -> Result<Option<String>, String> {
-        let Some(mut value) = text(value) else {
+        let as_text = match value {
+            // As Python prints it, and the templates here as well.
+            serde_json::Value::Bool(value) => Some(if *value { "True".into() } else { "False".into() }),
+            value => text(value),
+        };
+        let Some(mut value) = as_text else {
             return if value.is_null() { Ok(None) } else { Err("it is a list or a mapping, not text".into()) };
         };
-        let is_template = |text: &str| text.contains("{{") || text.contains("{%");
+        let is_template = |text: &str| ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark));
         let mut rounds = 0;
         while is_template(&value) {
             rounds += 1;

@@ -229,4 +229,42 @@ pub const ALL: &[Case] = &[
         )],
         &["all"],
     ),
+    // Values that YAML has a type for.
+    Case {
+        files: &[(
+            "hosts.yml",
+            "web:\n  hosts:\n    a: {zone: yes, rack: no}\n    b: {zone: 2026-01-02, rack: 2026-01-02T03:04:05Z}\n    c: {zone: 1:30, rack: 99999999999999999999}\n    d: {zone: \"x{# not shown #}y\", rack: \"{{ true }}\"}\n",
+        )],
+        path: "hosts.yml",
+        patterns: &["all"],
+    },
+    // Tags of Ansible's, wherever they stand.
+    Case {
+        files: &[(
+            "hosts.yml",
+            "web:\n  vars:\n    one:   !vault   |\n      $ANSIBLE_VAULT;1.1;AES256\n      6162\n    two: !vault\n      abc\n    three: [!unsafe x, !vault y]\n    four:\n      !unsafe\n      z\n  hosts:\n    a: {zone: !unsafe q}\n",
+        )],
+        path: "hosts.yml",
+        patterns: &["all"],
+    },
+    // Priorities as text, and those that are none.
+    Case {
+        files: &[(
+            "hosts.yml",
+            "a:\n  hosts: {x: }\n  vars: {zone: a, ansible_group_priority: \"10\"}\nb:\n  hosts: {x: }\n  vars: {zone: b}\n",
+        )],
+        path: "hosts.yml",
+        patterns: &["x"],
+    },
+    ini(&[("hosts", "[a]\nx\n[a:vars]\nansible_group_priority=high\n")], &["all"]),
+    // Escapes in quotes.
+    ini(
+        &[(
+            "hosts",
+            "[web]\na x='\"q\\tr\"'\n[web:vars]\nzone=\"a\\\\b \\x41\\u00e9\\q\"\nrack='it\\'s'\n[db]\nb zone='\"a\\\\b\"'\n",
+        )],
+        &["all"],
+    ),
+    // Hosts ahead of their groups.
+    ini(&[("hosts", "a\nb\nc\n[web]\nc\na\n[ungrouped]\nd\nb\n")], &["ungrouped", "web", "all"]),
 ];

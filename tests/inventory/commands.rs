@@ -132,3 +132,41 @@ fn an_inventory_that_cannot_be_used_is_told_with_its_place() {
     project.write("hoist/group_vars/web.yml", "secret: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\nzone: a\n");
     project.run(&["hosts"]).ends(0).says("zone=a");
 }
+
+#[test]
+fn comments_of_an_ini_inventory_may_be_in_any_encoding_and_nothing_else_may() {
+    let project = project("inventory: inv.ini\nserver_groups: web\n");
+    let write = |text: &[u8]| std::fs::write(project.path("hoist/inv.ini"), text).unwrap();
+    write(
+        b"# B\xfcro M\xfcnchen\n[web] # M\xfcnchen\na zone='x # y' # M\xfcnchen\n; \xff\n[web:vars]\n# \xfc\nrack=1\n",
+    );
+    project.run(&["hosts"]).ends(0).says("a  rack=1  zone=x # y");
+    for text in
+        [&b"[web]\na zone=M\xfcnchen # x\n"[..], b"[web]\na\n[m\xfc]\n", b"[web]\na\n[web:vars]\nzone=M\xfcnchen\n"]
+    {
+        write(text);
+        let line = text.split(|byte| *byte == b'\n').position(|line| line.contains(&0xfc)).unwrap() + 1;
+        project.run(&["hosts"]).ends(2).says(&format!("hoist/inv.ini:{line}: not UTF-8"));
+    }
+}
+
+#[test]
+fn hosts_that_cannot_be_told_apart_are_refused() {
+    let project = project("inventory: inv.ini\nserver_groups: web\n");
+    project.write("hoist/inv.ini", "[web]\nWeb1 ansible_host=10.0.0.1\nweb2\nweb1 ansible_host=10.0.0.2\n");
+    project.run(&["hosts"]).ends(2).says("inv.ini:4: the hosts Web1 and web1 have the same name but for its case");
+    // Ansible takes the host, and most people mean the group.
+    project.write("hoist/inv.ini", "[web]\nweb\na\n");
+    for pattern in ["web", "all:!web"] {
+        let chosen = format!("web_inventory_hosts:{pattern}");
+        project.run(&["hosts", "-D", &chosen]).ends(2).says("\"web\" is the name of a group and of a host");
+    }
+    project.run(&["hosts", "-D", "web_inventory_hosts:all"]).ends(0).says("2 hosts");
+    let twice = |second: &str| {
+        let line = format!("targets_command:echo '[{{\"name\": \"a\", \"address\": \"b\"}}, {second}]'");
+        project.run(&["hosts", "-D", "inventory:", "-D", "server_groups:default", "-D", &line])
+    };
+    twice("{\"name\": \"A\", \"address\": \"c\"}").ends(2).says("entry 2: a is entry 1 too, with other details");
+    twice("\"a\"").ends(2).says("entry 2: a is entry 1 too");
+    twice("{\"name\": \"a\", \"address\": \"b\"}").ends(0).says("1 host");
+}

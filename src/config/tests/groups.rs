@@ -48,7 +48,7 @@ fn no_target_at_all_is_an_error() {
     repo.write("hoist/few", "");
     repo.write("hoist/all", "");
     let error = chain(repo.config().groups(None));
-    assert!(error.starts_with("no targets: the target files of canary, default"), "{error}");
+    assert!(error.starts_with("no targets: no host is listed for canary, default"), "{error}");
 }
 
 #[test]
