@@ -79,10 +79,14 @@ impl Tree {
         }
     }
 
-    /// Whether a file is at this path.
-    pub fn is_file(&self, parts: &[&[u8]]) -> bool {
-        let found = parts.iter().try_fold(ROOT, |folder, part| self.child(folder, part));
-        found.is_some_and(|node| matches!(self.nodes[node].kind, Kind::File))
+    /// What was added at this path.
+    pub fn find(&self, parts: &[&[u8]]) -> Option<Entry<'_>> {
+        let node = parts.iter().try_fold(ROOT, |folder, part| self.child(folder, part))?;
+        Some(match &self.nodes[node].kind {
+            Kind::Directory(_) => Entry::Directory,
+            Kind::File => Entry::File,
+            Kind::Link(to) => Entry::Link(to),
+        })
     }
 
     fn child(&self, folder: usize, name: &[u8]) -> Option<usize> {

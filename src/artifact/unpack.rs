@@ -85,14 +85,25 @@ impl<'a> Unpacker<'a> {
         self.stream.entry("120000", &parts, to.len() as u64, &mut &*to)
     }
 
-    /// A file that has the content of another entry, which came before it.
+    /// A second name of another entry, which came before it: a file with the same content, or a symbolic link that says
+    /// the same.
     pub fn hard_link(&mut self, path: &[u8], to: &[u8]) -> anyhow::Result<()> {
         let target = match names::parts(to) {
             Ok(parts) => parts.get(self.rules.strip_components..).unwrap_or_default().to_vec(),
             Err(why) => bail!("entry {} is a hard link to {}, which {why}", shown(path), shown(to)),
         };
-        if !self.tree.is_file(&target) {
-            bail!("entry {} is a hard link to {}, which is no file that comes before it", shown(path), shown(to));
+        match self.tree.find(&target) {
+            Some(Entry::File) => {}
+            Some(Entry::Link(text)) => {
+                // Where it leads from its own place is judged with all the others.
+                let text = text.to_vec();
+                return self.link(path, &text);
+            }
+            Some(Entry::Directory) | None => bail!(
+                "entry {} is a hard link to {}, which is no file or symbolic link that comes before it",
+                shown(path),
+                shown(to)
+            ),
         }
         let parts = self.add(path, Entry::File)?;
         self.summary.files += 1;

@@ -12,7 +12,7 @@ const MAKE: &str = r#"mkdir -p app/bin app/lib/deep "app/with space" app/über
     ln app/bin/run app/bin/same
     printf 'a\r\nb\n$Id$\n' >app/lib/crlf.txt; printf '* text=auto eol=lf ident\n' >app/.gitattributes
     head -c 300000 /dev/urandom >app/lib/deep/random; head -c 100000 /dev/zero >app/lib/zeros; : >app/lib/empty
-    ln -s ../lib/deep/random app/bin/link; ln -s nowhere app/dangling; ln -s lib app/folder
+    ln -s ../lib/deep/random app/bin/link; ln -P app/bin/link app/lib/also; ln -s nowhere app/dangling; ln -s lib app/folder
     echo x >"app/with space/a \"quoted\" name"; echo y >app/über/größe; echo z >app/"$(printf 'a%.0s' {1..180})"
     echo s >'app/back\slash'; chmod 600 app/lib/empty; chmod 4755 app/lib/zeros; mkdir -p app/tmp/a app/tmp/b"#;
 
