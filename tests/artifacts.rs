@@ -150,11 +150,31 @@ fn a_directory_that_cannot_be_deployed_is_one_error_and_nothing_is_touched() {
     project.commit("a script");
     project.deploy(&[]).ends(2).says("check look: hoist/scripts/look is not in services/api of");
     assert!(!farm.srv(&address(0)).join(common::CACHE).exists());
-    // With a git server, the directory comes through the session all the same.
+    // Links to what is not deployed are named.
     project.write("hoist/checks.yaml", "checks: {}\n");
+    project.write("services/shared", "shared\n");
+    for (to, path) in [
+        ("../shared", "out"),
+        ("../../api/a.txt", "deep/around"),
+        ("../a.txt", "deep/inside"),
+        ("/etc/hostname", "absolute"),
+    ] {
+        let path = project.path("services/api").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(to, path).unwrap();
+    }
+    let linked = project.commit("links");
+    let warning = format!(
+        "{} has symbolic links that lead out of services/api, to what is not deployed \
+         (services/api/deep/around -> ../../api/a.txt, services/api/out -> ../shared): replace them",
+        &linked[..10]
+    );
+    project.run(&["plan"]).ends(0).says(&warning);
+    // With a git server, the directory comes through the session all the same.
     let _server = project.serve_as_files();
     project.commit("served");
-    project.deploy(&[]).ends(0).says("is an artifact, which is not on the git server");
+    let ran = project.deploy(&[]).ends(0).says("is an artifact, which is not on the git server");
+    ran.says("services/api/out -> ../shared");
     assert_eq!(read(&farm, 1, "a.txt"), b"one\r\ntwo\r\n");
     go(&farm, 0);
 }

@@ -169,6 +169,8 @@ pub fn prepare(
     let parts = if brings && origin.is_none() { parts(config, repo, &revision)? } else { Parts::default() };
     if brings {
         notes.extend(revision::left_out(config, repo, (&revision, origin.as_deref()))?);
+        let doubt = origin.as_deref().map(|origin| revision::links_out(repo, &revision, origin)).transpose()?;
+        notes.extend(doubt.flatten());
     }
     let primary: Vec<StagePlan> = primary.map(|stage| stage_plan(*stage)).collect();
     let steps = match (kind, &choice.hosts) {

@@ -74,6 +74,21 @@ pub fn check_shared_paths(config: &Config, repo: &Repo, revision: &Revision) -> 
     bail!("{key}: {path} cannot be shared, because {what}")
 }
 
+/// A warning about links in the directory that is deployed which lead to other parts of the repository.
+pub fn links_out(repo: &Repo, revision: &Revision, origin: &Origin) -> Result<Option<Note>> {
+    let (Some(source), Some(subdir)) = (&origin.source, origin.subdir()) else { return Ok(None) };
+    let links: Vec<String> =
+        repo.links_out(revision)?.into_iter().map(|(path, to)| format!("{subdir}/{path} -> {to}")).collect();
+    let warning = || {
+        let (short, links) = (source.short(), some(&links, SHOWN));
+        format!(
+            "{short} has symbolic links that lead out of {subdir}, to what is not deployed ({links}): replace them with \
+             what they lead to"
+        )
+    };
+    Ok((!links.is_empty()).then(|| (Level::Warning, warning())))
+}
+
 /// Warnings about parts of a revision that targets do not get because the keys for them are off.
 pub fn left_out(config: &Config, repo: &Repo, (revision, origin): (&Revision, Option<&Origin>)) -> Result<Vec<Note>> {
     let settings = &config.settings;

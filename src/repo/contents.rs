@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
 use super::Repo;
+use super::git::TreeEntry;
 use crate::wire::{Revision, SharedPath};
 
 /// Arguments of one command: far from what a system takes.
@@ -30,6 +33,31 @@ impl Repo {
         let content = self.run(&["cat-file", "blob", &format!("{revision}:{path}")])?;
         let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
         Ok(String::from_utf8_lossy(&line[..line.len().min(LINE)]).into_owned())
+    }
+
+    /// What these files and links of a commit hold, in their order.
+    pub(super) fn contents(&self, entries: &[TreeEntry]) -> anyhow::Result<Vec<Vec<u8>>> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked: String = entries.iter().map(|entry| format!("{}\n", entry.object)).collect();
+        let answer = self.feed(self.command(&["cat-file", "--batch=%(objectsize)"]), asked.as_bytes())?;
+        let mut rest = answer.as_slice();
+        let content = |entry: &TreeEntry| {
+            let content = next_blob(&mut rest).map(<[u8]>::to_vec);
+            content.with_context(|| format!("git cat-file gave no content of {}", entry.path))
+        };
+        entries.iter().map(content).collect()
+    }
+
+    /// Symbolic links of a revision that lead upward out of its tree: the path, and what the link says. One that says an
+    /// absolute path is meant for what a target has there.
+    pub fn links_out(&self, revision: &Revision) -> anyhow::Result<Vec<(String, String)>> {
+        let mut links = self.entries(revision)?;
+        links.retain(TreeEntry::is_link);
+        let contents = self.contents(&links)?;
+        let said = links.into_iter().zip(contents).map(|(link, to)| (link.path, String::from_utf8_lossy(&to).into()));
+        Ok(said.filter(|(path, to): &(String, String)| leads_out(path, to)).collect())
     }
 
     /// Whether a path of a commit is another repository's commit.
@@ -93,4 +121,23 @@ impl Repo {
         }
         Ok(ignored)
     }
+}
+
+/// Takes `SIZE\nCONTENT\n` off the front.
+fn next_blob<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let bytes: usize = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+    let content = rest.get(end + 1..end + 1 + bytes)?;
+    *rest = rest.get(end + bytes + 2..)?;
+    Some(content)
+}
+
+/// Whether a link at a path goes above the top on its way. Other links on it are not looked at.
+fn leads_out(path: &str, to: &str) -> bool {
+    let step = |depth: usize, part: &str| match part {
+        "" | "." => Some(depth),
+        ".." => depth.checked_sub(1),
+        _ => Some(depth + 1),
+    };
+    !to.starts_with('/') && to.split('/').try_fold(path.matches('/').count(), step).is_none()
 }

@@ -61,6 +61,11 @@ impl TreeEntry {
     pub fn is_submodule(&self) -> bool {
         self.mode == "160000"
     }
+
+    /// Whether it is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        self.mode == "120000"
+    }
 }
 
 /// What a revision's working tree takes on a disk.

@@ -121,26 +121,12 @@ fn filtered(
     if small.is_empty() {
         return Ok(Vec::new());
     }
-    let asked: String = small.iter().map(|entry| format!("{}\n", entry.object)).collect();
-    let answer = repo.feed(repo.command(&["cat-file", "--batch=%(objectsize)"]), asked.as_bytes())?;
-    let mut rest = answer.as_slice();
-    let mut files = Vec::new();
-    for entry in small {
-        let content =
-            next_blob(&mut rest).with_context(|| format!("git cat-file gave no content of {}", entry.path))?;
-        let filter = given.remove(&entry.path).unwrap_or_default();
-        files.push((filter, entry.path, String::from_utf8_lossy(content).into_owned()));
-    }
-    Ok(files)
-}
-
-/// Takes `SIZE\nCONTENT\n` off the front.
-fn next_blob<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let end = rest.iter().position(|byte| *byte == b'\n')?;
-    let bytes: usize = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
-    let content = rest.get(end + 1..end + 1 + bytes)?;
-    *rest = rest.get(end + bytes + 2..)?;
-    Some(content)
+    let contents = repo.contents(&small)?;
+    let text = |content: Vec<u8>| String::from_utf8_lossy(&content).into_owned();
+    let file = |(entry, content): (TreeEntry, Vec<u8>)| {
+        (given.remove(&entry.path).unwrap_or_default(), entry.path, text(content))
+    };
+    Ok(small.into_iter().zip(contents).map(file).collect())
 }
 
 /// Reads a pointer in git-lfs's format, version 1; what is none is a file like others.
