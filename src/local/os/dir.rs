@@ -95,10 +95,18 @@ impl Seen {
 }
 
 impl Entry {
-    /// The entry at a path. Only the last part is not followed, if it is a link.
+    /// The entry at a path. Links on the way are followed, but neither one in the last part nor one that has the place of
+    /// git's own directory in a working tree, where Hoist's records are.
     pub fn of(path: &Path) -> io::Result<Entry> {
+        let name = path.file_name().unwrap_or(OsStr::new("."));
         let above = path.parent().unwrap_or(Path::new("/"));
-        Ok(Dir::open(above)?.at(path.file_name().unwrap_or(OsStr::new("."))))
+        if above.file_name() != Some(OsStr::new(".git")) {
+            return Ok(Dir::open(above)?.at(name));
+        }
+        match Entry::of(above)?.open_dir()? {
+            Some(folder) => Ok(folder.at(name)),
+            None => Err(io::Error::other(format!("{} is not a directory; remove it", above.display()))),
+        }
     }
 
     pub fn dir(&self) -> &Rc<Dir> {
@@ -284,5 +292,19 @@ mod tests {
         assert!(tree.at("real").open_dir().unwrap().is_none());
         assert!(tree.at("real").open_file().is_err() && held.at("link").open_file().is_err());
         assert!(tree.at("real").metadata().unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_gits_own_directory_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("outside")).unwrap();
+        let record = dir.path().join(".git/record");
+        assert_eq!(Entry::of(&record).unwrap_err().kind(), io::ErrorKind::NotFound);
+        symlink("outside", dir.path().join(".git")).unwrap();
+        assert!(Entry::of(&record).unwrap_err().to_string().contains(".git is not a directory; remove it"));
+        fs::remove_file(dir.path().join(".git")).unwrap();
+        fs::create_dir(dir.path().join(".git")).unwrap();
+        Entry::of(&record).unwrap().create(0o600).unwrap();
+        assert!(record.exists());
     }
 }

@@ -64,8 +64,12 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
 
 /// As [`write`], but after a power cut the file may be what it was before. It is whole in any case.
 pub fn write_or_keep(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
-    let entry = Entry::of(path).tried("write", path)?;
-    put(&entry, "write", |temporary| write_new(temporary, content, mode, |_| Ok(())))
+    write_entry_or_keep(&Entry::of(path).tried("write", path)?, content, mode)
+}
+
+/// As [`write_or_keep`], in a directory that is held open.
+pub fn write_entry_or_keep(entry: &Entry, content: &[u8], mode: u32) -> Result<(), Fault> {
+    put(entry, "write", |temporary| write_new(temporary, content, mode, |_| Ok(())))
 }
 
 /// Whose a file is to be, and who may do what with it, whatever the umask.
@@ -216,19 +220,25 @@ pub fn remove_entry(entry: &Entry) -> Result<bool, Fault> {
 /// Gives what stands at `path` another name beside it, `NAME.before-hoist-TIME`, which is returned. A plain file keeps
 /// its old name too, so that whoever replaces it leaves no moment without one.
 pub fn set_aside(path: &Path) -> Result<PathBuf, Fault> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = set_entry_aside(&Entry::of(path).tried("move aside", path)?)?;
+    Ok(parent(path).join(aside.name()))
+}
+
+/// As [`set_aside`], in a directory that is held open.
+pub fn set_entry_aside(entry: &Entry) -> Result<Entry, Fault> {
+    let name = entry.name().to_string_lossy();
     let stamp = crate::clock::run_id_stamp();
-    let mut aside = parent(path).join(format!("{name}.before-hoist-{stamp}"));
+    let mut aside = entry.beside(format!("{name}.before-hoist-{stamp}"));
     let mut count = 1;
-    while fs::symlink_metadata(&aside).is_ok() {
+    while aside.exists() {
         count += 1;
-        aside = parent(path).join(format!("{name}.before-hoist-{stamp}-{count}"));
+        aside = entry.beside(format!("{name}.before-hoist-{stamp}-{count}"));
     }
-    let plain_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
-    if !(plain_file && fs::hard_link(path, &aside).is_ok()) {
-        fs::rename(path, &aside).tried("move aside", path)?;
+    let plain_file = entry.metadata().is_ok_and(|found| found.is_file());
+    if !(plain_file && entry.hard_link(&aside).is_ok()) {
+        entry.rename(&aside).tried("move aside", &entry.path())?;
     }
-    sync_dir(parent(path))?;
+    entry.dir().sync().tried("sync", entry.dir().path())?;
     Ok(aside)
 }
 

@@ -1,9 +1,9 @@
 //! Artifacts: revisions whose files are written byte for byte, whatever attributes they contain; and what is known of how
 //! they were made.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::files::no_links;
 use crate::wire::{Origin, Revision, is_artifact_commit};
 
 use super::git::Git;
@@ -11,12 +11,15 @@ use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
+use crate::local::os::way;
 
 /// Attributes of the repository itself take precedence over those of its files.
 const ATTRIBUTES: &str = "* -text -eol -crlf -ident -filter -working-tree-encoding\n";
 
+const ATTRIBUTES_FILE: &str = ".git/info/attributes";
+
 fn attributes(tree: &Path) -> PathBuf {
-    tree.join(".git/info/attributes")
+    tree.join(ATTRIBUTES_FILE)
 }
 
 fn note(tree: &Path) -> PathBuf {
@@ -36,14 +39,14 @@ pub fn prepare(git: &Git, tree: &Path, revision: &Revision, is_known: Option<boo
         return Ok(());
     }
     let path = attributes(tree);
-    files::make_dir(files::parent(&path))?;
-    fs::write(&path, ATTRIBUTES).tried("write", &path)
+    let entry = way::in_tree(tree, Path::new(ATTRIBUTES_FILE), true).tried("write", &path)?;
+    entry.map_or(Ok(()), |entry| files::write_entry_or_keep(&entry, ATTRIBUTES.as_bytes(), 0o666))
 }
 
 /// Whether a tree is that of an artifact: it has no submodules and no pointers to large files, and its files are what the
 /// objects are.
 pub fn is_exact(tree: &Path) -> bool {
-    fs::read_to_string(attributes(tree)).is_ok_and(|text| text == ATTRIBUTES)
+    no_links::read_own(&attributes(tree)).is_ok_and(|text| text == ATTRIBUTES.as_bytes())
 }
 
 /// Notes how the revision of a request was made, beside its tree.
@@ -55,5 +58,5 @@ pub fn note_origin(job: &Job) -> Result<(), Fault> {
 
 /// How the revision of a tree was made, if that is known.
 pub fn origin(tree: &Path) -> Option<Origin> {
-    serde_json::from_slice(&fs::read(note(tree)).ok()?).ok()
+    serde_json::from_slice(&no_links::read_own(&note(tree)).ok()?).ok()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::files::no_links;
 use crate::wire;
 use crate::wire::{DescribingTags, Revision, SharedPaths};
 
@@ -118,5 +119,6 @@ pub fn record(tree: &Path) -> PathBuf {
 }
 
 pub fn recorded(tree: &Path) -> BTreeSet<String> {
-    std::fs::read_to_string(record(tree)).unwrap_or_default().lines().map(str::to_owned).collect()
+    let bytes = no_links::read_own(&record(tree)).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
 }

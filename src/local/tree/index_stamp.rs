@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::index;
 use super::index::{IndexEntry, Stat};
 use crate::local::fault::{Fault, Tried};
+use crate::local::os::dir::Entry;
 use crate::paths;
 
 /// A working tree's index as it was read.
@@ -44,7 +46,16 @@ fn text_of(meta: &Metadata) -> String {
 pub fn put(tree: &Path) -> Result<(), Fault> {
     let path = seal_of(tree);
     let text = fs::symlink_metadata(path_of(tree)).map(|meta| text_of(&meta));
-    text.and_then(|text| fs::write(&path, text)).tried("write", &path)
+    text.and_then(|text| write_anew(&path, text.as_bytes())).map(drop).tried("write", &path)
+}
+
+/// Writes a file in place of what is there, and tells what it looks like.
+fn write_anew(path: &Path, content: &[u8]) -> io::Result<Metadata> {
+    let entry = Entry::of(path)?;
+    entry.remove_if_there()?;
+    let mut file = entry.create(0o666)?;
+    file.write_all(content)?;
+    file.metadata()
 }
 
 /// Where an entry's file is, below the top of its tree. Git takes no path that leads elsewhere; neither does this.
@@ -112,11 +123,10 @@ impl Index {
         }
         index::set_sum(&mut self.bytes, self.name);
         let next = self.tree.join(".git/hoist-index.next");
-        fs::write(&next, &self.bytes)?;
-        let text = text_of(&fs::symlink_metadata(&next)?);
+        let text = text_of(&write_anew(&next, &self.bytes)?);
         // An index without its seal is believed less; never the other way about.
-        fs::rename(&next, &path)?;
-        fs::write(seal_of(&self.tree), text)
+        Entry::of(&next)?.rename(&Entry::of(&path)?)?;
+        write_anew(&seal_of(&self.tree), text.as_bytes()).map(drop)
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::files::no_links;
 use crate::text;
 use crate::wire::LargeFile;
 
@@ -19,6 +20,7 @@ use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
+use crate::local::os::way;
 use crate::local::state::layout::Layout;
 
 /// How much of a file is in memory at once.
@@ -176,8 +178,8 @@ pub fn prune(layout: &Layout) -> Result<(), Fault> {
     let objects = layout.lfs().join("objects");
     let mut needed = BTreeSet::new();
     for revision in layout.folders() {
-        let text = fs::read_to_string(note(&layout.rev(&revision))).unwrap_or_default();
-        needed.extend(text.lines().map(str::to_owned));
+        let text = no_links::read_own(&note(&layout.rev(&revision))).unwrap_or_default();
+        needed.extend(String::from_utf8_lossy(&text).lines().map(str::to_owned));
     }
     for one in files::names(&objects) {
         for two in files::names(&objects.join(&one)) {
@@ -233,7 +235,7 @@ impl Lfs {
             self.git.call(&["config", "--local", "lfs.storage", &self.storage.to_string_lossy()], Feed::Nothing)?;
         self.git.expect(&answer, "config")?;
         for path in &listing.left {
-            unshare(&part.tree.join(path))?;
+            unshare(&part.tree, Path::new(path))?;
         }
         match &part.server {
             Some(url) => {
@@ -266,11 +268,14 @@ impl Lfs {
 }
 
 /// Versions of git-lfs before 3.7.1 write into files as they stand; one that another revision's tree shares must not be.
-fn unshare(path: &Path) -> Result<(), Fault> {
-    match fs::symlink_metadata(path) {
+fn unshare(tree: &Path, path: &Path) -> Result<(), Fault> {
+    let shown = tree.join(path);
+    // A service may have put a link in the place of a directory.
+    let Some(entry) = way::in_tree(tree, path, false).tried("open", files::parent(&shown))? else { return Ok(()) };
+    match entry.metadata() {
         Ok(found) if found.is_file() && found.nlink() > 1 => {
-            let content = fs::read(path).tried("read", path)?;
-            files::write(path, &content, found.permissions().mode() & 0o777)
+            let content = entry.read().tried("read", &shown)?;
+            files::write_entry_or_keep(&entry, &content, found.permissions().mode() & 0o777)
         }
         _ => Ok(()),
     }
@@ -287,12 +292,27 @@ mod tests {
         fs::write(&ours, "pointer").unwrap();
         fs::set_permissions(&ours, fs::Permissions::from_mode(0o755)).unwrap();
         fs::hard_link(&ours, &theirs).unwrap();
-        unshare(&ours).unwrap();
+        unshare(dir.path(), Path::new("ours")).unwrap();
         let found = fs::metadata(&ours).unwrap();
         assert_eq!((found.nlink(), found.permissions().mode() & 0o700), (1, 0o700));
         // As git-lfs does it.
         File::create(&ours).unwrap().write_all(b"content").unwrap();
         assert_eq!(fs::read(&theirs).unwrap(), b"pointer");
-        unshare(&dir.path().join("missing")).unwrap();
+        unshare(dir.path(), Path::new("missing")).unwrap();
+        unshare(dir.path(), Path::new("missing/file")).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_a_link_out_of_the_tree_leads_to_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let [tree, outside] = ["tree", "outside"].map(|name| dir.path().join(name));
+        fs::create_dir(&tree).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), "precious").unwrap();
+        fs::hard_link(outside.join("file"), outside.join("name")).unwrap();
+        std::os::unix::fs::symlink("../outside", tree.join("media")).unwrap();
+        let error = unshare(&tree, Path::new("media/file")).unwrap_err().reason();
+        assert!(error.contains("media"), "{error}");
+        assert_eq!(fs::metadata(outside.join("file")).unwrap().nlink(), 2);
     }
 }

@@ -4,10 +4,10 @@
 //! laid out as `git submodule` does it, but for their objects: all repositories of a tree look into the same folder.
 //! `git submodule` itself is not asked, since it does what `.gitmodules` and a user's configuration say.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use crate::files::no_links;
 use crate::gitmodules;
 use crate::gitmodules::Module;
 use crate::wire::{Revision, SubmoduleSource};
@@ -20,8 +20,10 @@ use super::index::Read;
 use super::put;
 use super::put::Put;
 use crate::local::fault::{Fault, Tried};
+use crate::local::os::dir::{Dir, Entry};
 use crate::local::os::files;
 use crate::local::os::process::Feed;
+use crate::local::os::way;
 
 /// Below this are the refs that keep the commits of a revision's submodules.
 pub const REFS: &str = "refs/hoist-submodules/";
@@ -206,36 +208,44 @@ impl Walk<'_> {
 
     /// The folder of a submodule. No link on the way there may lead out of the tree.
     fn place(&self, tree: &Path, path: &str) -> Result<PathBuf, Fault> {
-        let mut place = tree.to_owned();
+        let mut folder = Dir::open(tree).tried("open", tree)?;
         for part in path.split('/') {
-            place.push(part);
-            match fs::symlink_metadata(&place) {
-                Ok(found) if found.is_dir() => {}
-                Ok(_) => {
-                    let reason = format!("{} is not a directory, but the path of submodule {path}", place.display());
+            let entry = folder.at(part);
+            let there = entry.path();
+            folder = match entry.metadata() {
+                Ok(found) if !found.is_dir() => {
+                    let reason = format!("{} is not a directory, but the path of submodule {path}", there.display());
                     return Err(Fault::failed(reason));
                 }
-                Err(_) => fs::create_dir(&place).tried("create", &place)?,
-            }
+                _ => entry.make_dir().tried("create", &there)?,
+            };
         }
-        Ok(place)
+        Ok(tree.join(path))
+    }
+
+    /// What is at a path in the tree, in its directory that is held open: a service may own directories on the way.
+    fn held(&self, path: &Path) -> Result<Entry, Fault> {
+        let found = way::in_tree(&self.top, path.strip_prefix(&self.top).unwrap_or(path), true);
+        found.and_then(|found| found.ok_or(io::ErrorKind::NotFound.into())).tried("open", files::parent(path))
     }
 
     /// Makes a submodule's repository, which borrows the objects of the tree's own.
     fn lay_out(&self, part: &Part, commit: &Revision) -> Result<(), Fault> {
         let (git_dir, objects) = (&part.git_dir, part.git_dir.join("objects"));
         // One of Scap's has objects of its own, and may not have all.
-        if fs::symlink_metadata(&objects).is_ok_and(|found| !found.is_symlink()) {
+        if self.held(&objects)?.metadata().is_ok_and(|found| !found.is_symlink()) {
             files::remove_leftover(git_dir)?;
         }
-        files::make_dir(&git_dir.join("refs"))?;
-        if fs::symlink_metadata(&objects).is_err() {
+        let refs = git_dir.join("refs");
+        self.held(&refs)?.make_dir().tried("create", &refs)?;
+        let borrowed = self.held(&objects)?;
+        if !borrowed.exists() {
             let target = self.relative(git_dir, &self.top.join(".git/objects"));
-            symlink(&target, &objects).tried("link", &objects)?;
+            borrowed.make_link(&target).tried("link", &objects)?;
         }
         // Only one stage works at a time, so these locks are of a git that was killed.
         for lock in ["index.lock", "HEAD.lock"] {
-            files::remove(&git_dir.join(lock))?;
+            files::remove_entry(&borrowed.beside(lock))?;
         }
         let (version, format) =
             if commit.as_str().len() == 64 { (1, "[extensions]\n\tobjectFormat = sha256\n") } else { (0, "") };
@@ -244,17 +254,17 @@ impl Walk<'_> {
             format!("[core]\n\trepositoryformatversion = {version}\n\tbare = false\n\tworktree = {tree}\n{format}");
         let link = format!("gitdir: {}\n", self.relative(&part.tree, git_dir).display());
         let mut contents = vec![("config", config.into_bytes()), ("HEAD", format!("{commit}\n").into_bytes())];
-        if let Ok(shallow) = fs::read(self.top.join(".git/shallow")) {
+        if let Ok(shallow) = no_links::read_own(&self.top.join(".git/shallow")) {
             contents.push(("shallow", shallow));
         }
         for (name, content) in contents {
-            fs::write(git_dir.join(name), content).tried("write", &git_dir.join(name))?;
+            files::write_entry_or_keep(&borrowed.beside(name), &content, 0o666)?;
         }
-        let dot_git = part.tree.join(".git");
-        if fs::symlink_metadata(&dot_git).is_ok_and(|found| !found.is_file()) {
-            return Err(Fault::failed(format!("{} is in the way of a submodule's", dot_git.display())));
+        let dot_git = self.held(&part.tree.join(".git"))?;
+        if dot_git.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(Fault::failed(format!("{} is in the way of a submodule's", dot_git.path().display())));
         }
-        fs::write(&dot_git, link).tried("write", &dot_git)
+        files::write_entry_or_keep(&dot_git, link.as_bytes(), 0o666)
     }
 
     /// The relative path that leads from one folder of the tree to another.

@@ -9,6 +9,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::files::no_links;
 use crate::text;
 use crate::wire::{CheckPoint, Revision, Stage};
 
@@ -288,7 +289,7 @@ fn removed_list(layout: &Layout, revision: &Revision) -> PathBuf {
 }
 
 fn removed(layout: &Layout, revision: &Revision) -> Vec<String> {
-    let bytes = fs::read(removed_list(layout, revision)).unwrap_or_default();
+    let bytes = no_links::read_own(&removed_list(layout, revision)).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
