@@ -44,7 +44,7 @@ pub fn names(path: PathBuf) -> Vec<String> {
 }
 
 /// Removes files from the repository and commits.
-fn without(target: &Target, paths: &[&str]) -> Revision {
+pub fn without(target: &Target, paths: &[&str]) -> Revision {
     paths.iter().for_each(|path| drop(git(&target.source(), &["rm", "-q", "-r", path])));
     target.commit(&[])
 }

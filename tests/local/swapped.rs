@@ -10,7 +10,7 @@ use hoist::wire::{Stage, StageRequest};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::harness::*;
-use crate::shared::{before, names, put, shared, text, wanted};
+use crate::shared::{before, names, put, shared, sharing, text, wanted};
 
 /// Files that both sides of a merge have, so that it takes its time.
 const FILES: usize = 40;
@@ -112,9 +112,15 @@ fn a_directory_that_becomes_shared_is_at_its_path_at_every_moment_of_a_merge() {
     put(there.join("prepared"), "prepared");
     target.fetch(&request).ok();
     let paths = [target.rev(&one).join("uploads"), target.rev(&two).join("uploads")];
+    // Files that only the tree has, that both have, and whole directories.
+    let mut files = vec![paths[0].join("deep/cat.jpg"), paths[0].join(".gitkeep")];
     for n in 0..FILES {
-        put(paths[0].join(format!("f{n}")), "live");
-        put(there.join(format!("f{n}")), "live");
+        for name in [format!("f{n}"), format!("both/f{n}"), format!("inner{}/f{n}", n % 3)] {
+            put(paths[0].join(&name), "live");
+            files.push(paths[0].join(name));
+        }
+        put(there.join(format!("f{}", 2 * n)), "live");
+        put(there.join(format!("both/g{n}")), "shared");
     }
     let over = AtomicBool::new(false);
     let looks = std::thread::scope(|scope| {
@@ -125,12 +131,15 @@ fn a_directory_that_becomes_shared_is_at_its_path_at_every_moment_of_a_merge() {
                     fs::metadata(path).unwrap_or_else(|error| panic!("{looks}: {error}"));
                     fs::read_dir(path).unwrap_or_else(|error| panic!("{looks}: {error}"));
                 }
+                for file in &files {
+                    fs::read(file).unwrap_or_else(|error| panic!("{looks}: {}: {error}", file.display()));
+                }
                 looks += 1;
             }
             looks
         });
         let _ends = Ends(&over);
-        run(&request, Stage::Promote).ok().says("moved uploads of group/app");
+        run_slowly(&request, Stage::Promote).ok().says("moved uploads of group/app");
         for round in 3..8 {
             // A service puts a directory of its own in the link's place, in one step.
             let own = paths[1].with_file_name("own");
@@ -193,4 +202,111 @@ fn what_a_tree_lacks_is_restored_to_no_directory_elsewhere_that_a_link_leads_to(
     let _ = fs::remove_file(tree.join("data/deep"));
     run(&target.request("s99", &one), Stage::Fetch).ok();
     assert_eq!(fs::read(tree.join("data/deep/f7")).unwrap(), b"tracked");
+}
+
+#[test]
+fn a_file_that_becomes_shared_or_ceases_to_be_is_at_its_path_at_every_moment() {
+    let (target, one, two) = before();
+    let request = wanted(&target, "r2", &two);
+    target.fetch(&request).ok();
+    let three = target.commit(&[("config/secrets.yml", "secret")]);
+    let (paths, there) = (["live", "tree"], shared(&target, "config/secrets.yml"));
+    let path = |which: &str| match which {
+        "live" => target.live().join("config/secrets.yml"),
+        _ => target.rev(&one).join("config/secrets.yml"),
+    };
+    let over = AtomicBool::new(false);
+    let looks = std::thread::scope(|scope| {
+        let observer = scope.spawn(|| {
+            let mut looks = 0;
+            while !over.load(Ordering::Relaxed) {
+                for which in paths {
+                    let found = fs::read_to_string(path(which)).unwrap_or_else(|error| panic!("{which}: {error}"));
+                    assert_eq!(found, "secret", "{which}");
+                }
+                looks += 1;
+            }
+            looks
+        });
+        let _ends = Ends(&over);
+        // Nothing is shared yet; then the tree has the same file again in the link's place.
+        for run_id in ["r2", "r3", "r4"] {
+            run_slowly(&in_run(run_id, request.clone()), Stage::Promote).ok();
+            assert!(path("live").is_symlink() && path("tree").is_symlink());
+            roll_back(&in_run(run_id, request.clone()), Some(&one)).ok();
+            let own = path("tree").with_file_name("own");
+            fs::write(&own, "secret").unwrap();
+            fs::rename(&own, path("tree")).unwrap();
+        }
+        // It is the revision's own, and shared again by a rollback.
+        run_slowly(&in_run("r5", request.clone()), Stage::Promote).ok();
+        let unshared = StageRequest { restore: Some(two.clone()), ..target.request("r6", &three) };
+        target.fetch(&unshared).ok();
+        run_slowly(&unshared, Stage::Promote).ok();
+        assert!(!path("live").is_symlink());
+        roll_back(&unshared, Some(&two)).ok();
+        assert!(path("live").is_symlink());
+        over.store(true, Ordering::Relaxed);
+        observer.join().unwrap()
+    });
+    assert!(looks > 10, "{looks}");
+    assert_eq!(text(there), "secret");
+}
+
+#[test]
+fn a_directory_around_a_shared_file_becomes_shared_and_the_file_is_there_at_every_moment() {
+    let (target, one, two) = before();
+    let request = wanted(&target, "r2", &two);
+    target.deploy(&request);
+    let all = sharing(target.request("r3", &two), &["config"], &[]);
+    let live = target.live().join("config/secrets.yml");
+    assert_eq!(text(live.clone()), "secret");
+    // The revision tracks a file of that directory.
+    let three = crate::shared::without(&target, &["config"]);
+    let all = StageRequest { revision: three.clone(), ..all };
+    target.fetch(&all).ok();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let observer = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let found = fs::read_to_string(&live).unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(found, "secret");
+            }
+        });
+        let _ends = Ends(&over);
+        run_slowly(&all, Stage::Promote).ok();
+        roll_back(&all, Some(&two)).ok();
+        run_slowly(&in_run("r4", all.clone()), Stage::Promote).ok();
+        over.store(true, Ordering::Relaxed);
+        observer.join().unwrap();
+    });
+    assert!(target.rev(&two).join("config").is_symlink());
+    assert_eq!(names(shared(&target, "config")), ["app.yml", "secrets.yml"]);
+    assert_eq!(text(target.rev(&one).join("config/secrets.yml")), "secret");
+}
+
+#[test]
+fn what_is_in_the_place_of_a_record_of_a_tree_is_neither_followed_nor_waited_for() {
+    let (target, _, two) = before();
+    let request = wanted(&target, "r2", &two);
+    target.deploy(&request);
+    let victim = target.dir.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    let git = target.rev(&two).join(".git");
+    let records = ["shared", "index", "index.next", "checks.json", "extras", "large-files", "removed", "origin"];
+    for kind in ["link", "pipe"] {
+        for name in records {
+            let record = git.join(format!("hoist-{name}"));
+            let _ = fs::remove_file(&record);
+            match kind {
+                "link" => symlink(&victim, &record).unwrap(),
+                _ => assert!(Command::new("mkfifo").arg(&record).status().unwrap().success()),
+            }
+        }
+        let again = within(60, StageRequest { force: true, ..in_run("r3", request.clone()) });
+        target.fetch(&again).ok();
+        run(&again, Stage::Promote).ok();
+        run(&again, Stage::Finalize).ok();
+        assert_eq!(text(victim.clone()), "precious", "{kind}");
+    }
 }

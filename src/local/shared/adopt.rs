@@ -44,7 +44,7 @@ impl Shared<'_> {
         let held = place.hold(true)?;
         place.clear_mark(&held.there)?;
         if has_remainder {
-            self.merge(place, &held, revision, |merge| merge_remainder(&held, merge))?;
+            self.merge(place, &held, revision, |merge| merge_remainder(place, &held, merge))?;
         }
         match place.found()? {
             Found::Ours => Ok(()),
@@ -146,19 +146,27 @@ fn merge_directory(place: &Place, held: &Held, merge: &mut Merge) -> Result<(), 
     if let Some(fault) = merge::obstacle(&held.here, to, &Mounts::read(), merge.deadline)? {
         return Err(fault);
     }
-    merge.content(&held.here, to)?;
+    // What a service writes meanwhile is moved too, as long as it is less each time.
+    let mut last = usize::MAX;
+    loop {
+        let moved = merge.bring(&held.here, to, &place.link)?;
+        if moved == 0 || moved >= last {
+            break;
+        }
+        last = moved;
+    }
     let beside = files::prepared(&held.here);
     beside.remove_if_there().tried("remove", &beside.path())?;
     beside.make_link(&place.link).tried("write", &beside.path())?;
     match beside.exchange(&held.here) {
         Ok(()) => {
             held.here.dir().sync().tried("sync", held.here.dir().path())?;
-            // With what was written to it meanwhile.
-            merge.directory(&beside, to)
+            // With what both had, and what was written to it meanwhile.
+            merge.directory(&beside, to, &place.link)
         }
         Err(error) if dir::cannot_exchange(&error) => {
             beside.remove().tried("remove", &beside.path())?;
-            merge.directory(&held.here, to)?;
+            merge.directory(&held.here, to, &place.link)?;
             files::point_entry(&held.here, &place.link)
         }
         Err(error) => {
@@ -169,8 +177,8 @@ fn merge_directory(place: &Place, held: &Held, merge: &mut Merge) -> Result<(), 
 }
 
 /// Goes on where a process was killed behind the exchange.
-fn merge_remainder(held: &Held, merge: &mut Merge) -> Result<bool, Fault> {
-    merge.directory(&files::prepared(&held.here), &held.folder()?).map(|()| false)
+fn merge_remainder(place: &Place, held: &Held, merge: &mut Merge) -> Result<bool, Fault> {
+    merge.directory(&files::prepared(&held.here), &held.folder()?, &place.link).map(|()| false)
 }
 
 /// Makes a file of the tree the shared one, which is kept beside it. Tells whether that could be done.

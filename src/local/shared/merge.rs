@@ -13,7 +13,9 @@ use crate::text;
 
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
+use crate::local::os::dir;
 use crate::local::os::dir::{Dir, Entry};
+use crate::local::os::files;
 use crate::local::os::mounts::Mounts;
 
 /// The longest name of a file, in bytes.
@@ -32,23 +34,38 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// Moves everything in the directory at `from` to `to`.
-    pub fn content(&mut self, from: &Entry, to: &Rc<Dir>) -> Result<(), Fault> {
-        let shown = from.path();
-        let Some(folder) = from.open_dir().tried("open", &shown)? else {
-            return Err(io::ErrorKind::NotADirectory.into()).tried("open", &shown);
-        };
-        for name in folder.names().tried("read", &shown)? {
+    /// Moves to `to` what the directory at `from` has and `to` has not, and leaves links to it: everything is at its path
+    /// at every moment. What both have stays, and so does what cannot be moved in one step. `link` is what a link in the
+    /// place of `from` says to lead to `to`. Tells how much was moved.
+    pub fn bring(&self, from: &Entry, to: &Rc<Dir>, link: &Path) -> Result<usize, Fault> {
+        let folder = opened(from)?;
+        let mut count = 0;
+        for name in folder.names().tried("read", folder.path())? {
             self.deadline.check()?;
-            self.entry(&folder.at(&name), &to.at(&name))?;
+            let (from, to, link) = (folder.at(&name), to.at(&name), link_below(link, &name));
+            let is_dir = from.metadata().is_ok_and(|meta| meta.is_dir());
+            count += match to.open_dir() {
+                Ok(Some(to)) if is_dir => self.bring(&from, &to, &link)?,
+                _ => usize::from(bring_one(&from, &to, &link)?),
+            };
+        }
+        Ok(count)
+    }
+
+    /// Moves everything in the directory at `from` to `to`, but for links that lead there already.
+    fn content(&mut self, from: &Entry, to: &Rc<Dir>, link: &Path) -> Result<(), Fault> {
+        let folder = opened(from)?;
+        for name in folder.names().tried("read", folder.path())? {
+            self.deadline.check()?;
+            self.entry(&folder.at(&name), &to.at(&name), &link_below(link, &name))?;
         }
         Ok(())
     }
 
-    /// Moves everything in the directory at `from` to `to`, and removes it.
-    pub fn directory(&mut self, from: &Entry, to: &Rc<Dir>) -> Result<(), Fault> {
+    /// Moves everything in the directory at `from` to `to`, and removes it. `link` as for [`Merge::bring`].
+    pub fn directory(&mut self, from: &Entry, to: &Rc<Dir>, link: &Path) -> Result<(), Fault> {
         loop {
-            self.content(from, to)?;
+            self.content(from, to, link)?;
             match from.remove_dir() {
                 // Somebody wrote to it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => self.deadline.check()?,
@@ -57,15 +74,19 @@ impl Merge {
         }
     }
 
-    fn entry(&mut self, from: &Entry, to: &Entry) -> Result<(), Fault> {
+    fn entry(&mut self, from: &Entry, to: &Entry, link: &Path) -> Result<(), Fault> {
         let shown = from.path();
+        if says(from, link) {
+            return from.remove().tried("remove", &shown);
+        }
+        clear_mark(to, &marked(link))?;
         if from.rename_new(to).tried("move", &shown)? {
             return Ok(());
         }
         if from.metadata().is_ok_and(|meta| meta.is_dir())
             && let Some(to) = to.open_dir().tried("open", &to.path())?
         {
-            return self.directory(from, &to);
+            return self.directory(from, &to, link);
         }
         if is_identical(from, to, self.deadline)? {
             return from.remove().tried("remove", &shown);
@@ -98,6 +119,57 @@ impl Merge {
             }
         }
         Err(Fault::failed(format!("no name is left beside {}", to.path().display())))
+    }
+}
+
+fn opened(folder: &Entry) -> Result<Rc<Dir>, Fault> {
+    let opened = folder.open_dir().and_then(|folder| folder.ok_or(io::ErrorKind::NotADirectory.into()));
+    opened.tried("open", &folder.path())
+}
+
+/// What a link to a name in a directory says, if it is in a directory that itself has the place of a link which says `link`.
+fn link_below(link: &Path, name: &OsStr) -> PathBuf {
+    if link.is_absolute() { link.join(name) } else { Path::new("..").join(link).join(name) }
+}
+
+/// The same link in words that nobody else writes: what is found with them in `shared/` is ours, and was on its way to the
+/// tree.
+pub fn marked(link: &Path) -> PathBuf {
+    let text = link.display();
+    if link.is_absolute() { PathBuf::from(format!("/.{text}")) } else { PathBuf::from(format!("./{text}")) }
+}
+
+/// Whether there is a link of ours that says this.
+fn says(entry: &Entry, link: &Path) -> bool {
+    entry.read_link().is_ok_and(|text| text == link || text == marked(link))
+}
+
+/// Removes a link that a killed process left in `shared/`.
+pub fn clear_mark(there: &Entry, mark: &Path) -> Result<(), Fault> {
+    if there.read_link().is_ok_and(|text| text == mark) {
+        files::remove_entry(there)?;
+    }
+    Ok(())
+}
+
+/// Moves one entry to where nothing is, and leaves a link to it, in one step. Tells whether that was done.
+fn bring_one(from: &Entry, to: &Entry, link: &Path) -> Result<bool, Fault> {
+    if says(from, link) {
+        return Ok(false);
+    }
+    let mark = marked(link);
+    clear_mark(to, &mark)?;
+    // Something has the name, or there is no room for a link.
+    if to.make_link(&mark).is_err() {
+        return Ok(false);
+    }
+    let Err(error) = from.exchange(to) else { return Ok(true) };
+    clear_mark(to, &mark)?;
+    match error.kind() {
+        // Somebody has removed it meanwhile.
+        io::ErrorKind::NotFound => Ok(false),
+        _ if dir::cannot_exchange(&error) => Ok(false),
+        _ => Err(error).tried("move", &from.path()),
     }
 }
 

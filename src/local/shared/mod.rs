@@ -143,11 +143,12 @@ impl Shared<'_> {
         self.settle(&tree, revision)
     }
 
-    /// Removes the links below a path that becomes shared as a whole: their content is in its place in `shared/` already.
+    /// Forgets the links below a path that becomes shared as a whole: their content is in its place in `shared/` already,
+    /// and the merge of what is around them drops them. Those without content are removed.
     fn unlink_below(&self, tree: &Path, record: &mut Record, path: &SharedPath) -> Result<(), Fault> {
         for (inner, kind) in record.unlink_below(path) {
             let inner = Place::new(self.layout, tree, &inner, kind);
-            if matches!(inner.found()?, Found::Ours) {
+            if !inner.there.exists() && matches!(inner.found()?, Found::Ours) {
                 files::remove_entry(&inner.in_tree(false)?)?;
             }
         }

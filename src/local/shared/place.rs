@@ -96,11 +96,9 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The same link in words that nobody else writes: what is found with them in `shared/` is ours, and was on its way
-    /// to the tree.
+    /// The same link as [`merge::marked`] says it.
     pub fn marked(&self) -> PathBuf {
-        let text = self.link.display();
-        if self.link.is_absolute() { PathBuf::from(format!("/.{text}")) } else { PathBuf::from(format!("./{text}")) }
+        merge::marked(&self.link)
     }
 
     /// Holds both sides open. Directories above the path are made where they are missing if `make` says so.
@@ -143,10 +141,7 @@ impl<'a> Place<'a> {
 
     /// Removes from `shared/` a link that a killed process left there.
     pub fn clear_mark(&self, there: &Entry) -> Result<(), Fault> {
-        if there.read_link().is_ok_and(|text| text == self.marked()) {
-            files::remove_entry(there)?;
-        }
-        Ok(())
+        merge::clear_mark(there, &self.marked())
     }
 
     /// Whether a process was killed when the tree had its link already, and its directory was still to be emptied.
