@@ -213,3 +213,50 @@ fn secrets_are_used_and_never_kept_so_that_a_stage_by_hand_is_refused() {
     assert!(!by_hand.status.success() && said.contains(why), "{said}");
     assert_eq!(target.reads(&target.etc("app.conf")), "hunter2", "nothing has changed");
 }
+
+#[test]
+fn on_the_way_to_an_absolute_file_only_the_operators_links_are_followed() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let [service, outside, operators] = ["etc", "outside", "operators"].map(|name| target.dir.path().join(name));
+    for folder in [&service, &outside, &operators] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    fs::write(outside.join("app.conf"), "precious").unwrap();
+    let chown = |path: &Path| std::os::unix::fs::lchown(path, Some(65534), Some(65534)).is_ok();
+    let request = |run: &str| StageRequest {
+        config_files: Some(vec![config_file(&target.etc("conf/app.conf"), "conf")]),
+        ..with_files(&target, run, &one, "new")
+    };
+    let untouched = snapshot(&outside);
+    // The service's own directory is where the file is meant to be.
+    if !chown(&service) {
+        return;
+    }
+    target.deploy(&request("r1"));
+    assert_eq!(target.reads(&target.etc("conf/app.conf")), "word = new");
+
+    // It leads Hoist elsewhere: the probe names the link, and so does promote if it comes about later.
+    let conf = service.join("conf");
+    fs::remove_dir_all(&conf).unwrap();
+    symlink(&outside, &conf).unwrap();
+    assert!(chown(&conf));
+    let why =
+        format!("{} is a link that user 65534 made, and is not followed: remove it, or run `chown", conf.display());
+    let found = findings(&call(&Request::Probe(preflight_of(&request("r2"))), b""));
+    assert!(found.iter().any(|(level, text)| *level == Level::Error && text.contains(&why)), "{found:?}");
+    let forced = StageRequest { force: true, ..request("r2") };
+    target.fetch(&forced).ok();
+    run(&forced, Stage::ConfigDeploy).ok();
+    let promoted = run(&forced, Stage::Promote);
+    assert!(promoted.reason().contains(&why), "{promoted:?}");
+    roll_back(&forced, Some(&one));
+    assert_eq!(snapshot(&outside), untouched);
+
+    // The operator's link is followed.
+    fs::remove_file(&conf).unwrap();
+    symlink(&operators, &conf).unwrap();
+    let forced = StageRequest { force: true, ..request("r3") };
+    target.deploy(&forced);
+    assert_eq!(target.reads(operators.join("app.conf").to_str().unwrap()), "word = new");
+}

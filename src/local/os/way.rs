@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::dir::{Dir, Entry};
 use super::sys;
+use crate::text;
 
 /// Which links are followed on the way to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,13 @@ fn may_follow(link: &Entry, meta: &Metadata, target: &Path, follow: Follow, coun
         Follow::Operators => {
             let owner = meta.uid();
             let is_trusted = owner == 0 || owner == sys::user_id();
-            (!is_trusted).then(|| format!("{} is a link that user {owner} made, and is not followed", shown.display()))
+            (!is_trusted).then(|| {
+                format!(
+                    "{} is a link that user {owner} made, and is not followed: remove it, or run `chown -h 0 {}`",
+                    shown.display(),
+                    text::quoted(&shown.to_string_lossy())
+                )
+            })
         }
         Follow::Below => {
             let is_gits = target.components().any(|part| part.as_os_str().as_bytes().eq_ignore_ascii_case(b".git"));

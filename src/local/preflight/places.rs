@@ -72,7 +72,8 @@ fn destination(look: &mut Look, file: &ConfigFile) {
         let why = format!("{} is a directory in the place of a configuration file; move it away", file.path);
         return look.note(is_sure, None, why);
     }
-    if let Err(why) = writable(files::parent(path)) {
+    let is_reached = || links::held(path, false).map(drop).map_err(|fault| fault.reason());
+    if let Err(why) = writable(files::parent(path)).and_then(|()| is_reached()) {
         look.note(is_sure, None, format!("configuration file {}: {why}", file.path));
     }
 }

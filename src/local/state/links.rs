@@ -1,6 +1,7 @@
 //! The links from where services read their configuration to the files that were rendered into a revision.
 
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,10 @@ use crate::wire::{Revision, RunId};
 
 use super::layout::Layout;
 use crate::local::fault::{Fault, Tried};
+use crate::local::os::dir::{Dir, Entry};
 use crate::local::os::files;
+use crate::local::os::way;
+use crate::local::os::way::{Follow, Way};
 use crate::local::out::Out;
 use crate::local::state::config_files;
 
@@ -54,12 +58,33 @@ fn load_asides(layout: &Layout, run: &RunId) -> Vec<Aside> {
 pub fn bring_back(layout: &Layout, run: &RunId) -> Result<(), Fault> {
     let mut first = Ok(());
     for Aside { path, aside, .. } in load_asides(layout, run) {
-        if fs::symlink_metadata(&path).is_err() && fs::symlink_metadata(&aside).is_ok() {
-            let moved = fs::rename(&aside, &path).tried("put back", &path);
-            first = first.and(moved).and(files::sync_dir(files::parent(&path)));
-        }
+        first = first.and(put_back(&path, &aside));
     }
     first
+}
+
+fn put_back(path: &Path, aside: &Path) -> Result<(), Fault> {
+    let Some(link) = held(path, false)? else { return Ok(()) };
+    let aside = link.beside(aside.file_name().unwrap_or_default());
+    if link.exists() || !aside.exists() {
+        return Ok(());
+    }
+    aside.rename(&link).tried("put back", path)?;
+    link.dir().sync().tried("sync", files::parent(path))
+}
+
+/// The place of a link, in its directory that is held open: a service may own a directory on the way, and replace one below
+/// that with a link meanwhile. Only the operator's links are followed. `None` if a directory is missing, unless `make` has
+/// it made.
+///
+/// # Errors
+/// A link that somebody else made, by its name, and what else the system says.
+pub fn held(path: &Path, make: bool) -> Result<Option<Entry>, Fault> {
+    let way = Way { follow: Follow::Operators, to_the_end: false, make };
+    match Dir::open(Path::new("/")).and_then(|root| way::find(&root, path, way)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !make => Ok(None),
+        found => found.map(Some).tried(if make { "create" } else { "open" }, files::parent(path)),
+    }
 }
 
 /// The absolute paths of the configuration files that were rendered into a revision, by Hoist or by Scap, sorted.
@@ -196,26 +221,26 @@ pub fn is_in_place(layout: &Layout, revision: &Revision, link: &Path) -> bool {
 
 fn place((layout, out, run): (&Layout, &Out, &RunId), revision: &Revision, path: &str) -> Result<(), Fault> {
     let link = Path::new(path);
-    files::make_dir(files::parent(link))?;
+    let Some(entry) = held(link, true)? else { return Ok(()) };
     let target = layout.link_target(link, &layout.rendered(revision, path));
     if is_in_place(layout, revision, link) {
         return Ok(());
     }
-    if fs::symlink_metadata(link).is_ok() && !is_ours(layout, link) {
-        let aside = files::set_aside(link)?;
+    if entry.exists() && !is_ours(layout, link) {
+        let aside = files::parent(link).join(files::set_entry_aside(&entry)?.name());
         let mut asides = load_asides(layout, run);
         asides.push(Aside { run: run.clone(), path: link.to_owned(), aside: aside.clone() });
         files::write(&self::asides(layout), &serde_json::to_vec(&asides).unwrap_or_default(), 0o600)?;
         out.warn(format!("{path} was not a link of hoist; it was renamed to {}", aside.display()));
     }
-    files::point(link, &target)
+    files::point_entry(&entry, &target)
 }
 
 fn take_away(layout: &Layout, out: &Out, path: &str) -> Result<(), Fault> {
     let link = Path::new(path);
     if is_ours(layout, link) {
-        fs::remove_file(link).tried("remove", link)?;
-        files::sync_dir(files::parent(link))?;
+        let Some(entry) = held(link, false)? else { return Ok(()) };
+        files::remove_entry(&entry)?;
         out.warn(format!("{path} is not configured in this revision; its link is removed"));
     }
     Ok(())
