@@ -57,6 +57,41 @@ fn a_fetch_takes_four_round_trips_and_every_other_stage_three() {
     panic!("{counts:?} round trips");
 }
 
+#[test]
+fn a_probe_and_a_rollback_take_three_round_trips_beside_the_login() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    let delay = Delay::of(Duration::from_millis(40));
+    let proxy = Proxy::with(&address(0), farm.port, Some(delay.clone()));
+    project.write("hoist/default", &format!("{}:{}\n", address(0), proxy.port));
+    also_known(&farm, &proxy);
+    project.deploy(&["one"]).ends(0);
+    project.check("bad", "promote", "false");
+    // As above, the best of some counts.
+    let mut counts = Vec::new();
+    for round in 0..4 {
+        project.write("index.html", &format!("bad {round}\n"));
+        project.commit("a bad one");
+        let output = project.hoist(&["deploy", "--yes", "--timings", "--format", "json"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let mut told = BTreeMap::new();
+        for line in output.stdout.lines().map(Result::unwrap) {
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == "host_ended" {
+                let step = event["step"]["run"].as_str().or(event["step"].as_str()).unwrap().to_owned();
+                told.insert(step, event["timings"]["round_trips"].as_u64().unwrap() as usize);
+            }
+        }
+        let (probe, rollback) = (told["probe"], told["rollback"]);
+        assert!(probe > 1 && rollback > 1, "{told:?}: not all was counted");
+        if probe <= OTHERS && rollback <= OTHERS {
+            return;
+        }
+        counts.push((probe, rollback));
+    }
+    panic!("{counts:?} round trips");
+}
+
 /// Seconds of each part of a step on a host, and of the whole.
 type Parts = BTreeMap<String, f64>;
 
