@@ -5,11 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use ureq::config::RedirectAuthHeaders;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, SocksConnector, TcpConnector};
 use ureq::{Agent, Proxy, Timeout};
 
 use super::gate::Endpoint;
 use super::secret::Authorization;
+use super::tls::{self, Tls};
 
 /// The maximum number of redirects.
 const REDIRECTS: u32 = 5;
@@ -175,24 +177,7 @@ pub fn open(
 }
 
 fn agent(ca_file: Option<&Path>, proxy: Option<Proxy>, timeout: Duration) -> Result<Agent, String> {
-    let roots = match ca_file {
-        None => RootCerts::PlatformVerifier,
-        Some(file) => {
-            let shown = file.display();
-            let bytes = std::fs::read(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-            let certificates: Vec<Certificate<'static>> = ureq::tls::parse_pem(&bytes)
-                .filter_map(|item| match item {
-                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                    _ => None,
-                })
-                .collect();
-            if certificates.is_empty() {
-                return Err(format!("{shown} contains no certificate in PEM format"));
-            }
-            RootCerts::from(certificates)
-        }
-    };
-    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
+    let tls = Tls::new(ca_file)?;
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
         .max_redirects(REDIRECTS)
@@ -202,9 +187,10 @@ fn agent(ca_file: Option<&Path>, proxy: Option<Proxy>, timeout: Duration) -> Res
         .http_status_as_error(false)
         .user_agent(concat!("hoist/", env!("CARGO_PKG_VERSION")))
         .proxy(proxy)
-        .tls_config(tls)
         .build();
-    Ok(config.new_agent())
+    let chain = ().chain(SocksConnector::default()).chain(ConnectProxyConnector::default());
+    let chain = chain.chain(TcpConnector::default()).chain(tls);
+    Ok(Agent::with_parts(config, chain, DefaultResolver::default()))
 }
 
 /// The proxy for a URL, from the environment variables that curl uses.
@@ -262,6 +248,13 @@ pub fn interruption(error: &io::Error, stall: Duration) -> String {
         Some(ureq::Error::Timeout(_)) => format!("nothing came for {} s", stall.as_secs_f64()),
         Some(other) => why(other, stall),
         None if error.kind() == io::ErrorKind::UnexpectedEof => "the connection was lost".to_owned(),
+        None => io_error(error),
+    }
+}
+
+fn io_error(error: &io::Error) -> String {
+    match tls::why(error) {
+        Some(why) => format!("TLS: {}", excerpt(&why)),
         None => plain(error),
     }
 }
@@ -269,10 +262,10 @@ pub fn interruption(error: &io::Error, stall: Duration) -> String {
 /// Why there is no response, in the usual terms.
 fn why(error: &ureq::Error, timeout: Duration) -> String {
     match error {
-        ureq::Error::Io(error) => plain(error),
+        ureq::Error::Io(error) => io_error(error),
         ureq::Error::Timeout(_) => format!("no answer within {} s", (timeout.as_secs_f64() * 10.0).round() / 10.0),
         ureq::Error::BodyExceedsLimit(limit) => format!("the response is larger than {} MiB", limit >> 20),
-        ureq::Error::NativeTls(error) => format!("TLS: {}", excerpt(&error.to_string())),
+        ureq::Error::Tls(why) => format!("TLS: {why}"),
         other => excerpt(&other.to_string()),
     }
 }

@@ -27,6 +27,7 @@ pub mod secret;
 pub mod statistics;
 mod stop;
 mod template;
+mod tls;
 
 pub use asking::Asker;
 pub use comparison::{Comparison, Control, Worse};

@@ -34,6 +34,7 @@ mod stdio;
 mod strangers;
 mod surroundings;
 mod swapped;
+mod tls;
 mod trouble;
 mod users;
 mod way_back;
