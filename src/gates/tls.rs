@@ -49,7 +49,11 @@ impl Tls {
     fn config(&self) -> Result<ClientConfig, Error> {
         let provider = Arc::new(ring::default_provider());
         let roots = self.roots.clone().unwrap_or_else(|| rustls_native_certs::load_native_certs().certs);
-        let verifier = Verifier::new(roots, provider.clone())?;
+        let none = match self.roots {
+            None => "this host trusts no certificates: install ca-certificates",
+            Some(_) => "no certificate of ca_file can be used",
+        };
+        let verifier = Verifier::new(roots, provider.clone()).ok_or(Error::General(none.to_owned()))?;
         Ok(ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -134,13 +138,12 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(roots: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Result<Verifier, Error> {
+    /// `None`: not one of the roots can be used.
+    fn new(roots: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Option<Verifier> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.iter().cloned());
-        let by_signature = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
-            .build()
-            .map_err(|_| Error::General("this host trusts no certificates: install ca-certificates".to_owned()))?;
-        Ok(Verifier { roots, by_signature })
+        let by_signature = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build().ok()?;
+        Some(Verifier { roots, by_signature })
     }
 }
 
@@ -199,7 +202,9 @@ const REFUSED: &str = "certificate verify failed";
 pub fn why(error: &std::io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match error {
-        error if is_authority(error) => format!("{REFUSED}: it is self-signed, and this host does not trust it"),
+        error if is_authority(error) => {
+            format!("{REFUSED}: it is an authority's, and not itself among the trusted ones")
+        }
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             format!("{REFUSED}: this host does not trust who has issued it")
         }

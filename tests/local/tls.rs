@@ -104,7 +104,7 @@ fn an_archive_comes_from_servers_that_the_system_trusts_and_from_no_others() {
     }
     let others = [
         ("signed-rsa", "itself.pem", "this host does not trust who has issued it"),
-        ("itself", "authority.pem", "it is self-signed, and this host does not trust it"),
+        ("itself", "authority.pem", "it is an authority's, and not itself among the trusted ones"),
         ("other-name", "other-name.pem", "certificate not valid for name \"127.0.0.1\""),
         ("expired", "expired.pem", "certificate expired"),
         ("expired", "itself.pem", "certificate expired"),
