@@ -1,14 +1,14 @@
 //! The matrix for revisions that are no commits of the repository: a directory of it, and an artifact.
 
 use crate::common::wait_for;
-use crate::disks::fill;
+use crate::disks::start_with_a_fault_on_each;
 use crate::processes::kill;
 use crate::scene::{STAGES, Scene, Source};
 use crate::small::Small;
 
 const SOURCES: [Source; 2] = [Source::Subdir, Source::Artifact];
 
-/// Each host meets a fault of its own: the target's side is killed, the host is cut off, the stage fails, the disk is full.
+/// One for each fault.
 const HOSTS: usize = 4;
 
 #[test]
@@ -21,19 +21,7 @@ fn parts_of_a_repository_and_artifacts_are_rolled_back_when_hosts_are_killed_cut
         let _disk = disk;
         for stage in ["fetch", "config_deploy", "promote", "rollback", "finalize"] {
             let revision = scene.revision();
-            (0..HOSTS).for_each(|n| scene.stop_in(n, stage));
-            let fails = "rm /srv/do-*; exit 7";
-            if stage == "rollback" {
-                (0..HOSTS).for_each(|n| scene.put(n, "do-promote", fails));
-            }
-            scene.put(2, &format!("do-{stage}"), fails);
-            let running = scene.start_deploy(&[]);
-            let local = scene.deploy_local(0, stage);
-            (1..HOSTS).for_each(|n| _ = scene.stopped(n, stage));
-            kill(local);
-            scene.cut(1);
-            fill(&scene.srv(3));
-            (0..HOSTS).for_each(|n| scene.go_on(n, stage));
+            let running = start_with_a_fault_on_each(&scene, stage);
             let summary = running.end(&scene);
             let expected: &[i32] = if stage == "finalize" { &[4] } else { &[1, 3] };
             assert!(expected.contains(&summary.status.unwrap()), "{source:?} {stage}: {summary:#?}");

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::common::CACHE;
+use crate::processes::kill;
+use crate::running::Running;
 use crate::scene::Scene;
 use crate::small::Small;
 
@@ -17,6 +19,26 @@ pub fn with_small_disk(options: &str) -> (Scene, Small) {
 /// Leaves no room on a host's disk.
 pub fn fill(folder: &Path) {
     let _ = std::fs::write(folder.join("filling"), vec![1; 64 << 20]);
+}
+
+/// Deploys to four hosts, the last of which has a small disk. In one stage each meets a fault of its own: the target's side is
+/// killed, the host is cut off, the stage fails, the disk is full.
+pub fn start_with_a_fault_on_each(scene: &Scene, stage: &str) -> Running {
+    let hosts = 0..4;
+    hosts.clone().for_each(|n| scene.stop_in(n, stage));
+    let fails = "rm /srv/do-*; exit 7";
+    if stage == "rollback" {
+        hosts.clone().for_each(|n| scene.put(n, "do-promote", fails));
+    }
+    scene.put(2, &format!("do-{stage}"), fails);
+    let running = scene.start_deploy(&[]);
+    let local = scene.deploy_local(0, stage);
+    hosts.clone().skip(1).for_each(|n| _ = scene.stopped(n, stage));
+    kill(local);
+    scene.cut(1);
+    fill(&scene.srv(3));
+    hosts.for_each(|n| scene.go_on(n, stage));
+    running
 }
 
 fn use_up_inodes(folder: &Path) {

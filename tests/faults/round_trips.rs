@@ -20,14 +20,29 @@ fn also_known(farm: &Farm, proxy: &Proxy) {
     std::fs::write(farm.known_hosts(), known + &also).unwrap();
 }
 
+/// A project with one host, which everything takes 40 ms to reach.
+struct Far {
+    project: Project,
+    delay: std::sync::Arc<Delay>,
+    _proxy: Proxy,
+    _farm: Farm,
+}
+
+impl Far {
+    fn new() -> Far {
+        let farm = Farm::up();
+        let project = Project::new(&farm, 0, 1);
+        let delay = Delay::of(Duration::from_millis(40));
+        let proxy = Proxy::with(&address(0), farm.port, Some(delay.clone()));
+        project.write("hoist/default", &format!("{}:{}\n", address(0), proxy.port));
+        also_known(&farm, &proxy);
+        Far { project, delay, _proxy: proxy, _farm: farm }
+    }
+}
+
 #[test]
 fn a_fetch_takes_four_round_trips_and_every_other_stage_three() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
-    let delay = Delay::of(Duration::from_millis(40));
-    let proxy = Proxy::with(&address(0), farm.port, Some(delay.clone()));
-    project.write("hoist/default", &format!("{}:{}\n", address(0), proxy.port));
-    also_known(&farm, &proxy);
+    let Far { project, delay, .. } = &Far::new();
     // A busy machine may tear a flight apart: the best of some deployments counts.
     let mut counts = Vec::new();
     for round in 0..4 {
@@ -59,12 +74,7 @@ fn a_fetch_takes_four_round_trips_and_every_other_stage_three() {
 
 #[test]
 fn a_probe_and_a_rollback_take_three_round_trips_beside_the_login() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
-    let delay = Delay::of(Duration::from_millis(40));
-    let proxy = Proxy::with(&address(0), farm.port, Some(delay.clone()));
-    project.write("hoist/default", &format!("{}:{}\n", address(0), proxy.port));
-    also_known(&farm, &proxy);
+    let Far { project, .. } = &Far::new();
     project.deploy(&["one"]).ends(0);
     project.check("bad", "promote", "false");
     // As above, the best of some counts.

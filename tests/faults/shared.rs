@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::common::{CACHE, wait_for};
 use crate::content::Content;
-use crate::processes::{kill, kill_if_there};
+use crate::disks::start_with_a_fault_on_each;
+use crate::processes::kill_if_there;
 use crate::scene::Scene;
 use crate::small::Small;
 
@@ -33,19 +34,7 @@ fn no_byte_is_lost_when_paths_become_shared_and_hosts_are_killed_cut_full_or_fai
     let (mut content, mut shared) = (Content::default(), Vec::new());
     for stage in ["fetch", "config_deploy", "promote", "rollback"] {
         share_another(&mut scene, &mut content, &mut shared);
-        (0..HOSTS).for_each(|n| scene.stop_in(n, stage));
-        let fails = "rm /srv/do-*; exit 7";
-        if stage == "rollback" {
-            (0..HOSTS).for_each(|n| scene.put(n, "do-promote", fails));
-        }
-        scene.put(2, &format!("do-{stage}"), fails);
-        let running = scene.start_deploy(&[]);
-        let local = scene.deploy_local(0, stage);
-        (1..HOSTS).for_each(|n| _ = scene.stopped(n, stage));
-        kill(local);
-        scene.cut(1);
-        let _ = fs::write(scene.srv(3).join("filling"), vec![1; 64 << 20]);
-        (0..HOSTS).for_each(|n| scene.go_on(n, stage));
+        let running = start_with_a_fault_on_each(&scene, stage);
         let summary = running.end(&scene);
         assert!([Some(1), Some(3)].contains(&summary.status), "{stage}: {summary:#?}");
         content.is_seen(&scene, stage);
