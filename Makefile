@@ -59,9 +59,9 @@ static: export GNUMAKEFLAGS = ENGINESDIR=/nonexistent MODULESDIR=/nonexistent
 # What targets get is built first, since the binary to ship contains it.
 static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains
 	$(CARGO) build --locked --release --features for-targets --bin hoist-for-targets
-	@gzip -9nc $(BUILT)/hoist-for-targets >$(BUILT)/for-targets.new
-	@cmp -s $(BUILT)/for-targets.new $(BUILT)/for-targets.gz || mv $(BUILT)/for-targets.new $(BUILT)/for-targets.gz
-	HOIST_FOR_TARGETS=$(BUILT)/for-targets.gz $(CARGO) build --locked --release --bin hoist
+	@zstd -qc --ultra -22 $(BUILT)/hoist-for-targets >$(BUILT)/for-targets.new
+	@cmp -s $(BUILT)/for-targets.new $(BUILT)/for-targets.zst || mv $(BUILT)/for-targets.new $(BUILT)/for-targets.zst
+	HOIST_FOR_TARGETS=$(BUILT)/for-targets.zst $(CARGO) build --locked --release --bin hoist
 	@mkdir -p dist
 	@cp -f $(BUILT)/hoist dist/hoist
 	@CARGO=$(CARGO) tools/third_party.py > dist/THIRD-PARTY.new && mv dist/THIRD-PARTY.new dist/THIRD-PARTY

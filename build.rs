@@ -3,7 +3,7 @@
 //! The commit's name depends on nothing but the source, so that a build can be reproduced. A build outside a git checkout
 //! may name it in `HOIST_COMMIT`; otherwise it names none.
 //!
-//! And puts the build for targets into the program: the file that `HOIST_FOR_TARGETS` names, compressed by gzip. `make
+//! And puts the build for targets into the program: the file that `HOIST_FOR_TARGETS` names, compressed by zstd. `make
 //! static` builds it first. Without it targets get the whole program.
 
 use std::error::Error;
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Copies the build for targets to where the source includes it from.
 fn for_targets() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=HOIST_FOR_TARGETS");
-    let place = Path::new(&std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("for-targets.gz");
+    let place = Path::new(&std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("for-targets.zst");
     let Some(packed) = std::env::var_os("HOIST_FOR_TARGETS").filter(|path| !path.is_empty()) else {
         println!("cargo::rustc-env=HOIST_FOR_TARGETS_SHA256=");
         return Ok(std::fs::write(place, "")?);
@@ -42,13 +42,13 @@ fn for_targets() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The SHA-256 digest of what a file by gzip contains, so that the program need not unpack it to know.
+/// The SHA-256 digest of what a file by zstd contains, so that the program need not unpack it to know.
 fn digest_of_unpacked(packed: &Path) -> Result<String, Box<dyn Error>> {
-    let mut gzip = Command::new("gzip").arg("-dc").stdin(File::open(packed)?).stdout(Stdio::piped()).spawn()?;
-    let content = gzip.stdout.take().ok_or("gzip has no output")?;
+    let mut zstd = Command::new("zstd").arg("-dc").stdin(File::open(packed)?).stdout(Stdio::piped()).spawn()?;
+    let content = zstd.stdout.take().ok_or("zstd has no output")?;
     let hashed = Command::new("sha256sum").stdin(content).output()?;
-    if !gzip.wait()?.success() || !hashed.status.success() {
-        return Err("HOIST_FOR_TARGETS: gzip and sha256sum cannot read it".into());
+    if !zstd.wait()?.success() || !hashed.status.success() {
+        return Err("HOIST_FOR_TARGETS: zstd and sha256sum cannot read it".into());
     }
     Ok(String::from_utf8(hashed.stdout)?.split_whitespace().next().ok_or("sha256sum printed nothing")?.to_owned())
 }

@@ -23,6 +23,8 @@ need() { # COMMAND PACKAGE
 need cc gcc
 echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 need make make
+# It packs the build for targets.
+need zstd zstd
 # It lists the licences of the crates.
 need python3 python3
 perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 >/dev/null 2>&1 || missing="$missing perl"

@@ -110,10 +110,10 @@ fn probe(
             Driven::Ended(end) => end,
         };
         match (stop, ended) {
-            (Some(Marker::Missing { unpacks }), _) if !uploaded => {
+            (Some(Marker::Missing(unpackers)), _) if !uploaded => {
                 uploaded = true;
                 let (began, _timed) = (Instant::now(), timings::during(Part::Transfer));
-                bootstrap.upload(link, unpacks, deadline).map_err(|error| match error {
+                bootstrap.upload(link, unpackers, deadline).map_err(|error| match error {
                     UploadError::Lost(why) => Failure::Lost(why),
                     UploadError::Failed(why) => Failure::failed(why),
                 })?;

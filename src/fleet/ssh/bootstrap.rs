@@ -14,7 +14,7 @@
 
 use std::time::Instant;
 
-use super::own_build::OwnBuild;
+use super::own_build::{OwnBuild, Unpackers};
 use super::transport::ends::{AfterLine, ExecEnd, OpenError, OutputChunk};
 use super::{Input, Link, Program, SshOptions};
 
@@ -26,8 +26,8 @@ const KEPT_DAYS: u32 = 30;
 pub enum Marker {
     /// It executes the program at this path.
     At(String),
-    /// This build is missing. `unpacks`: the target has gzip.
-    Missing { unpacks: bool },
+    /// This build is missing.
+    Missing(Unpackers),
     /// The build cannot run there; with a fragment for the operator.
     Unfit(String),
 }
@@ -39,7 +39,7 @@ impl Marker {
         let (word, value) = rest.split_once(' ').unwrap_or((rest, ""));
         Some(match word {
             "at" => Marker::At(value.to_owned()),
-            "missing" => Marker::Missing { unpacks: value == "gzip" },
+            "missing" => Marker::Missing(Unpackers::parse(value)),
             "machine" => Marker::Unfit(format!(
                 "target is {value}, this hoist is {}: set remote_binary to a build for it",
                 machine()
@@ -97,16 +97,14 @@ impl Bootstrap {
         }
     }
 
-    /// Copies this build to the target, compressed if it `unpacks`. Several copies may race: each is renamed into place
-    /// when it is complete.
+    /// Copies this build to the target, compressed for one of its programs if it can be. Several copies may race: each
+    /// is renamed into place when it is complete.
     ///
     /// # Errors
     /// With a fragment for the operator.
-    pub fn upload(&self, link: &mut Link, unpacks: bool, deadline: Instant) -> Result<(), UploadError> {
+    pub fn upload(&self, link: &mut Link, unpackers: Unpackers, deadline: Instant) -> Result<(), UploadError> {
         let Bootstrap::Copied(build) = self else { return Ok(()) };
-        let compressed = if unpacks { build.compressed() } else { None };
-        let unpack = if compressed.is_some() { "gzip -dc" } else { "cat" };
-        let payload = compressed.map_or_else(|| build.content(), Ok).map_err(UploadError::Failed)?;
+        let (payload, unpack) = build.to_send(unpackers).map_err(UploadError::Failed)?;
         let input = Input { head: Vec::new(), payload: payload.into(), keep_open: false };
         let (mut stored, mut complaint, mut noise) = (false, String::new(), String::new());
         let sha256 = build.sha256().map_err(UploadError::Failed)?;
@@ -180,7 +178,6 @@ fn preamble(sha256: &str) -> String {
         // The output of a start-up file of the login shell may not end with a newline.
         r#"say() { echo; echo "hoist-bootstrap: $*"; }"#,
         r#"fail() { say "$@"; exit 0; }"#,
-        r#"missing() { command -v gzip >/dev/null 2>&1 && fail missing gzip; fail missing; }"#,
         r#"own() { k=$1; set -- $(ls -ldn "$2" 2>/dev/null); case "$1" in "$k"????-??-*) [ "$3" = "$(id -u)" ];; *) false;; esac; }"#,
         r#"[ -n "$HOME" ] || fail error the user has no HOME"#,
         r#"c=$HOME/.cache; b=$c/hoist"#,
@@ -198,6 +195,7 @@ fn start_script(sha256: &str) -> String {
         // Only kernels before 6.1 have to be asked by a process.
         r#"m=; { read -r m < /proc/sys/kernel/arch; } 2>/dev/null"#.into(),
         format!(r#"[ "$m" = {machine} ] || {{ m=$(uname -sm); [ "$m" = "Linux {machine}" ] || fail machine "$m"; }}"#),
+        r#"missing() { w=; for p in zstd gzip; do command -v $p >/dev/null 2>&1 && w="$w $p"; done; fail missing$w; }"#.into(),
         r#"go() { { echo > "$d/used"; } 2>/dev/null; say at "$f"; exec "$f" deploy-local; }"#.into(),
         // One `stat` of everything that matters: seven words each, the first for a folder that certainly belongs to this
         // user.
@@ -219,24 +217,32 @@ fn start_script(sha256: &str) -> String {
 }
 
 /// `unpack` is the command that turns what is sent into the build.
+///
+/// To start a process costs a small target as much as to write a megabyte, so there are few: nothing is looked for that
+/// cannot be there.
 fn upload_script(sha256: &str, unpack: &str) -> String {
     [
         preamble(sha256),
+        // Whether there are other builds, and leftovers of interrupted uploads of this one.
+        r#"set -- "$b"/*; o=$*; n=; [ -d "$d" ] && n=1"#.into(),
         // Print the error message of a command as one line.
         "set -f".into(),
-        r#"e=$(mkdir -p "$d" 2>&1) || fail error cannot make "$d": $e"#.into(),
-        r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error others can write to "$p"; done"#.into(),
-        // Remove old builds, and leftovers of interrupted uploads.
+        r#"[ -n "$n" ] || e=$(mkdir -p "$d" 2>&1) || fail error cannot make "$d": $e"#.into(),
+        // Two words for each, the first for a folder that certainly belongs to this user.
+        r#"set -- $(stat -c "%A %u" /proc/self/. "$c/." "$b" "$d" 2>/dev/null)"#.into(),
+        // If it does not hold, check each, for the one to be named.
+        r#"case "$#:$3$5$7:$4 $6 $8" in 8:d????-??-?d????-??-?d????-??-?:"$2 $2 $2") ;; *) for p in "$c/." "$b" "$d"; do own d "$p" || fail error others can write to "$p"; done;; esac"#.into(),
+        // Remove them.
         format!(
-            r#"(cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
+            r#"[ "$o" = "$d" ] || [ "$o" = "$b/*" ] || (cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
         ),
-        r#"find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
+        r#"[ -z "$n" ] || find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
         r#"t=$(mktemp "$d/.new.XXXXXX" 2>&1) || fail error cannot write to "$d": $t"#.into(),
         format!(r#"e=$({{ {unpack} > "$t"; }} 2>&1) || {{ rm -f "$t"; fail error cannot write to "$d": $e; }}"#),
         format!(r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it was damaged on the way; }}"#),
         r#"e=$({ chmod 700 "$t" && mv -f "$t" "$f"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#.into(),
         // It was just hashed, so its first run does not have to read it once more.
-        r#"set -- $(stat -c "%s %i %z" "$f"); { echo "$1 $2 $3 $4" > "$d/ok.$$" && mv -f "$d/ok.$$" "$d/ok"; } 2>/dev/null"#.into(),
+        r#"set -- $(stat -c "%s %i %z" "$f"); { echo "$1 $2 $3 $4" > "$d/ok"; } 2>/dev/null"#.into(),
         "say stored".into(),
     ]
     .join("; ")
@@ -276,7 +282,7 @@ mod tests {
         let request = dir.path().join("request");
         std::fs::write(&request, "the request\n").unwrap();
         let start = script(&start_script(own.sha256().unwrap()));
-        assert_eq!(run(&start, &home, &request), "\nhoist-bootstrap: missing gzip\n");
+        assert_eq!(run(&start, &home, &request), "\nhoist-bootstrap: missing zstd gzip\n");
         let upload = script(&upload_script(own.sha256().unwrap(), "cat"));
         assert_eq!(run(&upload, &home, &dir.path().join("program")), "\nhoist-bootstrap: stored\n");
         let path = home.join(".cache/hoist").join(own.sha256().unwrap()).join("hoist");
@@ -293,14 +299,14 @@ mod tests {
     fn a_build_is_sent_compressed_where_the_target_can_unpack_it() {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
-        let packed = own.compressed().unwrap();
+        let gzip = Unpackers { zstd: false, gzip: true };
+        let (packed, unpack) = own.to_send(gzip).unwrap();
         let (mut file, mut bytes) = (packed.file.try_clone().unwrap(), Vec::new());
         file.rewind().unwrap();
         assert_eq!(file.read_to_end(&mut bytes).unwrap() as u64, packed.bytes);
-        assert!(std::sync::Arc::ptr_eq(&packed, &own.compressed().unwrap()), "it is made once for all targets");
         let sent = dir.path().join("sent");
         std::fs::write(&sent, &bytes).unwrap();
-        let upload = script(&upload_script(own.sha256().unwrap(), "gzip -dc"));
+        let upload = script(&upload_script(own.sha256().unwrap(), unpack));
         // Half of it, and what is no such thing.
         for (text, why) in
             [(&bytes[..bytes.len() / 2], "unexpected end of file"), (&b"no gzip"[..], "not in gzip format")]
@@ -312,9 +318,25 @@ mod tests {
         assert_eq!(run(&upload, &home, &sent), "\nhoist-bootstrap: stored\n");
         let start = script(&start_script(own.sha256().unwrap()));
         assert!(run(&start, &home, Path::new("/dev/null")).ends_with("ran deploy-local\n"));
-        let marker = |line| Marker::parse(line);
-        assert_eq!(marker("hoist-bootstrap: missing gzip"), Some(Marker::Missing { unpacks: true }));
-        assert_eq!(marker("hoist-bootstrap: missing"), Some(Marker::Missing { unpacks: false }));
+        for (said, zstd, gzip) in
+            [("missing zstd gzip", true, true), ("missing gzip", false, true), ("missing", false, false)]
+        {
+            let unpackers = Unpackers { zstd, gzip };
+            assert_eq!(Marker::parse(&format!("hoist-bootstrap: {said}")), Some(Marker::Missing(unpackers)));
+        }
+    }
+
+    #[test]
+    fn an_upload_to_a_new_target_starts_few_processes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, own) = build(dir.path());
+        let calls = dir.path().join("calls");
+        let upload = format!("/bin/sh -c {}", shell_word(&upload_script(own.sha256().unwrap(), "cat")));
+        let traced = format!("strace -f -qq -e trace=execve -o {} {upload}", shell_word(calls.to_str().unwrap()));
+        assert_eq!(run(&traced, &home, &dir.path().join("program")), "\nhoist-bootstrap: stored\n");
+        let calls = std::fs::read_to_string(calls).unwrap();
+        // sh, mkdir, stat, mktemp, cat, sha256sum, chmod, mv, stat.
+        assert_eq!(calls.lines().filter(|call| call.ends_with(" = 0")).count(), 9, "{calls}");
     }
 
     #[test]
@@ -335,10 +357,10 @@ mod tests {
             mode(loose, 0o700);
         }
         mode(&folder.join("hoist"), 0o722);
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing gzip\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing zstd gzip\n");
         mode(&folder.join("hoist"), 0o700);
         std::fs::write(folder.join("hoist"), "#!/bin/sh\necho another\n").unwrap();
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing gzip\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing zstd gzip\n");
         assert_eq!(run(&upload, &home, null), "\nhoist-bootstrap: error it was damaged on the way\n");
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| ["hoist", "ok", "used"].map(Into::into).contains(name)), "{left:?}");
@@ -396,7 +418,7 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap().replace("ran", "RAN");
         std::fs::write(&file, text).unwrap();
         File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing gzip\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing zstd gzip\n");
         assert_eq!(hashed(), 2);
     }
 

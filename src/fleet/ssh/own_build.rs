@@ -8,26 +8,41 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use flate2::Compression;
-use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use ruzstd::decoding::StreamingDecoder;
 use sha2::{Digest as _, Sha256};
 
 use crate::fleet::Pack;
 
-/// The build for targets, by gzip, that `build.rs` put here; empty: there is none, and targets get this program.
-const CONTAINED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/for-targets.gz"));
+/// The build for targets, by zstd, that `build.rs` put here; empty: there is none, and targets get this program.
+const CONTAINED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/for-targets.zst"));
 
 /// The SHA-256 digest of that build when it is unpacked, in hexadecimal. To unpack and hash it takes longer than the probe of
 /// a host, so `build.rs` has done it. A target hashes what it gets.
 const CONTAINED_SHA256: &str = env!("HOIST_FOR_TARGETS_SHA256");
 
-/// How hard it is compressed. More takes twice as long, and saves a tenth.
+/// How hard gzip compresses, for targets without zstd. More takes twice as long, and saves a tenth.
 const LEVEL: u32 = 4;
+
+/// Which programs a target has that unpack a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unpackers {
+    pub zstd: bool,
+    pub gzip: bool,
+}
+
+impl Unpackers {
+    /// From their names, with blanks between them.
+    pub fn parse(words: &str) -> Unpackers {
+        let has = |program| words.split(' ').any(|word| word == program);
+        Unpackers { zstd: has("zstd"), gzip: has("gzip") }
+    }
+}
 
 /// Where the build comes from.
 enum Source {
     File { path: PathBuf, content: Arc<Pack> },
-    Gzip { packed: &'static [u8], sha256: &'static str },
+    Zstd { packed: &'static [u8], sha256: &'static str },
 }
 
 /// The build to copy. It is hashed, compressed or unpacked only when that is needed, since not every command copies it.
@@ -35,7 +50,8 @@ pub struct OwnBuild {
     source: Source,
     sha256: OnceLock<Result<String, String>>,
     unpacked: OnceLock<Result<Arc<Pack>, String>>,
-    compressed: OnceLock<Option<Arc<Pack>>>,
+    zstd: OnceLock<Option<Arc<Pack>>>,
+    gzip: OnceLock<Option<Arc<Pack>>>,
 }
 
 impl OwnBuild {
@@ -50,9 +66,9 @@ impl OwnBuild {
         }
     }
 
-    /// A build that was compressed by gzip, with the digest that it has unpacked.
+    /// A build that was compressed by zstd, with the digest that it has unpacked.
     pub fn packed(packed: &'static [u8], sha256: &'static str) -> OwnBuild {
-        OwnBuild::of(Source::Gzip { packed, sha256 })
+        OwnBuild::of(Source::Zstd { packed, sha256 })
     }
 
     /// # Errors
@@ -66,7 +82,8 @@ impl OwnBuild {
     }
 
     fn of(source: Source) -> OwnBuild {
-        OwnBuild { source, sha256: OnceLock::new(), unpacked: OnceLock::new(), compressed: OnceLock::new() }
+        let (zstd, gzip) = (OnceLock::new(), OnceLock::new());
+        OwnBuild { source, sha256: OnceLock::new(), unpacked: OnceLock::new(), zstd, gzip }
     }
 
     /// As it is.
@@ -76,27 +93,46 @@ impl OwnBuild {
     pub fn content(&self) -> Result<Arc<Pack>, String> {
         match &self.source {
             Source::File { content, .. } => Ok(content.clone()),
-            Source::Gzip { .. } => self.unpacked.get_or_init(|| self.once(self.unpack()).map(Arc::new)).clone(),
+            Source::Zstd { .. } => self.unpacked.get_or_init(|| self.once(self.unpack()).map(Arc::new)).clone(),
         }
     }
 
-    /// The same by gzip, made once for all targets; `None` if it cannot be made, on a full disk for example.
-    pub fn compressed(&self) -> Option<Arc<Pack>> {
-        let made = self.compressed.get_or_init(|| match self.compress() {
-            Ok(pack) => Some(Arc::new(pack)),
-            Err(error) => {
-                log::debug!("hoist is sent as it is: {error}");
-                None
-            }
-        });
-        made.clone()
+    /// What is sent to a target that has these programs, and the command that unpacks it there. It is made once for all
+    /// targets, and sent as it is if it cannot be compressed, on a full disk for example.
+    ///
+    /// # Errors
+    /// A fragment for the operator: it cannot be read.
+    pub fn to_send(&self, unpackers: Unpackers) -> Result<(Arc<Pack>, &'static str), String> {
+        let zstd = || unpackers.zstd.then(|| self.zstd()).flatten().map(|pack| (pack, "zstd -dc"));
+        let gzip = || unpackers.gzip.then(|| self.gzip()).flatten().map(|pack| (pack, "gzip -dc"));
+        zstd().or_else(gzip).map_or_else(|| self.content().map(|pack| (pack, "cat")), Ok)
+    }
+
+    /// As this program contains it; `None` if it does not.
+    fn zstd(&self) -> Option<Arc<Pack>> {
+        let Source::Zstd { packed, .. } = &self.source else { return None };
+        let written = || {
+            let mut file = tempfile::tempfile()?;
+            file.write_all(packed)?;
+            whole(file)
+        };
+        self.zstd.get_or_init(|| made("zstd", written())).clone()
+    }
+
+    fn gzip(&self) -> Option<Arc<Pack>> {
+        let written = || {
+            let mut encoder = GzEncoder::new(tempfile::tempfile()?, Compression::new(LEVEL));
+            self.read(&mut |piece| encoder.write_all(piece))?;
+            whole(encoder.finish()?)
+        };
+        self.gzip.get_or_init(|| made("gzip", written())).clone()
     }
 
     /// # Errors
     /// A fragment for the operator: this build cannot be read.
     pub fn sha256(&self) -> Result<&str, String> {
         match &self.source {
-            Source::Gzip { sha256, .. } => Ok(sha256),
+            Source::Zstd { sha256, .. } => Ok(sha256),
             Source::File { .. } => self.sha256.get_or_init(|| self.once(self.hash())).as_deref().map_err(Clone::clone),
         }
     }
@@ -111,7 +147,7 @@ impl OwnBuild {
     fn once<T>(&self, result: io::Result<T>) -> Result<T, String> {
         let what = match &self.source {
             Source::File { path, .. } => path.display().to_string(),
-            Source::Gzip { .. } => "the build for targets".to_owned(),
+            Source::Zstd { .. } => "the build for targets".to_owned(),
         };
         result.map_err(|error| format!("cannot read {what}, which is copied to targets: {error}; set remote_binary"))
     }
@@ -131,25 +167,12 @@ impl OwnBuild {
         whole(file)
     }
 
-    fn compress(&self) -> io::Result<Pack> {
-        let mut file = tempfile::tempfile()?;
-        match &self.source {
-            Source::Gzip { packed, .. } => file.write_all(packed)?,
-            Source::File { .. } => {
-                let mut encoder = GzEncoder::new(file, Compression::new(LEVEL));
-                self.read(&mut |piece| encoder.write_all(piece))?;
-                file = encoder.finish()?;
-            }
-        }
-        whole(file)
-    }
-
     /// Reads the build, as it is.
     fn read(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut buffer = vec![0; 256 * 1024];
         match &self.source {
-            Source::Gzip { packed, .. } => {
-                let mut unpacking = GzDecoder::new(*packed);
+            Source::Zstd { packed, .. } => {
+                let mut unpacking = StreamingDecoder::new(*packed).map_err(io::Error::other)?;
                 loop {
                     match unpacking.read(&mut buffer)? {
                         0 => return Ok(()),
@@ -172,6 +195,11 @@ impl OwnBuild {
     }
 }
 
+/// A compressed copy; without one the build is sent in another way.
+fn made(by: &str, copy: io::Result<Pack>) -> Option<Arc<Pack>> {
+    copy.map(Arc::new).inspect_err(|error| log::debug!("hoist cannot be sent to targets by {by}: {error}")).ok()
+}
+
 /// A file that was just written, to its end.
 fn whole(mut file: File) -> io::Result<Pack> {
     let bytes = file.stream_position()?;
@@ -181,6 +209,7 @@ fn whole(mut file: File) -> io::Result<Pack> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     fn bytes(pack: &Pack) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(pack.bytes).unwrap()];
@@ -188,16 +217,41 @@ mod tests {
         bytes
     }
 
+    /// What `zstd` makes of a text, or gives back.
+    fn piped(words: &[&str], text: &[u8]) -> Vec<u8> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        file.rewind().unwrap();
+        let output = Command::new(words[0]).args(&words[1..]).stdin(file).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
     #[test]
-    fn a_build_that_this_program_contains_is_sent_packed_or_as_it_is() {
+    fn a_build_that_this_program_contains_is_sent_in_the_best_way_that_the_target_can_unpack() {
         let text = b"a build".repeat(100_000);
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&text).unwrap();
-        let packed = encoder.finish().unwrap();
+        let packed = piped(&["zstd", "-qc", "--ultra", "-22"], &text);
         let own = OwnBuild::packed(packed.clone().leak(), "0123");
-        assert_eq!(bytes(&own.compressed().unwrap()), packed);
-        assert_eq!(bytes(&own.content().unwrap()), text);
+        for (zstd, gzip, program) in
+            [(true, true, "zstd -dc"), (true, false, "zstd -dc"), (false, true, "gzip -dc"), (false, false, "cat")]
+        {
+            let (sent, unpack) = own.to_send(Unpackers { zstd, gzip }).unwrap();
+            assert_eq!(unpack, program);
+            let words: Vec<&str> = unpack.split(' ').collect();
+            assert!(piped(&words, &bytes(&sent)) == text, "{unpack}");
+            assert_eq!(bytes(&sent) == packed, zstd, "{unpack}");
+            assert!(Arc::ptr_eq(&sent, &own.to_send(Unpackers { zstd, gzip }).unwrap().0), "made once for all targets");
+        }
         assert_eq!(own.sha256(), Ok("0123"));
+    }
+
+    #[test]
+    fn a_file_is_sent_by_gzip_though_the_target_has_zstd() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a build").unwrap();
+        let own = OwnBuild::open(file.path()).unwrap();
+        let way = |zstd, gzip| own.to_send(Unpackers { zstd, gzip }).unwrap().1;
+        assert_eq!((way(true, true), way(true, false)), ("gzip -dc", "cat"));
     }
 
     #[test]
@@ -217,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_damaged_build_is_named() {
-        let damaged = OwnBuild::packed(b"no gzip", "0123");
+        let damaged = OwnBuild::packed(b"no zstd", "0123");
         let why = damaged.content().err().unwrap();
         assert!(why.starts_with("cannot read the build for targets, which is copied to targets: "), "{why}");
     }
