@@ -2,7 +2,7 @@
 """Measures Hoist beside its peers, and beside the floor, on one sshd that plays all hosts; `make bench` calls it.
 
 Settings, all by environment:
-  ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
+  ROUNDS  how often each is measured (2)            HOSTS  hosts of one command (300)
   PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
   PARTS   what is measured, by name; unset: all but compare; help: lists them
   SIZES   numbers of hosts in growth (300 3000)   HEADLINE_HOSTS  hosts of headline, onward and back (1000)

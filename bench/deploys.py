@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 from meter import Failed
 from peers import BATCH, HERE
@@ -107,7 +108,7 @@ class Deployment:
         if not source.exists():
             raise Failed(f"the first host has got no Hoist: see {output}")
         for folder in others:
-            shutil.copytree(source, folder, copy_function=os.link, dirs_exist_ok=True)
+            shutil.copytree(source, folder, copy_function=link, dirs_exist_ok=True)
 
     def run_hoist(self, revision, output, options=(), **how):
         """A deployment."""
@@ -206,6 +207,12 @@ tee $name.input | {self.farm.folder}/plain-wrapper
             parts = (line.split() for line in file if line.count(" ") == 1)
             report["stages"] = {name.partition("-")[2] or name: float(seconds) for name, seconds in parts}
         return report
+
+
+def link(source, target):
+    """A hard link, also where a file is already: some hosts may have got Hoist before."""
+    Path(target).unlink(missing_ok=True)
+    os.link(source, target)
 
 
 def wait_for(server, port, within=()):

@@ -14,7 +14,7 @@ def numbers(name, default):
 
 
 QUICK = os.environ.get("QUICK") == "1"
-[ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "3")
+[ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "2")
 [HOSTS, *_] = numbers("HOSTS", "20" if QUICK else "300")
 SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "300 3000"))
 # Sessions are held open on no more hosts than this: the memory of each one more is the same.
