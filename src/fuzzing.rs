@@ -109,7 +109,7 @@ pub fn archive(bytes: &[u8]) -> Result<String, String> {
 
 /// Reads a pointer of git-lfs's; gives where its content would be.
 pub fn pointer(text: &str) -> Option<std::path::PathBuf> {
-    let path = crate::repo::pointer(text)?.path();
+    let path = crate::wire::LargeFile::of_pointer(text)?.path();
     assert!(path.is_relative() && path.components().count() == 3);
     Some(path)
 }

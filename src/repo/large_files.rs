@@ -9,9 +9,6 @@ use super::Repo;
 use super::git::TreeEntry;
 use crate::wire::{LargeFile, Revision};
 
-/// A pointer is shorter than this: git-lfs looks at no longer file.
-const POINTER: u64 = 1024;
-
 /// Missing files that an error names.
 const NAMED: usize = 3;
 
@@ -88,7 +85,7 @@ pub(super) fn pointer_paths(
     let (mut lfs, mut fat) = (Vec::new(), Vec::new());
     for (filter, path, text) in filtered(repo, commit, entries, &["lfs", "fat"])? {
         match filter.as_str() {
-            "lfs" if pointer(&text).is_some() => lfs.push(path),
+            "lfs" if LargeFile::of_pointer(&text).is_some() => lfs.push(path),
             "fat" if text.starts_with(FAT) => fat.push(path),
             _ => {}
         }
@@ -99,7 +96,7 @@ pub(super) fn pointer_paths(
 /// The pointers in a commit that attributes give to git-lfs.
 fn pointers(repo: &Repo, commit: &Revision) -> anyhow::Result<Vec<(String, LargeFile)>> {
     let files = filtered(repo, commit, repo.entries(commit)?, &["lfs"])?;
-    Ok(files.into_iter().filter_map(|(_, path, text)| Some((path, pointer(&text)?))).collect())
+    Ok(files.into_iter().filter_map(|(_, path, text)| Some((path, LargeFile::of_pointer(&text)?))).collect())
 }
 
 /// The small files among a commit's entries that attributes give to one of these filters: the filter, the path, the text.
@@ -113,8 +110,9 @@ fn filtered(
     if !small.iter().any(|entry| entry.path.rsplit('/').next() == Some(".gitattributes")) {
         return Ok(Vec::new());
     }
-    small
-        .retain(|entry| entry.mode.starts_with("100") && entry.bytes.is_some_and(|bytes| bytes > 0 && bytes < POINTER));
+    small.retain(|entry| {
+        entry.mode.starts_with("100") && entry.bytes.is_some_and(|bytes| bytes > 0 && bytes < LargeFile::POINTER)
+    });
     let paths: Vec<&str> = small.iter().map(|entry| entry.path.as_str()).collect();
     let mut given = given_to(filters, repo, commit, &paths)?;
     small.retain(|entry| given.contains_key(&entry.path));
@@ -127,24 +125,6 @@ fn filtered(
         (given.remove(&entry.path).unwrap_or_default(), entry.path, text(content))
     };
     Ok(small.into_iter().zip(contents).map(file).collect())
-}
-
-/// Reads a pointer in git-lfs's format, version 1; what is none is a file like others.
-pub(crate) fn pointer(text: &str) -> Option<LargeFile> {
-    let mut lines = text.lines();
-    let version = lines.next()?.strip_prefix("version ")?;
-    if !["https://git-lfs.github.com/spec/v1", "https://hawser.github.com/spec/v1"].contains(&version) {
-        return None;
-    }
-    let (mut oid, mut bytes) = (None, None);
-    for line in lines {
-        match line.split_once(' ')? {
-            ("oid", value) => oid = value.strip_prefix("sha256:"),
-            ("size", value) => bytes = value.parse().ok(),
-            _ => {}
-        }
-    }
-    LargeFile::new(oid?, bytes?).ok()
 }
 
 /// Those of these paths that the commit's own attributes give to one of these filters, and to which. They are asked of an index that is made for
@@ -193,18 +173,6 @@ mod tests {
 
     fn text(oid: &str, bytes: &str) -> String {
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {bytes}\n")
-    }
-
-    #[test]
-    fn a_pointer_is_read_and_what_is_none_is_not() {
-        assert_eq!(pointer(&text(OID, "3")), Some(LargeFile::new(OID, 3).unwrap()));
-        let extended = text(OID, "3").replace("oid", "ext-0-foo sha256:x\noid");
-        assert_eq!(pointer(&extended).unwrap().oid(), OID);
-        for bad in
-            [text("../../etc/passwd", "3"), text(OID, "-3"), text(&OID[1..], "3"), "version x\n".into(), "".into()]
-        {
-            assert_eq!(pointer(&bad), None, "{bad}");
-        }
     }
 
     fn find(scratch: &Scratch, commit: &Revision) -> anyhow::Result<Vec<StoredFile>> {

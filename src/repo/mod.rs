@@ -24,8 +24,6 @@ pub use commits::{Commit, Commits, Distance};
 pub use describe::describing;
 pub use git::{MISLEADING, Repo, TreeSize};
 pub use large_files::StoredFile;
-#[cfg(feature = "test-access")]
-pub(crate) use large_files::pointer;
 pub use operator::{operator, operator_names};
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};

@@ -104,6 +104,27 @@ impl LargeFile {
         Ok(LargeFile { oid: oid.to_owned(), bytes })
     }
 
+    /// A pointer is shorter than this, in bytes: git-lfs looks at no longer file.
+    pub const POINTER: u64 = 1024;
+
+    /// Reads a pointer in git-lfs's format, version 1; what is none is a file like others.
+    pub fn of_pointer(text: &str) -> Option<LargeFile> {
+        let mut lines = text.lines();
+        let version = lines.next()?.strip_prefix("version ")?;
+        if !["https://git-lfs.github.com/spec/v1", "https://hawser.github.com/spec/v1"].contains(&version) {
+            return None;
+        }
+        let (mut oid, mut bytes) = (None, None);
+        for line in lines {
+            match line.split_once(' ')? {
+                ("oid", value) => oid = value.strip_prefix("sha256:"),
+                ("size", value) => bytes = value.parse().ok(),
+                _ => {}
+            }
+        }
+        LargeFile::new(oid?, bytes?).ok()
+    }
+
     pub fn oid(&self) -> &str {
         &self.oid
     }
@@ -163,4 +184,26 @@ pub struct Source {
     /// A proxy to reach it through by http and https. It may hold a password, as `url` may.
     #[serde(default)]
     pub proxy: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OID: &str = "98ea6e4f216f2fb4b69fff9b3a44842c38686ca685f3f55dc48c5d3fb1107be4";
+
+    #[test]
+    fn a_pointer_is_read_and_what_is_none_is_not() {
+        let text = |oid: &str, bytes: &str| {
+            format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {bytes}\n")
+        };
+        assert_eq!(LargeFile::of_pointer(&text(OID, "3")), Some(LargeFile::new(OID, 3).unwrap()));
+        let extended = text(OID, "3").replace("oid", "ext-0-foo sha256:x\noid");
+        assert_eq!(LargeFile::of_pointer(&extended).unwrap().oid(), OID);
+        for bad in
+            [text("../../etc/passwd", "3"), text(OID, "-3"), text(&OID[1..], "3"), "version x\n".into(), "".into()]
+        {
+            assert_eq!(LargeFile::of_pointer(&bad), None, "{bad}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hoist::wire::{Stage, StageRequest};
+use hoist::wire::{LargeFile, LfsSource, Stage, StageRequest};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::harness::*;
@@ -309,4 +309,59 @@ fn what_is_in_the_place_of_a_record_of_a_tree_is_neither_followed_nor_waited_for
         run(&again, Stage::Finalize).ok();
         assert_eq!(text(victim.clone()), "precious", "{kind}");
     }
+}
+
+/// Large files below a directory that a service owns.
+const LARGE: usize = 1000;
+
+#[test]
+fn large_files_are_written_to_no_directory_elsewhere_that_a_link_leads_to() {
+    let target = Target::new();
+    let names: Vec<String> = (0..LARGE).map(|n| format!("data/deep/f{n}.bin")).collect();
+    let content = "large";
+    let oid = "d35c416a85b807e9b5384915d6ebb4a9f7352713efd89857b45a242f473728a9";
+    let file = LargeFile::new(oid, content.len() as u64).unwrap();
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {}\n", content.len());
+    let mut files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), pointer.as_str())).collect();
+    files.push((".gitattributes", "*.bin filter=lfs -text\n"));
+    let one = target.commit(&files);
+    put(target.root().join("lfs/objects").join(file.path()), content);
+    let request = |run: &str| {
+        let mut request = target.request(run, &one);
+        request.extras.lfs = Some(LfsSource::Session);
+        request
+    };
+    target.deploy(&request("r1"));
+    let (outside, tree) = (target.dir.path().join("outside"), target.rev(&one));
+    let deep = tree.join("data/deep");
+    let name = |n: usize| format!("f{n}.bin");
+    assert_eq!(text(deep.join(name(7))), content);
+    (0..LARGE).for_each(|n| put(outside.join(name(n)), &pointer));
+    let untouched = snapshot(&outside);
+    for round in 0..2 {
+        (0..LARGE).for_each(|n| put(deep.join(name(n)), &pointer));
+        // The round before may have ended ahead of it.
+        let _ = fs::remove_file(tree.join(".git/hoist-extras"));
+        let over = AtomicBool::new(false);
+        let swapped = std::thread::scope(|scope| {
+            let swapper = scope.spawn(|| {
+                // Not before the first of them is there: what is noticed earlier is not begun with.
+                let is_filled =
+                    |n: usize| fs::metadata(deep.join(name(n))).is_ok_and(|it| it.len() != pointer.len() as u64);
+                while !(0..LARGE).step_by(50).any(is_filled) && !over.load(Ordering::Relaxed) {}
+                swap(&deep, &outside, &over)
+            });
+            let ends = Ends(&over);
+            // It may fail; it only must not write anything elsewhere.
+            run(&request(&format!("s{round:02}")), Stage::Fetch);
+            drop(ends);
+            swapper.join().unwrap()
+        });
+        assert!(swapped > 10, "{swapped}");
+        assert!(snapshot(&outside) == untouched, "round {round}");
+        let _ = fs::remove_file(&deep).or_else(|_| fs::remove_dir_all(&deep));
+        fs::create_dir_all(&deep).unwrap();
+    }
+    run(&request("s99"), Stage::Fetch).ok();
+    assert_eq!(text(deep.join(name(7))), content);
 }

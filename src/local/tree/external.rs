@@ -55,10 +55,10 @@ fn add_parts(extras: &ExternalContent, revision: &Revision, tree: &Path) -> Resu
         submodules::check_out(extras, source, revision, &mut parts)?;
     }
     if extras.wanted.lfs.is_some() {
-        lfs::check_out(extras, &parts)?;
+        lfs::check_out(extras, revision, &parts)?;
     }
     if extras.wanted.fat {
-        fat::check_out(extras, &parts[0])?;
+        fat::check_out(extras, revision, &parts[0])?;
     }
     // What the record tells of has to last as long as it does.
     sys::sync_file_system(tree).tried("sync", tree)?;

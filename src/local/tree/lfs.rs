@@ -1,30 +1,37 @@
-//! Files that git-lfs keeps out of git. The program itself puts them into working trees; it finds them in one store for
-//! all revisions, which a deployer fills through its session, or git-lfs from its server.
+//! Files that git-lfs keeps out of git. They are in one store for all revisions, which a deployer fills through its
+//! session, or git-lfs from its server. Hoist puts them into working trees as it does with other files: git-lfs itself
+//! opens them by their paths, and follows links that a service has put there.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::files::no_links;
 use crate::text;
-use crate::wire::LargeFile;
+use crate::wire::{LargeFile, Revision};
 
 use super::content::{ExternalContent, Part};
 use super::git::Git;
+use super::put;
+use super::put::Put;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
+use crate::local::os::dir::Entry;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
 use crate::local::os::way;
+use crate::local::shared::record::Record;
 use crate::local::state::layout::Layout;
 
 /// How much of a file is in memory at once.
 const PIECE: usize = 256 << 10;
+
+/// Bytes that are copied between two looks at the deadline.
+const COPIED: u64 = 64 << 20;
 
 /// How the names of files begin that are on their way into the store.
 const INCOMING: &str = "incoming";
@@ -33,7 +40,7 @@ const INCOMING: &str = "incoming";
 const SYNCED_FILES: usize = 500;
 const SYNCED_BYTES: u64 = 64 << 20;
 
-/// Files that failed to appear which a reason names.
+/// Files without content that a reason names.
 const NAMED: usize = 3;
 
 /// Paths that are asked about in one command line.
@@ -53,10 +60,13 @@ fn place(layout: &Layout, file: &LargeFile) -> PathBuf {
     layout.lfs().join("objects").join(file.path())
 }
 
+fn is_stored(layout: &Layout, file: &LargeFile) -> bool {
+    fs::metadata(place(layout, file)).is_ok_and(|found| found.len() == file.bytes())
+}
+
 /// Those of these files that the store lacks.
 pub fn lacks(layout: &Layout, wanted: &[LargeFile]) -> Vec<LargeFile> {
-    let is_there = |file: &&LargeFile| fs::metadata(place(layout, file)).is_ok_and(|it| it.len() == file.bytes());
-    wanted.iter().filter(|file| !is_there(file)).cloned().collect()
+    wanted.iter().filter(|file| !is_stored(layout, file)).cloned().collect()
 }
 
 /// Takes files into the store, from an input in which one follows the other. What came before a connection was lost is
@@ -148,24 +158,26 @@ fn receive_one(temporary: &Path, file: &LargeFile, input: &mut dyn Read, deadlin
     Err(Fault::failed(format!("the large file {wanted} is damaged on the deploy host: run `git lfs fsck` there")))
 }
 
-/// Has git-lfs put the large files into each part of a tree.
-pub fn check_out(extras: &ExternalContent, parts: &[Part]) -> Result<(), Fault> {
+/// Puts the large files into each part of a tree.
+pub fn check_out(extras: &ExternalContent, revision: &Revision, parts: &[Part]) -> Result<(), Fault> {
     files::make_dir(&extras.layout.lfs())?;
+    let top = &parts[0].tree;
     let mut oids = BTreeSet::new();
     for part in parts {
         extras.deadline.check()?;
-        let lfs = Lfs { git: part.git_of_programs(extras), storage: extras.layout.lfs() };
-        let before = lfs.listing()?;
-        if !before.left.is_empty() {
-            lfs.fill(part, &before)?;
-            let after = lfs.listing()?;
-            lfs.expect_none_left(&after)?;
-            extras.out.info(format!("git-lfs checked out {}", text::counted(after.oids.len(), "file")));
+        let beside = put::beside(&extras.layout, revision, "large-files");
+        let put = Put { git: part.git_of_programs(extras), top, tree: &part.tree, beside };
+        let lfs = Lfs { layout: &extras.layout, put, server: part.server.as_deref() };
+        let listing = lfs.listing()?;
+        let left = lfs.pointers(&listing)?;
+        if !left.is_empty() {
+            lfs.fill(&left)?;
+            extras.out.info(format!("git-lfs checked out {}", text::counted(left.len(), "file")));
         }
-        oids.extend(before.oids);
+        oids.extend(listing.into_iter().map(|listed| listed.oid));
     }
     let lines: String = oids.iter().map(|oid| format!("{oid}\n")).collect();
-    files::write(&note(&parts[0].tree), lines.as_bytes(), 0o666)
+    files::write(&note(top), lines.as_bytes(), 0o666)
 }
 
 /// Where a tree's large files are noted, so that the store keeps them.
@@ -194,125 +206,123 @@ pub fn prune(layout: &Layout) -> Result<(), Fault> {
     files::remove_leftover(&layout.lfs().join("tmp"))
 }
 
-/// git-lfs in one working tree.
-struct Lfs {
-    git: Git,
-    storage: PathBuf,
+/// The large files of one repository of a tree.
+struct Lfs<'a> {
+    layout: &'a Layout,
+    put: Put<'a>,
+    /// See [`Part::server`].
+    server: Option<&'a str>,
 }
 
-/// What git-lfs says of the files of a commit.
-struct Listing {
-    oids: Vec<String>,
-    /// The paths where pointers stand.
-    left: Vec<String>,
+/// What git-lfs says of a file of a commit.
+struct Listed {
+    oid: String,
+    path: PathBuf,
+    /// Whether its content may stand there.
+    is_there: bool,
 }
 
-impl Lfs {
-    fn call(&self, args: &[&str]) -> Result<String, Fault> {
-        let answer = self.git.call(args, Feed::Nothing)?;
+impl Lfs<'_> {
+    fn call(git: &Git, args: &[&str]) -> Result<String, Fault> {
+        let answer = git.call(args, Feed::Nothing)?;
         let step = args.iter().skip_while(|word| **word != "lfs").take(2).copied().collect::<Vec<_>>().join(" ");
-        self.git.expect(&answer, &step)?;
+        git.expect(&answer, &step)?;
         Ok(answer.output)
     }
 
-    fn listing(&self) -> Result<Listing, Fault> {
-        let text = self.call(&["lfs", "ls-files", "--long", "HEAD"])?;
-        let mut listing = Listing { oids: Vec::new(), left: Vec::new() };
-        for line in text.lines() {
+    fn listing(&self) -> Result<Vec<Listed>, Fault> {
+        let text = Lfs::call(&self.put.git, &["lfs", "ls-files", "--long", "HEAD"])?;
+        let listed = text.lines().filter_map(|line| {
             // `OID * path` where the content stands, `OID - path` where the pointer does.
-            let Some((oid, rest)) = line.split_once(' ') else { continue };
-            listing.oids.push(oid.to_owned());
-            listing.left.extend(rest.strip_prefix("- ").map(str::to_owned));
-        }
-        Ok(listing)
+            let (oid, rest) = line.split_once(' ')?;
+            let (mark, path) = rest.split_once(' ')?;
+            Some(Listed { oid: oid.to_owned(), path: PathBuf::from(path), is_there: mark == "*" })
+        });
+        Ok(listed.collect())
     }
 
-    fn fill(&self, part: &Part, listing: &Listing) -> Result<(), Fault> {
-        // It is told by the repository's own configuration alone which files are its own.
-        self.call(&["lfs", "install", "--local", "--skip-repo"])?;
-        // Not by `-c`: git-lfs would hand that on to what it runs on the server's side.
-        let answer =
-            self.git.call(&["config", "--local", "lfs.storage", &self.storage.to_string_lossy()], Feed::Nothing)?;
-        self.git.expect(&answer, "config")?;
-        for path in &listing.left {
-            unshare(&part.tree, Path::new(path))?;
-        }
-        match &part.server {
-            Some(url) => {
-                let (git, address) = self.git.for_server(url);
-                let logged_in = Lfs { git, storage: self.storage.clone() };
-                logged_in.call(&["-c", &format!("remote.hoist.url={address}"), "lfs", "pull", "hoist"])
+    /// The files in whose places their pointers stand. A file that looks like a pointer, and that no attribute gives to
+    /// git-lfs, is a file like others.
+    fn pointers(&self, listing: &[Listed]) -> Result<Vec<(PathBuf, LargeFile)>, Fault> {
+        let record = Record::of(self.put.top);
+        let mut found = Vec::new();
+        for Listed { oid, path, .. } in listing.iter().filter(|listed| !listed.is_there) {
+            self.put.git.deadline().check()?;
+            let below = self.put.prefix().join(path);
+            // What is there behind a link to shared content is others' to change.
+            if record.covers(&below) {
+                continue;
             }
-            None => self.call(&["lfs", "checkout"]),
+            // A service may have put a link in the place of a directory.
+            let entry =
+                way::in_tree(self.put.top, &below, false).tried("open", files::parent(&self.put.top.join(&below)))?;
+            let pointer = entry.and_then(|entry| pointer(&entry)).filter(|file| file.oid() == oid);
+            found.extend(pointer.map(|file| (path.clone(), file)));
         }
-        .map(drop)
+        let paths: Vec<&str> = found.iter().filter_map(|(path, _)| path.to_str()).collect();
+        let given = self.given_to_lfs(&paths)?;
+        found.retain(|(path, _)| given.contains(path));
+        Ok(found)
     }
 
-    /// A file that looks like a pointer, and that no attribute gives to git-lfs, is a file like others.
-    fn expect_none_left(&self, listing: &Listing) -> Result<(), Fault> {
-        let mut left = Vec::new();
-        for paths in listing.left.chunks(AT_ONCE) {
-            let mut args = vec!["check-attr", "-z", "filter", "--"];
-            args.extend(paths.iter().map(String::as_str));
-            let answer = self.git.call(&args, Feed::Nothing)?;
-            self.git.expect(&answer, "check-attr")?;
+    fn given_to_lfs(&self, paths: &[&str]) -> Result<HashSet<PathBuf>, Fault> {
+        let mut given = HashSet::new();
+        for paths in paths.chunks(AT_ONCE) {
+            let args = [&["check-attr", "-z", "filter", "--"], paths].concat();
+            let answer = self.put.git.call(&args, Feed::Nothing)?;
+            self.put.git.expect(&answer, "check-attr")?;
             // `path`, `filter`, its value.
             let words: Vec<&str> = answer.output.split('\0').collect();
-            left.extend(words.chunks_exact(3).filter(|words| words[2] == "lfs").map(|words| words[0].to_owned()));
+            given.extend(words.chunks_exact(3).filter(|words| words[2] == "lfs").map(|words| PathBuf::from(words[0])));
         }
-        if left.is_empty() {
+        Ok(given)
+    }
+
+    fn fill(&self, left: &[(PathBuf, LargeFile)]) -> Result<(), Fault> {
+        let (git, storage) = (&self.put.git, self.layout.lfs());
+        // Git takes contents for what was committed if it can ask git-lfs, which is told by the repository's own
+        // configuration alone which files are its own.
+        Lfs::call(git, &["lfs", "install", "--local", "--skip-repo"])?;
+        // Not by `-c`: git-lfs would hand that on to what it runs on the server's side.
+        let answer = git.call(&["config", "--local", "lfs.storage", &storage.to_string_lossy()], Feed::Nothing)?;
+        git.expect(&answer, "config")?;
+        let lacks = |(_, file): &&(PathBuf, LargeFile)| !is_stored(self.layout, file);
+        if let Some(url) = self.server.filter(|_| left.iter().any(|file| lacks(&file))) {
+            let (git, address) = git.for_server(url);
+            Lfs::call(&git, &["-c", &format!("remote.hoist.url={address}"), "lfs", "fetch", "hoist"])?;
+        }
+        let lacking: Vec<String> = left.iter().filter(lacks).map(|(path, _)| path.display().to_string()).collect();
+        if !lacking.is_empty() {
+            return Err(Fault::failed(format!("git-lfs found no content for {}", text::some(&lacking, NAMED))));
+        }
+        let paths: Vec<PathBuf> = left.iter().map(|(path, _)| path.clone()).collect();
+        self.put.filled_files(&paths, |beside| {
+            left.iter().try_for_each(|(path, file)| self.copy(file, &beside.join(path)))
+        })?;
+        self.put.remember(&paths)
+    }
+
+    /// Replaces a pointer, where nobody else writes, with its content.
+    fn copy(&self, file: &LargeFile, to: &Path) -> Result<(), Fault> {
+        let place = place(self.layout, file);
+        let mut from = File::open(&place).tried("read", &place)?;
+        // Its mode stays.
+        let mut output = OpenOptions::new().write(true).truncate(true).open(to).tried("write", to)?;
+        if sys::clone_file(&from, &output).is_ok() {
             return Ok(());
         }
-        Err(Fault::failed(format!("git-lfs found no content for {}", text::some(&left, NAMED))))
-    }
-}
-
-/// Versions of git-lfs before 3.7.1 write into files as they stand; one that another revision's tree shares must not be.
-fn unshare(tree: &Path, path: &Path) -> Result<(), Fault> {
-    let shown = tree.join(path);
-    // A service may have put a link in the place of a directory.
-    let Some(entry) = way::in_tree(tree, path, false).tried("open", files::parent(&shown))? else { return Ok(()) };
-    match entry.metadata() {
-        Ok(found) if found.is_file() && found.nlink() > 1 => {
-            let content = entry.read().tried("read", &shown)?;
-            files::write_entry_or_keep(&entry, &content, found.permissions().mode() & 0o777)
+        loop {
+            self.put.git.deadline().check()?;
+            if io::copy(&mut (&mut from).take(COPIED), &mut output).tried("write", to)? == 0 {
+                return Ok(());
+            }
         }
-        _ => Ok(()),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_two_trees_share_is_given_a_body_of_its_own_and_keeps_its_mode() {
-        let dir = tempfile::tempdir().unwrap();
-        let [ours, theirs] = ["ours", "theirs"].map(|name| dir.path().join(name));
-        fs::write(&ours, "pointer").unwrap();
-        fs::set_permissions(&ours, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::hard_link(&ours, &theirs).unwrap();
-        unshare(dir.path(), Path::new("ours")).unwrap();
-        let found = fs::metadata(&ours).unwrap();
-        assert_eq!((found.nlink(), found.permissions().mode() & 0o700), (1, 0o700));
-        // As git-lfs does it.
-        File::create(&ours).unwrap().write_all(b"content").unwrap();
-        assert_eq!(fs::read(&theirs).unwrap(), b"pointer");
-        unshare(dir.path(), Path::new("missing")).unwrap();
-        unshare(dir.path(), Path::new("missing/file")).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_a_link_out_of_the_tree_leads_to_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let [tree, outside] = ["tree", "outside"].map(|name| dir.path().join(name));
-        fs::create_dir(&tree).unwrap();
-        fs::create_dir(&outside).unwrap();
-        fs::write(outside.join("file"), "precious").unwrap();
-        fs::hard_link(outside.join("file"), outside.join("name")).unwrap();
-        std::os::unix::fs::symlink("../outside", tree.join("media")).unwrap();
-        let error = unshare(&tree, Path::new("media/file")).unwrap_err().reason();
-        assert!(error.contains("media"), "{error}");
-        assert_eq!(fs::metadata(outside.join("file")).unwrap().nlink(), 2);
-    }
+/// The pointer at an entry, if it is one.
+fn pointer(entry: &Entry) -> Option<LargeFile> {
+    let is_small = |found: &Metadata| found.is_file() && found.len() < LargeFile::POINTER;
+    entry.metadata().ok().filter(is_small)?;
+    LargeFile::of_pointer(&String::from_utf8(entry.read().ok()?).ok()?)
 }

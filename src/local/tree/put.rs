@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use crate::wire::Revision;
 
-use super::git::{Git, GitOutput};
+use super::git::Git;
 use super::index::{self, IndexEntry, Read, Stat};
 use super::index_stamp;
 use crate::local::fault::{Fault, Tried};
@@ -49,16 +49,21 @@ pub fn beside(layout: &Layout, revision: &Revision, tag: &str) -> PathBuf {
 impl Put<'_> {
     /// Writes these files of the index anew, which are named from the repository's tree.
     pub fn files(&self, paths: &[PathBuf]) -> Result<(), Fault> {
+        self.filled_files(paths, |_| Ok(()))
+    }
+
+    /// As [`Put::files`], once `fill` has given them another content, in the directory that it is told.
+    pub fn filled_files(&self, paths: &[PathBuf], fill: impl Fn(&Path) -> Result<(), Fault>) -> Result<(), Fault> {
         if paths.is_empty() {
             return Ok(());
         }
         files::remove_leftover(&self.beside)?;
-        let result = self.write(paths);
+        let result = self.write(paths, fill);
         // What stood in the way is gone with it.
         result.and(files::remove_leftover(&self.beside))
     }
 
-    fn write(&self, paths: &[PathBuf]) -> Result<(), Fault> {
+    fn write(&self, paths: &[PathBuf], fill: impl Fn(&Path) -> Result<(), Fault>) -> Result<(), Fault> {
         files::make_dir(&self.beside)?;
         let names: Vec<u8> = paths.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
         let prefix = format!("--prefix={}/", self.beside.display());
@@ -66,6 +71,7 @@ impl Put<'_> {
         let git = self.git.unsynced();
         let answer = git.call(&["checkout-index", "--force", &prefix, "-z", "--stdin"], Feed::text(names))?;
         git.expect_whole(&answer, "checkout-index")?;
+        fill(&self.beside)?;
         let way = self.way()?;
         for path in paths {
             self.git.deadline().check()?;
@@ -83,7 +89,7 @@ impl Put<'_> {
     }
 
     /// The way from the revision's tree to the repository's own.
-    fn prefix(&self) -> &Path {
+    pub fn prefix(&self) -> &Path {
         self.tree.strip_prefix(self.top).unwrap_or(Path::new(""))
     }
 
@@ -99,25 +105,50 @@ impl Put<'_> {
                 Vec::new()
             }
         };
-        let call = |args: &[&str]| git.call(&[&PLAIN_INDEX, args].concat(), Feed::Nothing);
-        git.expect_whole(&call(&["read-tree", "--reset", commit.as_str()])?, "read-tree")?;
+        let answer =
+            git.call(&[&PLAIN_INDEX[..], &["read-tree", "--reset", commit.as_str()]].concat(), Feed::Nothing)?;
+        git.expect_whole(&answer, "read-tree")?;
         for _ in 0..ROUNDS {
-            let changed = self.changed(&call, name)?;
+            let changed = self.changed(name)?;
             self.files(&changed)?;
             if !changed.iter().any(|path| path.ends_with(".gitattributes")) {
                 break;
             }
         }
         // What was just written is remembered as that.
-        call(&["update-index", "-q", "--ignore-submodules", "--refresh"])?;
+        self.refresh()?;
         self.clear(&before, name)?;
         files::write(&git.dir().join("HEAD"), format!("{commit}\n").as_bytes(), 0o666)
     }
 
-    /// The files that are not what the index says. `call`: calls git.
-    fn changed(&self, call: &impl Fn(&[&str]) -> Result<GitOutput, Fault>, name: usize) -> Result<Vec<PathBuf>, Fault> {
+    /// Has the index remember what the files look like that are as it says.
+    fn refresh(&self) -> Result<(), Fault> {
+        let args = ["update-index", "-q", "--ignore-submodules", "--refresh"];
         // It fails if a file has changed, which is seen in what it writes.
-        call(&["update-index", "-q", "--ignore-submodules", "--refresh"])?;
+        self.git.unsynced().call(&[&PLAIN_INDEX[..], &args].concat(), Feed::Nothing).map(drop)
+    }
+
+    /// Has the index remember what files look like whose content is another one than what git stores of them. Git itself
+    /// takes one of another size for changed, and does not ask the filter.
+    pub fn remember(&self, paths: &[PathBuf]) -> Result<(), Fault> {
+        let git = self.git.unsynced();
+        let call = |args: &[&str], feed: Feed| {
+            let answer = git.call(&[&PLAIN_INDEX[..], args].concat(), feed)?;
+            git.expect(&answer, args[0]).map(|()| answer.output)
+        };
+        let paths: HashSet<&Path> = paths.iter().map(PathBuf::as_path).collect();
+        let listing = call(&["ls-files", "-z", "--stage"], Feed::Nothing)?;
+        // `mode object stage TAB path`, which forgets the size where it is read.
+        let is_ours = |entry: &&str| entry.split_once('\t').is_some_and(|(_, path)| paths.contains(Path::new(path)));
+        let ours: String =
+            listing.split_inclusive('\0').filter(|entry| is_ours(&entry.trim_end_matches('\0'))).collect();
+        call(&["update-index", "-z", "--index-info"], Feed::text(ours))?;
+        self.refresh()
+    }
+
+    /// The files that are not what the index says.
+    fn changed(&self, name: usize) -> Result<Vec<PathBuf>, Fault> {
+        self.refresh()?;
         let record = Record::of(self.top);
         let prefix = self.prefix();
         let mut folders = Folders::of(self.tree);
