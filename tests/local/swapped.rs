@@ -365,3 +365,22 @@ fn large_files_are_written_to_no_directory_elsewhere_that_a_link_leads_to() {
     run(&request("s99"), Stage::Fetch).ok();
     assert_eq!(text(deep.join(name(7))), content);
 }
+
+#[test]
+fn a_link_in_the_place_of_a_trees_git_directory_is_followed_by_no_stage() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let (outside, git) = (target.dir.path().join("outside"), target.rev(&one).join(".git"));
+    fs::rename(&git, &outside).unwrap();
+    symlink(&outside, &git).unwrap();
+    let untouched = snapshot(&outside);
+    let request = StageRequest { force: true, ..target.request("r2", &one) };
+    assert!(run(&request, Stage::Promote).reason().contains("no complete working tree"));
+    run(&request, Stage::Fetch).ok();
+    run(&request, Stage::Promote).ok();
+    run(&request, Stage::Finalize).ok();
+    assert!(!git.is_symlink() && git.is_dir());
+    assert_eq!(text(target.live().join("a")), "1");
+    assert_eq!(snapshot(&outside), untouched);
+}

@@ -96,11 +96,11 @@ impl Seen {
 
 impl Entry {
     /// The entry at a path. Links on the way are followed, but neither one in the last part nor one that has the place of
-    /// git's own directory in a working tree, where Hoist's records are.
+    /// git's own directory in a working tree, where Hoist's records are, or of a directory below that.
     pub fn of(path: &Path) -> io::Result<Entry> {
         let name = path.file_name().unwrap_or(OsStr::new("."));
         let above = path.parent().unwrap_or(Path::new("/"));
-        if above.file_name() != Some(OsStr::new(".git")) {
+        if !above.iter().any(|part| part == ".git") {
             return Ok(Dir::open(above)?.at(name));
         }
         match Entry::of(above)?.open_dir()? {

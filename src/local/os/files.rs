@@ -1,6 +1,6 @@
 //! Files and links that are replaced in one step, so that nobody ever meets half of one, and a power cut loses none.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Component, Path, PathBuf};
@@ -22,6 +22,16 @@ pub fn sync(file: &File) -> io::Result<()> {
 /// Makes the names in a directory last.
 pub fn sync_dir(dir: &Path) -> Result<(), Fault> {
     File::open(dir).and_then(|dir| sync(&dir)).tried("sync", dir)
+}
+
+/// Looks at what is at a path, as [`Entry::of`] finds it.
+pub fn look(path: &Path) -> io::Result<Metadata> {
+    Entry::of(path)?.metadata()
+}
+
+/// Reads a whole file, as [`Entry::of`] finds it, and nothing that stands in its place.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    Entry::of(path)?.read()
 }
 
 /// Makes a directory and those above it.

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::files::no_links;
 use crate::wire::{SharedKind, SharedPath, SharedPaths};
 
 use crate::local::fault::Fault;
@@ -29,7 +28,7 @@ impl Record {
     /// Reads it. A tree without one shares nothing; a line that cannot be read is passed over.
     pub fn of(tree: &Path) -> Record {
         let mut record = Record::default();
-        let bytes = no_links::read_own(&file(tree)).unwrap_or_default();
+        let bytes = files::read(&file(tree)).unwrap_or_default();
         for line in String::from_utf8_lossy(&bytes).lines() {
             let Some((kind, Ok(path))) = line.split_once(' ').map(|(kind, path)| (kind, path.parse())) else {
                 continue;

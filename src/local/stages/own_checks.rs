@@ -12,7 +12,6 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::files::no_links;
 use crate::wire::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Header, Revision, RunId, StageRequest, Tries};
 use crate::yaml;
 use crate::yaml::{Node, Value};
@@ -42,7 +41,7 @@ fn earlier(layout: &Layout, revision: &Revision) -> PathBuf {
 }
 
 fn read(path: PathBuf) -> Option<Kept> {
-    serde_json::from_slice(&no_links::read_own(&path).ok()?).ok()
+    serde_json::from_slice(&files::read(&path).ok()?).ok()
 }
 
 /// Notes the request's checks as those of its revision. Those of an earlier deployment stay, until this one is known to

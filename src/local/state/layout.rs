@@ -189,11 +189,12 @@ impl Layout {
     /// Whether a revision's working tree is whole.
     ///
     /// Hoist's trees are renamed into place when they are; for one of Scap's the order tells in which git writes: first
-    /// the files, then the index, then `HEAD`. A forced checkout that was killed leaves the index locked.
+    /// the files, then the index, then `HEAD`. A forced checkout that was killed leaves the index locked. A tree whose
+    /// `.git` is a link is none of either.
     pub fn complete(&self, revision: &Revision) -> bool {
         let git = self.rev(revision).join(".git");
-        git.join("index").is_file()
-            && !git.join("index.lock").exists()
+        files::look(&git.join("index")).is_ok_and(|found| found.is_file())
+            && files::look(&git.join("index.lock")).is_err()
             && !is_half(&self.rev(revision))
             && head(&git).is_some_and(|head| head == revision.as_str())
     }
@@ -231,12 +232,13 @@ pub fn is_half(tree: &Path) -> bool {
 
 /// The commit that a repository's `HEAD` names, read without git.
 fn head(git: &Path) -> Option<String> {
-    let text = fs::read_to_string(git.join("HEAD")).ok()?;
+    let read = |path: PathBuf| String::from_utf8(files::read(&path).ok()?).ok();
+    let text = read(git.join("HEAD"))?;
     let Some(name) = text.trim_end().strip_prefix("ref: ") else { return Some(text.trim_end().to_owned()) };
-    if let Ok(loose) = fs::read_to_string(git.join(name)) {
+    if let Some(loose) = read(git.join(name)) {
         return Some(loose.trim_end().to_owned());
     }
-    let packed = fs::read_to_string(git.join("packed-refs")).ok()?;
+    let packed = read(git.join("packed-refs"))?;
     packed.lines().find_map(|line| line.strip_suffix(name)?.strip_suffix(' ').map(str::to_owned))
 }
 

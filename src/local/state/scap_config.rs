@@ -12,6 +12,7 @@ use super::layout::Layout;
 use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
 use crate::local::os::files;
+use crate::local::os::files::Belongs;
 
 /// Scap's file.
 fn file(layout: &Layout) -> PathBuf {
@@ -40,12 +41,12 @@ fn try_to_follow(job: &Job, revision: &Revision, before: Option<&Revision>) -> R
     let now = fs::read(&path).tried("read", &path)?;
     if let Some(before) = before.filter(|before| *before != revision)
         && names(&now, before)
-        && !kept(layout, before).exists()
+        && files::look(&kept(layout, before)).is_err()
     {
         write(&kept(layout, before), &now, mode)?;
     }
     let deployed = *revision == job.request.revision && !job.request.kept;
-    let earlier = fs::read(kept(layout, revision)).ok().filter(|_| !deployed);
+    let earlier = files::read(&kept(layout, revision)).ok().filter(|_| !deployed);
     let request = || StageRequest { revision: revision.clone(), ..job.request.clone() };
     let Some(text) = earlier.or_else(|| scap_state::text(&request(), None).map(String::into_bytes)) else {
         return Ok(());
@@ -61,6 +62,5 @@ fn names(text: &[u8], revision: &Revision) -> bool {
 
 /// Variables may be secret: the copies are as readable as Scap's own file.
 fn write(path: &Path, text: &[u8], mode: u32) -> Result<(), Fault> {
-    files::write(path, text, mode)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).tried("set the mode of", path)
+    files::write_as(path, text, Belongs { mode, owner: None, group: None })
 }

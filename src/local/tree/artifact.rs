@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::files::no_links;
 use crate::wire::{Origin, Revision, is_artifact_commit};
 
 use super::git::Git;
@@ -46,7 +45,7 @@ pub fn prepare(git: &Git, tree: &Path, revision: &Revision, is_known: Option<boo
 /// Whether a tree is that of an artifact: it has no submodules and no pointers to large files, and its files are what the
 /// objects are.
 pub fn is_exact(tree: &Path) -> bool {
-    no_links::read_own(&attributes(tree)).is_ok_and(|text| text == ATTRIBUTES.as_bytes())
+    files::read(&attributes(tree)).is_ok_and(|text| text == ATTRIBUTES.as_bytes())
 }
 
 /// Notes how the revision of a request was made, beside its tree.
@@ -58,5 +57,5 @@ pub fn note_origin(job: &Job) -> Result<(), Fault> {
 
 /// How the revision of a tree was made, if that is known.
 pub fn origin(tree: &Path) -> Option<Origin> {
-    serde_json::from_slice(&no_links::read_own(&note(tree)).ok()?).ok()
+    serde_json::from_slice(&files::read(&note(tree)).ok()?).ok()
 }

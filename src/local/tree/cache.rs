@@ -140,7 +140,7 @@ fn lend(layout: &Layout, objects: &Path) -> Result<(), Fault> {
     let line = objects.display().to_string();
     for name in files::names(&layout.revs()) {
         let path = alternates(&layout.revs().join(name));
-        let Ok(mut text) = fs::read_to_string(&path) else { continue };
+        let Some(mut text) = files::read(&path).ok().and_then(|text| String::from_utf8(text).ok()) else { continue };
         if text.lines().any(|known| known == line) {
             continue;
         }
@@ -157,8 +157,8 @@ fn lend(layout: &Layout, objects: &Path) -> Result<(), Fault> {
 fn is_borrowed(layout: &Layout, cache: &Path) -> bool {
     let start = format!("{}/", cache.display());
     files::names(&layout.revs()).into_iter().any(|name| {
-        let text = fs::read_to_string(alternates(&layout.revs().join(name))).unwrap_or_default();
-        text.lines().any(|line| line.starts_with(&start))
+        let text = files::read(&alternates(&layout.revs().join(name))).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().any(|line| line.starts_with(&start))
     })
 }
 

@@ -136,7 +136,7 @@ pub fn ensure(extras: &ExternalContent, revision: &Revision, tag: &str) -> Resul
     if layout.complete(revision) {
         return Ok(());
     }
-    let is_repository = layout.rev(revision).join(".git/objects").is_dir();
+    let is_repository = files::look(&layout.rev(revision).join(".git/objects")).is_ok_and(|found| found.is_dir());
     if is_repository && repair(extras, revision, tag).is_ok() && layout.complete(revision) {
         return Ok(());
     }

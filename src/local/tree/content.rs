@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::files::no_links;
 use crate::wire;
 use crate::wire::{DescribingTags, Revision, SharedPaths};
 
@@ -11,6 +10,7 @@ use super::cache;
 use super::git::Git;
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
+use crate::local::os::files;
 use crate::local::out::Out;
 use crate::local::shared::Shared;
 use crate::local::shared::record::Record;
@@ -119,6 +119,6 @@ pub fn record(tree: &Path) -> PathBuf {
 }
 
 pub fn recorded(tree: &Path) -> BTreeSet<String> {
-    let bytes = no_links::read_own(&record(tree)).unwrap_or_default();
+    let bytes = files::read(&record(tree)).unwrap_or_default();
     String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()
 }

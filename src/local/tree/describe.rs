@@ -54,11 +54,11 @@ impl Describing<'_> {
     /// Writes the tree's refs, and the annotated tags' own objects. A clone of Scap's has its own, which stay.
     fn tags(&self, tree: &Path, tags: &DescribingTags) -> Result<(), Fault> {
         let (packed, ours) = (tree.join(".git/packed-refs"), tree.join(".git").join(OURS));
-        if packed.exists() && !ours.exists() {
+        if files::look(&packed).is_ok() && files::look(&ours).is_err() {
             return Ok(());
         }
         let mut tags_here: Vec<&DescribingTag> = tags.tags.iter().filter(|tag| is_name(&tag.name)).collect();
-        if tree.join(".git/shallow").exists() {
+        if files::look(&tree.join(".git/shallow")).is_ok() {
             // What lies behind the end of this history is not here.
             let commits: Vec<String> = tags_here.iter().map(|tag| tag.commit.to_string()).collect();
             let present = match cache::open(&self.extras.layout, self.extras.deadline) {
@@ -75,7 +75,7 @@ impl Describing<'_> {
                 text.push_str(&format!("^{}\n", tag.commit));
             }
         }
-        if fs::read_to_string(&packed).is_ok_and(|now| now == text) {
+        if files::read(&packed).is_ok_and(|now| now == text.as_bytes()) {
             return Ok(());
         }
         self.unpack(&tree.join(".git"), &tags.pack)?;
@@ -107,7 +107,7 @@ impl Describing<'_> {
     /// Gives the tree a remote `origin`, as a clone has one: the cache.
     fn remote(&self, tree: &Path) -> Result<(), Fault> {
         let path = tree.join(".git/config");
-        let text = fs::read_to_string(&path).tried("read", &path)?;
+        let text = String::from_utf8_lossy(&files::read(&path).tried("read", &path)?).into_owned();
         if text.lines().any(|line| line.trim_start().starts_with("[remote ")) {
             return Ok(());
         }

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use sha1::Digest;
 
+use crate::local::os::files;
+
 /// What an index notes of a file: the fields of `lstat`, cut to 32 bits as git cuts them. The device is left out, as git
 /// leaves it out: its number may change when the host is booted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +151,7 @@ pub enum Read {
 
 /// Reads a repository's index, which is checked against its sum.
 pub fn read_of(git_dir: &Path, name: usize) -> Read {
-    let Ok(bytes) = std::fs::read(git_dir.join("index")) else { return Read::Damaged };
+    let Ok(bytes) = files::read(&git_dir.join("index")) else { return Read::Damaged };
     let Some((body, sum)) = bytes.len().checked_sub(name).map(|at| bytes.split_at(at)) else { return Read::Damaged };
     let mut hash = Hash::new(name);
     hash.add(body);

@@ -17,6 +17,7 @@ use super::index;
 use super::index::{IndexEntry, Stat};
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::dir::Entry;
+use crate::local::os::files;
 use crate::paths;
 
 /// A working tree's index as it was read.
@@ -45,7 +46,7 @@ fn text_of(meta: &Metadata) -> String {
 /// Seals the index of a tree that Hoist has checked out from nothing.
 pub fn put(tree: &Path) -> Result<(), Fault> {
     let path = seal_of(tree);
-    let text = fs::symlink_metadata(path_of(tree)).map(|meta| text_of(&meta));
+    let text = files::look(&path_of(tree)).map(|meta| text_of(&meta));
     text.and_then(|text| write_anew(&path, text.as_bytes())).map(drop).tried("write", &path)
 }
 
@@ -68,10 +69,10 @@ impl Index {
     /// The index of a tree; `None` for one that is missing, damaged or not of the plain kind.
     pub fn read(tree: &Path, name: usize) -> Option<Index> {
         let path = path_of(tree);
-        let meta = fs::symlink_metadata(&path).ok()?;
-        let bytes = fs::read(&path).ok()?;
+        let meta = files::look(&path).ok()?;
+        let bytes = files::read(&path).ok()?;
         let entries = index::read(&bytes, name)?;
-        let is_sealed = fs::read_to_string(seal_of(tree)).is_ok_and(|text| text == text_of(&meta));
+        let is_sealed = files::read(&seal_of(tree)).is_ok_and(|text| text == text_of(&meta).as_bytes());
         let sealed = is_sealed.then_some((meta.mtime(), meta.mtime_nsec()));
         Some(Index { tree: tree.to_owned(), entries, bytes, name, sealed })
     }
@@ -106,8 +107,8 @@ impl Index {
     pub fn renew(mut self, now: &[(usize, Stat)]) -> io::Result<()> {
         let path = path_of(&self.tree);
         let unchanged = |index: &Index| {
-            let text = fs::symlink_metadata(&path).map(|meta| text_of(&meta));
-            let sealed = fs::read_to_string(seal_of(&index.tree));
+            let text = files::look(&path).map(|meta| text_of(&meta).into_bytes());
+            let sealed = files::read(&seal_of(&index.tree));
             index.sealed.is_some() && matches!((text, sealed), (Ok(text), Ok(sealed)) if text == sealed)
         };
         let mut changed = false;
@@ -118,7 +119,7 @@ impl Index {
                 changed = true;
             }
         }
-        if !changed || !unchanged(&self) || path.with_extension("lock").exists() {
+        if !changed || !unchanged(&self) || files::look(&path.with_extension("lock")).is_ok() {
             return Ok(());
         }
         index::set_sum(&mut self.bytes, self.name);

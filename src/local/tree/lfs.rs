@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::files::no_links;
 use crate::text;
 use crate::wire::{LargeFile, Revision};
 
@@ -190,7 +189,7 @@ pub fn prune(layout: &Layout) -> Result<(), Fault> {
     let objects = layout.lfs().join("objects");
     let mut needed = BTreeSet::new();
     for revision in layout.folders() {
-        let text = no_links::read_own(&note(&layout.rev(&revision))).unwrap_or_default();
+        let text = files::read(&note(&layout.rev(&revision))).unwrap_or_default();
         needed.extend(String::from_utf8_lossy(&text).lines().map(str::to_owned));
     }
     for one in files::names(&objects) {

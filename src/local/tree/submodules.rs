@@ -7,7 +7,6 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::files::no_links;
 use crate::gitmodules;
 use crate::gitmodules::Module;
 use crate::wire::{Revision, SubmoduleSource};
@@ -234,7 +233,12 @@ impl Walk<'_> {
         let (git_dir, objects) = (&part.git_dir, part.git_dir.join("objects"));
         // One of Scap's has objects of its own, and may not have all.
         if self.held(&objects)?.metadata().is_ok_and(|found| !found.is_symlink()) {
-            files::remove_leftover(git_dir)?;
+            // It is removed where nobody else can put links on the way to it.
+            let doomed = put::beside(&self.extras.layout, self.revision, "repository");
+            files::remove_leftover(&doomed)?;
+            let from = self.held(git_dir)?;
+            Entry::of(&doomed).and_then(|to| from.rename(&to)).tried("remove", git_dir)?;
+            files::remove_leftover(&doomed)?;
         }
         let refs = git_dir.join("refs");
         self.held(&refs)?.make_dir().tried("create", &refs)?;
@@ -254,7 +258,7 @@ impl Walk<'_> {
             format!("[core]\n\trepositoryformatversion = {version}\n\tbare = false\n\tworktree = {tree}\n{format}");
         let link = format!("gitdir: {}\n", self.relative(&part.tree, git_dir).display());
         let mut contents = vec![("config", config.into_bytes()), ("HEAD", format!("{commit}\n").into_bytes())];
-        if let Ok(shallow) = no_links::read_own(&self.top.join(".git/shallow")) {
+        if let Ok(shallow) = files::read(&self.top.join(".git/shallow")) {
             contents.push(("shallow", shallow));
         }
         for (name, content) in contents {

@@ -7,9 +7,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use crate::files::no_links;
 use crate::text;
 use crate::wire::{CheckPoint, Revision, Stage};
 
@@ -29,6 +28,7 @@ use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
+use crate::local::os::way;
 use crate::local::shared;
 use crate::local::shared::record::Record;
 use crate::local::state::config_files;
@@ -118,7 +118,8 @@ pub fn look(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<
 
 fn look_at_tracked(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<Lacks, Fault> {
     let tree = layout.rev(revision);
-    let walk = Walk { deadline, name: revision.as_str().len() / 2, submodules: content::has_submodules(&tree) };
+    let submodules = content::has_submodules(&tree);
+    let walk = Walk { top: tree.clone(), deadline, name: revision.as_str().len() / 2, submodules };
     let mut found = Lacks::default();
     let record = Record::of(&tree);
     walk.part(tree.join(".git"), tree, String::new(), 0, &mut found)?;
@@ -134,6 +135,7 @@ fn look_at_tracked(layout: &Layout, revision: &Revision, deadline: Deadline) -> 
 }
 
 struct Walk {
+    top: PathBuf,
     deadline: Deadline,
     /// The length of an object's name in bytes.
     name: usize,
@@ -181,7 +183,7 @@ impl Walk {
         for (path, found) in inner {
             let tree = part.tree.join(&path);
             let prefix = format!("{}{}/", part.prefix, path.display());
-            match git_dir_of(&tree).filter(|_| found.is_some_and(|meta| meta.is_dir()) && depth < DEPTH) {
+            match git_dir_of(&self.top, &tree).filter(|_| found.is_some_and(|meta| meta.is_dir()) && depth < DEPTH) {
                 Some(git_dir) => self.part(git_dir, tree, prefix, depth + 1, lacks)?,
                 None => {
                     lacks.parts.push(Part {
@@ -229,11 +231,20 @@ fn is_there(entry: &IndexEntry, meta: &Metadata, empty: &[u8]) -> bool {
     meta.is_file() && (meta.len() > 0 || may_be_empty())
 }
 
-/// The repository that a submodule's `.git` names.
-fn git_dir_of(tree: &Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(tree.join(".git")).ok()?;
-    let path = tree.join(text.strip_prefix("gitdir: ")?.trim_end());
-    path.join("HEAD").is_file().then_some(path)
+/// The repository that a submodule's `.git` names. A service may own the submodule's directory, and git does what the
+/// configuration of a repository says: it is one in the `.git` of the revision's tree `top`.
+fn git_dir_of(top: &Path, tree: &Path) -> Option<PathBuf> {
+    let entry = way::in_tree(top, tree.join(".git").strip_prefix(top).ok()?, false).ok()??;
+    let text = String::from_utf8(entry.read().ok()?).ok()?;
+    let mut path = PathBuf::new();
+    for part in tree.join(text.strip_prefix("gitdir: ")?.trim_end()).components() {
+        match part {
+            Component::ParentDir => drop(path.pop()),
+            part => path.push(part),
+        }
+    }
+    let is_inside = path.starts_with(top.join(".git/modules"));
+    (is_inside && files::look(&path.join("HEAD")).is_ok_and(|found| found.is_file())).then_some(path)
 }
 
 /// Restores what a tree lacks, and says what.
@@ -289,7 +300,7 @@ fn removed_list(layout: &Layout, revision: &Revision) -> PathBuf {
 }
 
 fn removed(layout: &Layout, revision: &Revision) -> Vec<String> {
-    let bytes = no_links::read_own(&removed_list(layout, revision)).unwrap_or_default();
+    let bytes = files::read(&removed_list(layout, revision)).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
@@ -308,5 +319,39 @@ pub fn note_removed(job: &Job, revision: &Revision) -> Result<(), Fault> {
         (true, _) => Ok(()),
         (_, true) => files::remove(&path).map(drop),
         _ => files::write(&path, &serde_json::to_vec(&names).unwrap_or_default(), 0o666),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submodule_whose_repository_is_outside_of_the_trees_own_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("tree");
+        let sub = top.join("vendor/lib");
+        fs::create_dir_all(&sub).unwrap();
+        for repository in [top.join(".git/modules/lib"), dir.path().join("outside"), top.join("vendor/own")] {
+            fs::create_dir_all(&repository).unwrap();
+            fs::write(repository.join("HEAD"), "").unwrap();
+        }
+        std::os::unix::fs::symlink("../../../outside", top.join(".git/modules/link")).unwrap();
+        let found = |text: &str| {
+            let _ = fs::remove_file(sub.join(".git"));
+            fs::write(sub.join(".git"), text).unwrap();
+            git_dir_of(&top, &sub)
+        };
+        let ours = Some(top.join(".git/modules/lib"));
+        assert_eq!(found("gitdir: ../../.git/modules/lib\n"), ours);
+        assert_eq!(found(&format!("gitdir: {}\n", top.join(".git/modules/lib").display())), ours);
+        for bad in
+            ["../../../outside", "../own", "../../.git/modules/../../../outside", "../../.git/modules/link", "lib"]
+        {
+            assert_eq!(found(&format!("gitdir: {bad}\n")), None, "{bad}");
+        }
+        fs::remove_file(sub.join(".git")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("outside/HEAD"), sub.join(".git")).unwrap();
+        assert_eq!(git_dir_of(&top, &sub), None);
     }
 }
