@@ -7,6 +7,7 @@ use std::path::Path;
 use hoist::wire::{Check, CheckPoint, CheckType, Level, Probe, Request, ScriptHead, Stage, StageRequest};
 
 use crate::harness::*;
+use crate::rights::is_root;
 
 fn found_by(probe: Probe) -> Vec<(Level, String)> {
     findings(&call(&Request::Probe(probe), b""))
@@ -266,4 +267,30 @@ fn stages_that_do_not_run_need_nothing() {
     probe.deployment.as_mut().unwrap().preflight.as_mut().unwrap().stages = vec![Stage::Fetch];
     assert_eq!(found_by(probe), []);
     assert_eq!(found(&request).len(), 2);
+}
+
+#[test]
+fn a_tree_that_a_service_owns_is_named_with_the_command_that_mends_it() {
+    if !is_root() {
+        return;
+    }
+    let (target, request) = target();
+    target.deploy(&request);
+    let tree = target.rev(&request.revision);
+    let places = [tree.join(".git"), tree.join(".git/config"), tree];
+    assert_eq!(found(&request), []);
+    for place in &places {
+        std::os::unix::fs::lchown(place, Some(65534), None).unwrap();
+        let shown = place.display();
+        let message = format!(
+            "{shown}: owned by nobody, who can have git run commands as root there; as root, run `chown -h root {shown}`"
+        );
+        assert_eq!(found(&request), [warning(&message)]);
+        std::os::unix::fs::lchown(place, Some(0), None).unwrap();
+    }
+    // Whoever owns the repository's directory may do anything there.
+    for place in places.iter().chain([&target.root()]) {
+        std::os::unix::fs::lchown(place, Some(65534), None).unwrap();
+    }
+    assert_eq!(found(&request), []);
 }

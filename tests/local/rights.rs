@@ -15,7 +15,7 @@ use crate::users::{nobody_finds, of_nobody};
 const DAEMON: (&str, u32) = ("daemon", 1);
 const ADM: (&str, u32) = ("adm", 4);
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     let root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if !root {
         eprintln!("only root can give files away; nothing is tested");
