@@ -46,19 +46,18 @@ pub struct Guard<'a> {
 pub fn guard(asked: &Guard) -> u8 {
     let answer = Layout::new(asked.deploy_dir, asked.repo).map_err(|fault| fault.reason()).and_then(|layout| {
         let answer = if asked.confirm { confirm(&layout) } else { wait_for(asked, &layout) };
-        let kept = asked.health_file.map_or(Ok(()), |path| keep(path, answer.as_deref().ok()));
-        answer.and_then(|answer| kept.map(|()| answer)).map_err(|why| why + &advice(&layout))
+        answer.map_err(|why| why + &advice(&layout))
     });
-    match answer {
-        Ok(answer) => {
-            answer_line(&format!("{}: {answer}", asked.repo));
-            0
-        }
-        Err(why) => {
-            complain_line(&format!("hoist: {} must not be served by this host: {why}", asked.repo));
-            1
-        }
+    let kept = asked.health_file.map_or(Ok(()), |path| keep(path, answer.as_deref().ok()));
+    match &answer {
+        Ok(answer) => answer_line(&format!("{}: {answer}", asked.repo)),
+        Err(why) => complain_line(&format!("hoist: {} must not be served by this host: {why}", asked.repo)),
     }
+    // Whoever looks at the file goes by what it was before.
+    if let Err(why) = &kept {
+        complain_line(&format!("hoist: the health file of {} is not as it should be: {why}", asked.repo));
+    }
+    u8::from(answer.is_err() || kept.is_err())
 }
 
 fn wait_for(asked: &Guard, layout: &Layout) -> Result<String, String> {

@@ -252,6 +252,7 @@ fn a_health_file_is_there_while_the_host_may_serve_and_is_in_service() {
     let nowhere = target.dir.path().join("none/health");
     let (status, said) = guard(&target, &["--health-file", nowhere.to_str().unwrap()]);
     assert!(status == 1 && said.contains("none/health"), "{said}");
+    assert!(!said.contains("must not be served") && !said.contains("reconcile"), "the host may serve: {said}");
     for (wrong, why) in [
         (&["--health-file", "health"][..], "absolute path"),
         (&["--health-file", "/run/x", "--wait", "1"], "--wait"),
@@ -261,6 +262,34 @@ fn a_health_file_is_there_while_the_host_may_serve_and_is_in_service() {
         let (status, said) = guard(&target, wrong);
         assert!(status == 2 && said.contains(why), "{status} {said}");
     }
+}
+
+#[test]
+fn a_health_file_that_cannot_be_removed_is_named_as_it_still_lets_the_host_serve() {
+    let (target, _, request) = Target::with_one();
+    target.deploy(&request);
+    start_again(&target);
+    // A directory stands for whatever keeps a file from being removed, such as a file system that is read-only.
+    let file = target.dir.path().join("health");
+    fs::create_dir_all(file.join("kept")).unwrap();
+    let (status, said) = guard(&target, &["--health-file", file.to_str().unwrap()]);
+    assert!(status == 1 && said.contains("was started after it was last confirmed"), "{status} {said}");
+    assert!(
+        said.contains(&format!("health file of group/app is not as it should be: cannot remove {}", file.display())),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_repository_that_cannot_be_one_has_no_health_file() {
+    let (target, _, request) = Target::with_one();
+    target.deploy(&request);
+    let file = target.dir.path().join("health");
+    fs::write(&file, "left").unwrap();
+    let mut wrong = Command::new(HOIST);
+    wrong.args(["deploy-local", "--repo", "../app", "--deploy-dir"]).arg(target.deploy_dir()).arg("guard");
+    assert_eq!(wrong.arg("--health-file").arg(&file).status().unwrap().code(), Some(1));
+    assert!(!file.exists());
 }
 
 #[test]
