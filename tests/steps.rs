@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 
 use common::step_notes::StepNotes;
 use common::terminal::Terminal;
-use common::{Farm, Links, Project, address, all_on};
+use common::{CACHE, Farm, Links, Project, address, all_on};
 use schema::Answer;
 
 /// Two hosts with a first revision, and steps that note what they do and wait for as long as they are to.
@@ -239,6 +239,36 @@ fn an_unfinished_run_is_announced_as_dead_or_as_one_that_waits_for_an_answer() {
     assert!(texts[0].contains("has died"), "{texts:?}");
     assert!(texts[1].ends_with("it is not known whether step tell on the deploy host ran"), "{texts:?}");
     assert_eq!(texts.len(), 2);
+}
+
+#[test]
+fn a_mixed_fleet_that_is_deployed_to_where_going_back_is_not_enough_has_its_steps_undone_as_well() {
+    let scene = Scene::new("");
+    let (farm, project) = (&scene.farm, &scene.project);
+    let steps = std::fs::read_to_string(project.path("hoist/steps.yaml")).unwrap();
+    project.write("hoist/steps.yaml", &steps.replace("when: after", "when: before"));
+    project.write("hoist/checks.yaml", "checks:\n  bad:\n    stage: promote\n    command: test ! -e /srv/bad\n");
+    std::fs::write(farm.srv(&address(1)).join("bad"), "").unwrap();
+    scene.next("two");
+    let mut declined = Terminal::run(project.hoist(&["deploy"]));
+    declined.answers("Roll back", "n");
+    declined.ends(3);
+    assert_eq!(scene.ran(), did("migrate", "tell"));
+    std::fs::remove_file(farm.srv(&address(1)).join("bad")).unwrap();
+    std::fs::remove_dir_all(farm.srv(&address(1)).join(CACHE)).unwrap();
+
+    let shown = json(project, "rollback_preview", &["rollback", "--dry-run"]);
+    assert_eq!(shown["steps"][0]["step"], "tell", "{shown}");
+    project
+        .run(&["rollback", "--yes"])
+        .ends(0)
+        .says("the fleet is mixed")
+        .says("undo of step tell on the deploy host: done");
+    assert_eq!(scene.ran(), did("", "untell"));
+    all_on(farm, 2, &scene.one);
+    // Nothing is left to undo.
+    let shown = json(project, "rollback_preview", &["rollback", "--dry-run", &scene.one]);
+    assert_eq!(shown["steps"], serde_json::json!([]), "{shown}");
 }
 
 #[test]

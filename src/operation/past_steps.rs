@@ -163,8 +163,8 @@ pub struct Undoing {
 }
 
 impl Undoing {
-    /// Of a rollback of the hosts of these groups to a revision. `is_limited`: they are only some of them.
-    pub fn of(history: &History, groups: &[Group], is_limited: bool, to: &Revision) -> Undoing {
+    /// Of a rollback of the hosts of these groups to a revision.
+    pub fn of(history: &History, groups: &[Group], to: &Revision) -> Undoing {
         let mut runs: BTreeSet<usize> = BTreeSet::new();
         for target in groups.iter().flat_map(|group| &group.targets) {
             let stack = history.stack(target, history.runs.len());
@@ -176,7 +176,7 @@ impl Undoing {
             let previous = run.before.iter().map(|(_, revision)| revision.clone()).next();
             undoing.take(&run.steps.left, &run.revision, previous.as_ref());
         }
-        undoing.within(groups, is_limited)
+        undoing
     }
 
     /// Of an unfinished run that is undone.
@@ -255,9 +255,9 @@ impl Undoing {
         barring.chain(self.lines()).collect()
     }
 
-    /// What of it a run over these groups can do. A run of some hosts only leaves the steps as they are, and so does one
-    /// without the host or the group of a step.
-    fn within(mut self, groups: &[Group], is_limited: bool) -> Undoing {
+    /// What of it a run over these groups can do. A run of some hosts only (`is_limited`) leaves the steps as they are, and
+    /// so does one without the host or the group of a step.
+    pub fn within(mut self, groups: &[Group], is_limited: bool) -> Undoing {
         for step in std::mem::take(&mut self.steps) {
             let has_group = step.group.as_ref().is_none_or(|name| groups.iter().any(|group| group.name == *name));
             let has_host = match &step.on {

@@ -12,6 +12,7 @@ use crate::wire::{Confirmation, Revision};
 
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
+use super::past_steps::Undoing;
 use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
 use super::standing::{Standing, most};
 use super::status::Asking;
@@ -90,7 +91,7 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
     if !wanted.is_empty() {
         front.insist(&question(&wanted))?;
     }
-    let code = bring(&config, &repo, astray, in_sync, options, front)?;
+    let code = bring(&config, &repo, astray, in_sync, Undoing::default(), options, front)?;
     match unconfirmed.filter(|_| code == ExitCode::Success) {
         Some(why) => Err(Refused::Because(ExitCode::Failed, why)),
         None => Ok(code),
@@ -143,12 +144,13 @@ fn deployed_elsewhere(views: &[View], is_known: impl Fn(&Revision) -> bool) -> O
 }
 
 /// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that cannot be reached are
-/// left out and named. `others` were asked as well, and are left alone.
+/// left out and named. `others` were asked as well, and are left alone. The first deployment runs the steps of `undoing`.
 pub fn bring(
     config: &Config,
     repo: &Repo,
     views: Vec<View>,
     others: Vec<View>,
+    mut undoing: Undoing,
     options: &Options,
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
@@ -162,6 +164,7 @@ pub fn bring(
         let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
         let choice = Choice { rev, hosts, ..Choice::default() };
         let mut prepared = deploy::prepare(config, repo, &choice, &Deployed::default(), &holder)?;
+        std::mem::take(&mut undoing).plan_into(&mut prepared);
         count_elsewhere(config, &mut prepared, &seen, front)?;
         // How these are once the run is over has to be asked anew.
         seen.retain(|view| !targets.contains(&view.target));

@@ -92,12 +92,11 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     undoing.insist(front)?;
     front.insist(&way.question())?;
     let revision = way.to.revision.clone();
-    let lacks_it = |view: &&View| way.lacking.contains(&view.target);
-    if matches!(way.why, Why::Mixed(_)) && views.iter().any(|view| lacks_it(&view)) {
+    if way.is_deployed() {
         let (others, astray): (Vec<View>, Vec<View>) =
             views.into_iter().partition(|view| way.there.contains(&view.target));
         let astray = astray.into_iter().map(|view| View { wanted: Some(revision.clone()), ..view }).collect();
-        return reconcile::bring(&config, &repo, astray, others, options, front);
+        return reconcile::bring(&config, &repo, astray, others, undoing, options, front);
     }
     let holder = Holder { message: message(&revision), ..holder };
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
@@ -234,6 +233,11 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     // A journal that was passed over may be why.
     let (to, why) = found.map_err(|refused| refused.with(&history.warnings))?;
     let way = WayBack::new(repo, &history, &config.invocation, (&to, why), &views);
-    let undoing = Undoing::of(&history, &groups, back.limit_hosts.is_some(), &to);
+    let mut taking_part = groups.clone();
+    if way.is_deployed() {
+        taking_part.iter_mut().for_each(|group| group.targets.retain(|target| way.is_brought(target)));
+        taking_part.retain(|group| !group.targets.is_empty());
+    }
+    let undoing = Undoing::of(&history, &groups, &to).within(&taking_part, back.limit_hosts.is_some());
     Ok(Look { way, views, history, undoing })
 }

@@ -128,6 +128,17 @@ impl WayBack {
         self.lacking.is_empty() && self.unreachable.is_empty()
     }
 
+    /// Whether the revision is deployed to the hosts that do not run it: a failed run left the fleet mixed, and there are
+    /// hosts that have to be sent the revision.
+    pub fn is_deployed(&self) -> bool {
+        matches!(self.why, Why::Mixed(_)) && !self.lacking.is_empty()
+    }
+
+    /// Whether such a deployment has this host.
+    pub fn is_brought(&self, target: &Target) -> bool {
+        !self.there.contains(target) && !self.unreachable.contains(target)
+    }
+
     /// From what to what, and what stands in the way. A line each.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
