@@ -116,7 +116,7 @@ fn entry(header: &Header, input: &mut dyn Read, extra: &mut Extra, unpacker: &mu
     // Before POSIX, directories were files with a slash at the end.
     let is_directory = kind == EntryType::Directory || (kind == EntryType::Regular && path.ends_with(b"/"));
     ensure!(
-        size == 0 || (kind.is_file() && !is_directory) || kind.is_contiguous(),
+        size == 0 || (kind.is_file() && !is_directory) || kind.is_contiguous() || kind.is_gnu_sparse(),
         "entry {name} is no file and has content"
     );
     match kind {
