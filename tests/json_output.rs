@@ -4,7 +4,10 @@ mod common;
 #[path = "common/schema.rs"]
 mod schema;
 
-use common::{Farm, Project, address};
+use std::fs::File;
+use std::process::Stdio;
+
+use common::{Farm, Project, Ran, address};
 use schema::Answer;
 use serde_json::Value;
 
@@ -61,4 +64,33 @@ fn every_answer_of_a_deploy_host_is_as_the_schema_says() {
     project.configure("failure_limit: many\nnosuch: 1\nbatch_size: 0");
     let mistakes = hold(&checked, &json(&["check-config", "-v"]).ends(2).out).remove(0);
     assert!(mistakes["mistakes"].as_array().is_some_and(|found| found.len() > 1), "{mistakes}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure_and_says_why_but_one_that_nobody_reads_is_none() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    project.deploy(&[]).ends(0);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let answers: [&[&str]; 9] = [
+        &["status", "--json"],
+        &["history"],
+        &["plan", "--json"],
+        &["hosts", "--names"],
+        &["config"],
+        &["log"],
+        &["report", "--format", "trace"],
+        &["--version"],
+        &["deploy", "--help"],
+    ];
+    for arguments in answers {
+        let lost = project.hoist(arguments).stdout(full.try_clone().unwrap()).output().unwrap();
+        Ran::of(lost).ends(2).says("cannot write to standard output: No space left on device");
+        let mut unread = project.hoist(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(unread.stdout.take());
+        Ran::of(unread.wait_with_output().unwrap()).ends(0);
+    }
+    // What it did is done, whoever is told of it.
+    let done = project.hoist(&["reconcile", "--yes"]).stdout(full).output().unwrap();
+    Ran::of(done).ends(0).says("cannot write to standard output");
 }

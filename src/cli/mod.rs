@@ -80,24 +80,33 @@ fn run(words: Vec<OsString>, build: &Build) -> ExitCode {
         }
         Ok(Parsed::Complete(words)) => {
             out::answer(&(build.complete)(&words));
-            return ExitCode::Success;
+            return after_answer("hoist", true, ExitCode::Success);
         }
         Ok(Parsed::Say(text)) => {
             out::answer(&text);
-            return ExitCode::Success;
+            return after_answer("hoist", true, ExitCode::Success);
         }
         Err(argv::UsageError(complaint)) => {
             out::complain(&complaint);
             return ExitCode::Usage;
         }
     };
-    let name = command.name();
-    (build.run)(command).unwrap_or_else(|refused| {
+    let (name, only_answers) = (command.name(), command.only_answers());
+    let code = (build.run)(command).unwrap_or_else(|refused| {
         match &refused {
             Refused::Usage(why) => out::complain(&argv::complaint(name, why)),
             Refused::Because(_, why) => out::complain(&format!("hoist {name}: {why}")),
             Refused::Told(_) => {}
         }
         refused.code()
-    })
+    });
+    after_answer(&format!("hoist {name}"), only_answers, code)
+}
+
+/// Says so if an answer could not be written. A command that does nothing else has then failed; the status of any other
+/// says what it did.
+fn after_answer(name: &str, only_answers: bool, code: ExitCode) -> ExitCode {
+    let Some(why) = out::lost_answer() else { return code };
+    out::complain_line(&format!("{name}: cannot write to standard output: {why}"));
+    if only_answers { ExitCode::Usage } else { code }
 }

@@ -1,7 +1,8 @@
 //! The door to the operator's terminal: whatever a command writes to its two standard streams goes through here or
 //! through a reporter's sink, and is made safe there. No caller has to know which text came from elsewhere.
 //!
-//! Writing never fails: a reader that has gone away ends nothing.
+//! Writing never fails: a reader that has gone away ends nothing. What else kept an answer from standard output, such as a
+//! full disk, is kept for the end of the command.
 
 mod ci;
 mod guard;
@@ -19,7 +20,9 @@ pub use style::{Style, Theme};
 pub use styled::Styled;
 pub use table::{Table, TableRow};
 
-use std::io::{IsTerminal, Write};
+use std::io;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
@@ -50,13 +53,13 @@ impl Page {
         let theme = answer_theme();
         let lines = self.0.iter().flat_map(|line| fitted(line.clone(), theme, columns()));
         let shown: String = lines.map(|line| line.render(theme) + "\n").collect();
-        write(&mut std::io::stdout().lock(), &shown)
+        write_answer(&shown)
     }
 }
 
 /// Writes a command's answer to standard output; whether there is somebody to read it. Its lines are its own.
 pub fn answer(text: &str) -> bool {
-    write(&mut std::io::stdout().lock(), &sanitize_lines(text, answer_theme().unicode))
+    write_answer(&sanitize_lines(text, answer_theme().unicode))
 }
 
 /// As [`answer`], of one line.
@@ -76,7 +79,7 @@ pub fn answer_json(value: &impl Serialize) -> serde_json::Result<bool> {
 
 /// Writes a line that is JSON already; whether there is somebody to read it.
 pub fn answer_json_line(json: String) -> bool {
-    write(&mut std::io::stdout().lock(), &(sanitize_json(json) + "\n"))
+    write_answer(&(sanitize_json(json) + "\n"))
 }
 
 /// Writes a complaint, or a question, to standard error. Further lines of it are indented.
@@ -163,8 +166,34 @@ fn answer_theme() -> Theme {
     Theme::of_stdout().or_any_unicode(&std::io::stdout())
 }
 
+/// Why a part of an answer is missing from standard output. A reader that has gone away wants no more of it.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// What kept an answer from standard output, if anything did.
+pub fn lost_answer() -> Option<&'static io::Error> {
+    LOST.get()
+}
+
+fn write_answer(text: &str) -> bool {
+    let written = try_write(&mut io::stdout().lock(), text);
+    match written {
+        Ok(()) => true,
+        Err(error) => {
+            if error.kind() != ErrorKind::BrokenPipe {
+                // The first one says why.
+                let _ = LOST.set(error);
+            }
+            false
+        }
+    }
+}
+
 fn write(stream: &mut impl Write, text: &str) -> bool {
-    stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).is_ok()
+    try_write(stream, text).is_ok()
+}
+
+fn try_write(stream: &mut impl Write, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes()).and_then(|()| stream.flush())
 }
 
 impl Theme {

@@ -61,6 +61,28 @@ macro_rules! commands {
     };
 }
 
+impl Command {
+    /// Whether its answer is all that it is for.
+    pub fn only_answers(&self) -> bool {
+        use Command::*;
+        matches!(
+            self,
+            Status(_)
+                | History(_)
+                | Stats(_)
+                | Report(_)
+                | Gates(_)
+                | Plan(_)
+                | Hosts(_)
+                | Config(_)
+                | CheckConfig(_)
+                | Log(_)
+                | Completion(_)
+                | Version(_)
+        )
+    }
+}
+
 // In the order of `hoist --help` and hoist(1).
 commands! {
     Deploy in deploy,
