@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Farm, Links, Project, address, all_on};
+use common::{CACHE, Farm, Links, Project, address, all_on};
 
 /// A `systemctl` on a host that knows the unit `web` as long as there is a file of that name beside it.
 fn systemctl(farm: &Farm, n: usize) {
@@ -58,6 +58,32 @@ fn every_problem_of_every_host_is_told_before_anything_is_touched() {
     let two = project.git(&["rev-parse", "HEAD"]);
     project.deploy(&["-D", "failure_limit:3"]).ends(0).says("1 of 4 hosts");
     assert_eq!([0, 1].map(|n| Links::of(&farm, n).current), [Some(two), Some(one)]);
+}
+
+#[test]
+fn a_host_without_git_is_refused_before_anything_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (programs, through) = (folder.path().join("programs"), folder.path().join("through"));
+    std::fs::create_dir(&programs).unwrap();
+    for entry in ["/usr/sbin", "/usr/bin"].iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()) {
+        let entry = entry.unwrap();
+        let link = programs.join(entry.file_name());
+        if entry.file_name() != "git" && !link.is_symlink() {
+            std::os::unix::fs::symlink(entry.path(), link).unwrap();
+        }
+    }
+    let text = format!(
+        "#!/bin/sh\ncase $SSH_CONNECTION in *' {} '*) PATH={} ;; esac\nexec \"$@\"\n",
+        address(1),
+        programs.display()
+    );
+    executable(&through, &text);
+    let farm = Farm::up_with(&[("FARM_THROUGH", through.to_str().unwrap())]);
+    let project = Project::new(&farm, 0, 2);
+    let why = "127.0.0.2] probe failed: git is not installed on this host, or not in PATH: install it";
+    project.deploy(&[]).ends(1).says("nothing was touched").says(why);
+    assert!((0..2).all(|n| !farm.srv(&address(n)).join(CACHE).exists()));
+    project.deploy(&["-D", "failure_limit:1"]).ends(0).says("1 of 2 hosts");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! The programs that checks name.
+//! The programs that a run needs here: git, and those that checks name.
 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use crate::wire::{Check, CheckType};
+use crate::wire::{Check, CheckPoint, CheckType, Stage};
 
 use super::{Look, changes_hosts, moment};
 use crate::local::fault::plain;
@@ -21,8 +21,24 @@ pub enum Program {
     Missing(String),
 }
 
-/// Looks at what each check runs, in the order in which they run.
+/// Looks for what the stages run.
 pub fn look(look: &mut Look) {
+    git(look);
+    of_checks(look);
+}
+
+/// The fetch calls it first. A check before that may install it.
+fn git(look: &mut Look) {
+    if !look.runs(Stage::Fetch) {
+        return;
+    }
+    if let Program::Missing(why) = find(look, "git") {
+        look.note(!look.may_change_before(CheckPoint::After(Stage::Fetch)), None, format!("{why}: install it"));
+    }
+}
+
+/// Looks at what each check runs, in the order in which they run.
+fn of_checks(look: &mut Look) {
     let mut checks: Vec<&Check> = look.wanted.checks.iter().collect();
     checks.sort_by_key(|check| moment(check.at));
     let mut may_have_changed = false;
