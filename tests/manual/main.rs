@@ -161,7 +161,11 @@ pages! {
         ..Scene::of(Fleet::with(&["v2.1"]))
     };
     a_configuration_of_two_groups_is_read: "hoist.cfg.5", Scene {
-        files: &[("EXAMPLES", "hoist/hoist.cfg")],
+        files: &[
+            ("EXAMPLES", "hoist/hoist.cfg"),
+            ("EXAMPLES", "hoist/config-files.yaml"),
+            ("EXAMPLES", "hoist/templates/database.ini.j2"),
+        ],
         ..Scene::of(Fleet::new())
     };
 }

@@ -3,9 +3,10 @@
 use regex::Regex;
 
 /// Times, ids, revisions and durations, which differ from run to run.
-const VARYING: [(&str, &str); 9] = [
+const VARYING: [(&str, &str); 10] = [
     (r"\d{8}T\d{6}\.\d{3}Z-\d+-[0-9a-f]+", "RUN"),
     (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
+    (r"\b\d{4}-\d\d-\d\d \d\d:\d\d [A-Z]+\b", "TIME"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
     (r"\b[0-9a-f]{10}(?:[0-9a-f]{30})?\b", "REVISION"),
     (r"\b\d+(?:\.\d+)? (s|min)\b", "N s"),
