@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::{Flow, HostEvent, HostResult, Task};
 use crate::wire::Fault;
@@ -21,10 +21,22 @@ const IN_FLIGHT: usize = 1024;
 /// What is done on one host. It may send events; the pool sends its `Ended`.
 pub(super) type Job = dyn Fn(&Task, &dyn Fn(HostEvent)) -> HostResult + Send + Sync;
 
+type Work = Box<dyn FnOnce() + Send>;
+
 /// Threads, kept from call to call while the size stays the same.
 #[derive(Default)]
 pub(super) struct Pool {
-    threads: Option<(usize, rayon::ThreadPool)>,
+    threads: Option<Threads>,
+}
+
+/// Threads that take work in turn, and sleep in the kernel while there is none. Each is a thread of rayon's that runs one
+/// loop for ever: left to itself it looks for work some thirty times before it sleeps, which most of them do most of the
+/// time. They end when this is dropped.
+struct Threads {
+    wanted: usize,
+    work: Sender<Work>,
+    /// Dropped after `work`, without which the loops end.
+    pool: rayon::ThreadPool,
 }
 
 impl Pool {
@@ -44,7 +56,7 @@ impl Pool {
             Ok(threads) => threads,
             Err(error) => return give_up(tasks, &format!("internal error: no threads: {error}"), on),
         };
-        let width = threads.current_num_threads();
+        let width = threads.pool.current_num_threads();
         let (tell, told) = bounded::<HostEvent>(IN_FLIGHT);
         let mut waiting = tasks.iter();
         let (mut under_way, mut failed, mut stopped) = (0, 0, false);
@@ -57,7 +69,9 @@ impl Pool {
                 events.push(HostEvent::Started(task.host));
                 under_way += 1;
                 let (task, job, tell) = (task.clone(), job.clone(), tell.clone());
-                threads.spawn(move || work(&task, &*job, &|event| drop(tell.send(event))));
+                let run = move || work(&task, &*job, &|event| drop(tell.send(event)));
+                // There is a thread to receive it for as long as there are `threads`.
+                let _ = threads.work.send(Box::new(run));
             }
             if events.is_empty() && under_way == 0 && told.is_empty() {
                 return;
@@ -81,13 +95,22 @@ impl Pool {
         }
     }
 
-    fn threads(&mut self, wanted: usize) -> Result<&rayon::ThreadPool, rayon::ThreadPoolBuildError> {
-        let fits = |(size, _): &(usize, rayon::ThreadPool)| *size == wanted;
-        let pool = match self.threads.take().filter(fits) {
-            Some((_, pool)) => pool,
-            None => build(wanted)?,
+    fn threads(&mut self, wanted: usize) -> Result<&Threads, rayon::ThreadPoolBuildError> {
+        let threads = match self.threads.take().filter(|threads| threads.wanted == wanted) {
+            Some(threads) => threads,
+            None => Threads::start(wanted)?,
         };
-        Ok(&self.threads.insert((wanted, pool)).1)
+        Ok(self.threads.insert(threads))
+    }
+}
+
+impl Threads {
+    /// Starts `wanted` threads, or as many as the system gives.
+    fn start(wanted: usize) -> Result<Threads, rayon::ThreadPoolBuildError> {
+        let pool = build(wanted)?;
+        let (work, queue) = unbounded::<Work>();
+        pool.spawn_broadcast(move |_| queue.iter().for_each(|work| work()));
+        Ok(Threads { wanted, work, pool })
     }
 }
 
