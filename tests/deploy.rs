@@ -7,7 +7,7 @@ mod http;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use common::{CACHE, Farm, Links, Project, address, all_on};
+use common::{CACHE, Farm, Links, Project, Ran, address, all_on};
 use http::{Manner, Proxy, Server};
 
 /// A check at a stage, as `hoist/checks.yaml` has it.
@@ -596,4 +596,45 @@ fn only_the_hosts_of_limit_hosts_are_deployed_to() {
         let wanted = if n == 1 || n == 2 { Links::finalized(&one) } else { Links::default() };
         assert_eq!(Links::of(&farm, n), wanted, "host {n}");
     }
+}
+
+/// A deployment of the last commit, and the commands of git that it has run on the deploy host.
+fn git_commands(project: &Project) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, git) = (folder.path().join("log"), folder.path().join("git"));
+    let path = std::env::var("PATH").unwrap();
+    let text = format!("#!/bin/sh\necho \"$@\" >>{}\nPATH={path} exec git \"$@\"\n", log.display());
+    std::fs::write(&git, text).unwrap();
+    std::fs::set_permissions(&git, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut deploy = project.hoist(&["deploy", "--yes"]);
+    deploy.env("PATH", format!("{}:{path}", folder.path().display()));
+    Ran::of(deploy.output().unwrap()).ends(0);
+    let command = |line: &str| {
+        let mut words = line.split(' ').skip_while(|word| *word != "-C").skip(2);
+        // Of a switch of git itself only `-c` has a value.
+        while let Some(word) = words.next() {
+            match word {
+                "-c" => drop(words.next()),
+                _ if word.starts_with('-') => {}
+                _ => return word.to_owned(),
+            }
+        }
+        line.to_owned()
+    };
+    std::fs::read_to_string(log).unwrap().lines().map(command).collect()
+}
+
+/// Each is a process, which costs as much as a stage of a host.
+#[test]
+fn git_is_asked_nothing_twice() {
+    let (_farm, project) = Project::on_farm(0, 2);
+    let chosen = ["rev-parse", "rev-parse", "hash-object", "rev-parse", "ls-tree", "ls-files", "status", "ls-tree"];
+    let tagged = ["for-each-ref", "tag", "for-each-ref", "pack-objects", "for-each-ref"];
+    let first = git_commands(&project);
+    assert_eq!(first, [&chosen[..], &tagged, &["pack-objects"]].concat());
+    project.write("index.html", "two\n");
+    project.commit("two");
+    // What is live is compared with what is to be deployed.
+    let compared = ["cat-file", "rev-list", "rev-list"];
+    assert_eq!(git_commands(&project), [&chosen[..], &compared, &tagged, &["pack-objects"]].concat());
 }

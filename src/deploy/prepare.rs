@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::config::{Config, gate_doubts};
-use crate::repo::{Parts, Repo, TreeSize};
+use crate::repo::{Parts, Repo, Tree, TreeSize};
 use crate::targets::{HostPattern, Steps, Target};
 use crate::text::meant_or_known;
-use crate::wire::{ArtifactSource, Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
+use crate::wire::{ArtifactSource, Check, CheckType, Holder, Level, Stage, StartedBy};
 
 use super::capacity;
 use super::chosen::chosen as chosen_revision;
@@ -130,27 +130,23 @@ pub fn prepare(
     // Of an artifact that was made elsewhere, nothing is known that the working tree could be compared with.
     let source = origin.as_ref().map_or(Some(&revision), |origin| origin.source.as_ref());
     let source = source.cloned().or_else(|| repo.resolve("HEAD").ok()).unwrap_or_else(|| revision.clone());
-    let tree = if kind == Kind::Deploy {
-        let tree = WorkingTree::look(config, repo, &source)?;
-        tree.require_clean(config)?;
-        tree
+    let here = if kind == Kind::Deploy {
+        let here = WorkingTree::look(config, repo, &source)?;
+        here.require_clean(config)?;
+        here
     } else {
         WorkingTree::look_or_note(config, repo, &source, &mut notes)
     };
-    notes.extend(tree.notes(&name, kind));
-    if matches!(kind, Kind::Deploy | Kind::DryRun) {
-        revision::check_shared_paths(config, repo, &revision)?;
-    }
-    match kind {
-        // If an earlier revision lacks a script, it was deployed without it; targets skip its check.
-        Kind::Rollback => {}
-        Kind::Deploy => {
-            check_scripts_are_committed(config, repo, &revision, checks.iter())?;
+    notes.extend(here.notes(&name, kind));
+    // For a rollback it is not read: if an earlier revision lacks a script, it was deployed without it; targets skip its
+    // check. Nor does a rollback need disk space.
+    let tree = (kind != Kind::Rollback).then(|| repo.tree(&revision)).transpose()?;
+    if let Some(tree) = &tree {
+        if matches!(kind, Kind::Deploy | Kind::DryRun) {
+            revision::check_shared_paths(config, tree)?;
         }
-        Kind::ServiceRestart | Kind::DryRun => {
-            let due = checks.iter().filter(|check| chosen.contains(&check.at.stage()));
-            check_scripts_are_committed(config, repo, &revision, due)?;
-        }
+        let due = checks.iter().filter(|check| kind == Kind::Deploy || chosen.contains(&check.at.stage()));
+        check_scripts_are_committed(config, repo, tree, due)?;
     }
 
     if settings.http_proxy.is_some() && settings.git_server.is_some() && !settings.git_scheme.starts_with("http") {
@@ -164,12 +160,11 @@ pub fn prepare(
     };
     let stage_plan = |stage| StagePlan { stage, batch: settings.batch_size(stage), timeout: settings.timeout(stage) };
     let primary = chosen.iter().filter(|stage| **stage != Stage::Finalize && !idle(**stage));
-    // A rollback needs no disk space.
     let brings = kind == Kind::Deploy && chosen.contains(&Stage::Fetch);
     let parts = if brings && origin.is_none() { parts(config, repo, &revision)? } else { Parts::default() };
-    if brings {
-        notes.extend(revision::left_out(config, repo, (&revision, origin.as_deref()))?);
-        let doubt = origin.as_deref().map(|origin| revision::links_out(repo, &revision, origin)).transpose()?;
+    if let Some(tree) = tree.as_ref().filter(|_| brings) {
+        notes.extend(revision::left_out(config, repo, (tree, origin.as_deref()))?);
+        let doubt = origin.as_deref().map(|origin| revision::links_out(repo, tree, origin)).transpose()?;
         notes.extend(doubt.flatten());
     }
     let primary: Vec<StagePlan> = primary.map(|stage| stage_plan(*stage)).collect();
@@ -186,8 +181,10 @@ pub fn prepare(
     let no_lease = plan_steps::without_lease(&steps).filter(|_| has_lease);
     let has_lease = has_lease && no_lease.is_none();
     notes.extend(no_lease);
-    let size =
-        if kind == Kind::Rollback { TreeSize::default() } else { repo.tree_size(&revision)? + parts.size(repo)? };
+    let size = match &tree {
+        Some(tree) => tree.size() + parts.size(repo)?,
+        None => TreeSize::default(),
+    };
     let plan = Plan {
         run: holder.run.clone(),
         kind,
@@ -214,7 +211,7 @@ pub fn prepare(
         invocation: config.invocation.limited_to(choice.hosts.limit()),
     };
     let requests = requests(config, repo, &plan, holder.clone(), parts)?;
-    Ok(Prepared { plan, requests, notes, control_files: tree.digests })
+    Ok(Prepared { plan, requests, notes, control_files: here.digests })
 }
 
 /// The stages of a run, in the order in which they run.
@@ -251,10 +248,11 @@ fn names(stages: &[Stage]) -> String {
 fn check_scripts_are_committed<'a>(
     config: &Config,
     repo: &Repo,
-    revision: &Revision,
+    tree: &Tree,
     mut checks: impl Iterator<Item = &'a Check>,
 ) -> Result<()> {
-    if repo.is_submodule(revision, &config.control_name)? {
+    let revision = tree.commit();
+    if tree.is_submodule(&config.control_name) {
         return match checks.find(|check| check.kind == CheckType::Script) {
             Some(check) if !config.settings.git_submodules => {
                 let (name, control) = (&check.name, &config.control_name);

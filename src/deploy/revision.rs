@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::config::{Config, Note};
-use crate::repo::{Named, Repo, Tags};
+use crate::repo::{Named, Repo, Tags, Tree};
 use crate::text;
 use crate::text::some;
 use crate::wire::{Level, Origin, Revision, SharedKind, Stage};
@@ -53,16 +53,16 @@ pub fn unnamed(
 }
 
 /// Fails if a revision has files of its own at a shared path: its tree cannot have both.
-pub fn check_shared_paths(config: &Config, repo: &Repo, revision: &Revision) -> Result<()> {
+pub fn check_shared_paths(config: &Config, tree: &Tree) -> Result<()> {
     let shared = &config.settings.shared;
     if shared.is_empty() {
         return Ok(());
     }
-    let Some((path, entry)) = repo.overlapping(revision, shared.iter().map(|(path, _)| path))? else { return Ok(()) };
+    let Some((path, entry)) = tree.overlapping(shared.iter().map(|(path, _)| path)) else { return Ok(()) };
     let kind = shared.iter().find_map(|(other, kind)| (other == path).then_some(kind)).unwrap_or(SharedKind::Dir);
-    let (key, short, place) = (kind.key(), revision.short(), config.place_of(kind.key()));
+    let (key, short, place) = (kind.key(), tree.commit().short(), config.place_of(kind.key()));
     let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
-    let what = if Path::new(&entry).starts_with(path.as_path()) {
+    let what = if Path::new(entry).starts_with(path.as_path()) {
         let listed = text::quoted(path.as_str());
         format!(
             "{short} has {entry}: run `git rm -r --cached {listed}`, add /{path} to .gitignore and commit, or remove \
@@ -75,10 +75,10 @@ pub fn check_shared_paths(config: &Config, repo: &Repo, revision: &Revision) -> 
 }
 
 /// A warning about links in the directory that is deployed which lead to other parts of the repository.
-pub fn links_out(repo: &Repo, revision: &Revision, origin: &Origin) -> Result<Option<Note>> {
+pub fn links_out(repo: &Repo, tree: &Tree, origin: &Origin) -> Result<Option<Note>> {
     let (Some(source), Some(subdir)) = (&origin.source, origin.subdir()) else { return Ok(None) };
     let links: Vec<String> =
-        repo.links_out(revision)?.into_iter().map(|(path, to)| format!("{subdir}/{path} -> {to}")).collect();
+        tree.links_out(repo)?.into_iter().map(|(path, to)| format!("{subdir}/{path} -> {to}")).collect();
     let warning = || {
         let (short, links) = (source.short(), some(&links, SHOWN));
         format!(
@@ -90,19 +90,23 @@ pub fn links_out(repo: &Repo, revision: &Revision, origin: &Origin) -> Result<Op
 }
 
 /// Warnings about parts of a revision that targets do not get because the keys for them are off.
-pub fn left_out(config: &Config, repo: &Repo, (revision, origin): (&Revision, Option<&Origin>)) -> Result<Vec<Note>> {
+pub fn left_out(config: &Config, repo: &Repo, (tree, origin): (&Tree, Option<&Origin>)) -> Result<Vec<Note>> {
     let settings = &config.settings;
     if settings.git_submodules && settings.git_lfs && settings.git_fat {
         return Ok(Vec::new());
     }
     // What an artifact contains is all that there is; but a directory is as the commit has it.
-    let (revision, below) = match origin.map(|origin| (&origin.source, origin.subdir())) {
-        None => (revision, String::new()),
-        Some((Some(source), Some(subdir))) => (source, format!("{subdir}/")),
+    let of_source;
+    let (tree, below) = match origin.map(|origin| (&origin.source, origin.subdir())) {
+        None => (tree, String::new()),
+        Some((Some(source), Some(subdir))) => {
+            of_source = repo.tree(source)?;
+            (&of_source, format!("{subdir}/"))
+        }
         Some(_) => return Ok(Vec::new()),
     };
-    let short = revision.short();
-    let named = Named::of(repo, revision)?;
+    let short = tree.commit().short();
+    let named = Named::of(repo, tree)?;
     let pointers = |manager: &str| {
         format!("has files of {manager}, and only their pointers are deployed: set git_binary_manager: {manager}")
     };

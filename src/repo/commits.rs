@@ -1,5 +1,6 @@
 //! How two commits stand to each other, and what lies between them.
 
+use anyhow::Context;
 use serde::Serialize;
 
 use super::{Place, Repo};
@@ -61,10 +62,11 @@ impl Repo {
         if self.has(&[from.clone(), to.clone()])?.len() < 2 {
             return Ok(Distance::Unknown("the live revision is not in this repository"));
         }
-        let subdir = subdir.as_deref();
-        let (new, missing) = (self.commits(&from, &to, subdir, most)?, self.commits(&to, &from, subdir, most)?);
+        let between = Between { repo: self, from: &from, to: &to, subdir: subdir.as_deref() };
+        let (missing, new) = between.counts()?;
+        let (missing, new) = (between.newest("left", missing, most)?, between.newest("right", new, most)?);
         Ok(match (new.count, missing.count) {
-            (0, 0) if subdir.is_some() => Distance::Unknown("no commit between them changes the directory"),
+            (0, 0) if between.subdir.is_some() => Distance::Unknown("no commit between them changes the directory"),
             (_, 0) => Distance::Forward(new),
             (0, _) => Distance::Back(missing),
             // Where the history is cut off, so may be what they have in common.
@@ -72,17 +74,31 @@ impl Repo {
             _ => Distance::Diverged { new, missing },
         })
     }
+}
 
-    /// The commits that `of` has and `without` has not; with a directory, those that change something in it.
-    fn commits(&self, without: &Revision, of: &Revision, subdir: Option<&str>, most: usize) -> anyhow::Result<Commits> {
-        let range = format!("{without}..{of}");
-        let listed = |switches: &[&str]| {
-            let ahead = ["--literal-pathspecs", "rev-list"];
-            let arguments = [&ahead[..], switches, &[range.as_str(), "--"]].concat();
-            self.text(&arguments.into_iter().chain(subdir).collect::<Vec<_>>())
-        };
-        let count = listed(&["--count"])?.trim().parse()?;
-        let listing = listed(&["--encoding=UTF-8", "--format=%H%x00%s", &format!("--max-count={most}")])?;
+/// Two commits, and the one directory that counts, if there is one. What only `from` has is on the left.
+struct Between<'a> {
+    repo: &'a Repo,
+    from: &'a Revision,
+    to: &'a Revision,
+    subdir: Option<&'a str>,
+}
+
+impl Between<'_> {
+    /// How many commits each of them has that the other lacks; with a directory, those that change something in it.
+    fn counts(&self) -> anyhow::Result<(usize, usize)> {
+        let text = self.listed(&["--count", "--left-right"])?;
+        let (left, right) = text.trim().split_once('\t').with_context(|| format!("git rev-list counted {text:?}"))?;
+        Ok((left.parse()?, right.parse()?))
+    }
+
+    /// The newest of the `count` commits of one side, `left` or `right`; at most `most`.
+    fn newest(&self, side: &str, count: usize, most: usize) -> anyhow::Result<Commits> {
+        if count == 0 {
+            return Ok(Commits { count, newest: Vec::new() });
+        }
+        let (only, most) = (format!("--{side}-only"), format!("--max-count={most}"));
+        let listing = self.listed(&[&only, "--encoding=UTF-8", "--format=%H%x00%s", &most])?;
         let commit = |line: &str| {
             let (revision, subject) = line.split_once('\0')?;
             let mut cut: String = subject.chars().take(SUBJECT).collect();
@@ -92,5 +108,12 @@ impl Repo {
             Some(Commit { revision: revision.parse().ok()?, subject: cut })
         };
         Ok(Commits { count, newest: listing.lines().filter_map(commit).collect() })
+    }
+
+    fn listed(&self, switches: &[&str]) -> anyhow::Result<String> {
+        let range = format!("{}...{}", self.from, self.to);
+        let ahead = ["--literal-pathspecs", "rev-list"];
+        let arguments = [&ahead[..], switches, &[range.as_str(), "--"]].concat();
+        self.repo.text(&arguments.into_iter().chain(self.subdir).collect::<Vec<_>>())
     }
 }

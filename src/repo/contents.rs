@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
 use super::Repo;
-use super::git::TreeEntry;
-use crate::wire::{Revision, SharedPath};
+use super::tree::TreeEntry;
+use crate::wire::Revision;
 
 /// Arguments of one command: far from what a system takes.
 const AT_ONCE: usize = 500;
@@ -50,22 +50,6 @@ impl Repo {
         entries.iter().map(content).collect()
     }
 
-    /// Symbolic links of a revision that lead upward out of its tree: the path, and what the link says. One that says an
-    /// absolute path is meant for what a target has there.
-    pub fn links_out(&self, revision: &Revision) -> anyhow::Result<Vec<(String, String)>> {
-        let mut links = self.entries(revision)?;
-        links.retain(TreeEntry::is_link);
-        let contents = self.contents(&links)?;
-        let said = links.into_iter().zip(contents).map(|(link, to)| (link.path, String::from_utf8_lossy(&to).into()));
-        Ok(said.filter(|(path, to): &(String, String)| leads_out(path, to)).collect())
-    }
-
-    /// Whether a path of a commit is another repository's commit.
-    pub fn is_submodule(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
-        let listing = self.text(&["--literal-pathspecs", "ls-tree", "--full-tree", revision.as_str(), "--", path])?;
-        Ok(listing.starts_with("160000 "))
-    }
-
     /// Git's names of what files hold now, in their order, made as `git add` would make them.
     ///
     /// # Errors
@@ -98,18 +82,6 @@ impl Repo {
         Ok(blobs)
     }
 
-    /// What a revision holds at one of these paths, below it, or in the place of a directory above it: the path, and the
-    /// first such file, link or submodule.
-    pub fn overlapping<'a>(
-        &self,
-        revision: &Revision,
-        mut paths: impl Iterator<Item = &'a SharedPath>,
-    ) -> anyhow::Result<Option<(&'a SharedPath, String)>> {
-        let entries = self.entries(revision)?;
-        let first = |path: &SharedPath| entries.iter().find(|entry| path.overlaps(Path::new(&entry.path)));
-        Ok(paths.find_map(|path| Some((path, first(path)?.path.clone()))))
-    }
-
     /// Those of these paths that git does not track and is told to ignore.
     pub fn ignored(&self, paths: &[String]) -> anyhow::Result<BTreeSet<String>> {
         let mut ignored = BTreeSet::new();
@@ -130,14 +102,4 @@ fn next_blob<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let content = rest.get(end + 1..end + 1 + bytes)?;
     *rest = rest.get(end + bytes + 2..)?;
     Some(content)
-}
-
-/// Whether a link at a path goes above the top on its way. Other links on it are not looked at.
-fn leads_out(path: &str, to: &str) -> bool {
-    let step = |depth: usize, part: &str| match part {
-        "" | "." => Some(depth),
-        ".." => depth.checked_sub(1),
-        _ => Some(depth + 1),
-    };
-    !to.starts_with('/') && to.split('/').try_fold(path.matches('/').count(), step).is_none()
 }

@@ -6,9 +6,9 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
 
 use crate::wire::Revision;
 
@@ -27,9 +27,6 @@ pub const MISLEADING: [&str; 11] = [
     "GIT_REPLACE_REF_BASE",
 ];
 
-/// The unit in which a file takes room on the usual file systems, in bytes.
-const BLOCK: u64 = 4096;
-
 /// A git repository with a working tree on the deploy host.
 #[derive(Debug, Clone)]
 pub struct Repo {
@@ -43,48 +40,8 @@ pub struct Repo {
     is_bare: bool,
     /// The folder of the journals, where artifacts are kept.
     state: Option<PathBuf>,
-}
-
-/// One entry of a commit's tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TreeEntry {
-    /// Six octal digits.
-    pub mode: String,
-    pub object: String,
-    /// `None` for what is no file.
-    pub bytes: Option<u64>,
-    pub path: String,
-}
-
-impl TreeEntry {
-    /// Whether it is another repository's commit.
-    pub fn is_submodule(&self) -> bool {
-        self.mode == "160000"
-    }
-
-    /// Whether it is a symbolic link.
-    pub fn is_link(&self) -> bool {
-        self.mode == "120000"
-    }
-}
-
-/// What a revision's working tree takes on a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct TreeSize {
-    /// Bytes, each file and folder rounded up to whole blocks of 4 KiB.
-    #[serde(rename = "need_bytes")]
-    pub bytes: u64,
-    /// Files, links and folders.
-    #[serde(rename = "need_inodes")]
-    pub inodes: u64,
-}
-
-impl std::ops::Add for TreeSize {
-    type Output = TreeSize;
-
-    fn add(self, other: TreeSize) -> TreeSize {
-        TreeSize { bytes: self.bytes.saturating_add(other.bytes), inodes: self.inodes + other.inodes }
-    }
+    /// Commits that were found, so that git is not asked for them again.
+    found: Arc<Mutex<HashSet<Revision>>>,
 }
 
 impl Repo {
@@ -112,7 +69,7 @@ impl Repo {
     pub(super) fn bare(git_dir: &Path) -> Repo {
         let path = || git_dir.to_owned();
         let (top, git_dir, own_git_dir) = (path(), path(), path());
-        Repo { top, git_dir, own_git_dir, alternates: Vec::new(), is_bare: true, state: None }
+        Repo { top, git_dir, own_git_dir, alternates: Vec::new(), is_bare: true, state: None, found: Arc::default() }
     }
 
     /// The same repository with the folder of its journals.
@@ -132,9 +89,13 @@ impl Repo {
 
     /// The same repository with the objects of others, in these git directories, beside its own.
     pub(super) fn with_objects_of<'a>(&self, git_dirs: impl IntoIterator<Item = &'a Path>) -> Repo {
-        let others = git_dirs.into_iter().map(|dir| dir.join("objects"));
-        let alternates = self.alternates.iter().cloned().chain(others).collect();
-        Repo { alternates, ..self.clone() }
+        let others: Vec<PathBuf> = git_dirs.into_iter().map(|dir| dir.join("objects")).collect();
+        if others.is_empty() {
+            return self.clone();
+        }
+        // What others have, this one alone may lack.
+        let (alternates, found) = ([&self.alternates[..], &others].concat(), Arc::default());
+        Repo { alternates, found, ..self.clone() }
     }
 
     /// The folders with all its objects.
@@ -171,7 +132,11 @@ impl Repo {
             Some(_) => name(rev).and_then(|found| name(&format!("{}^{{commit}}", found.trim()))),
             None => name(&format!("{rev}^{{commit}}")),
         };
-        commit.and_then(|text| text.trim().parse().map_err(anyhow::Error::msg)).with_context(|| {
+        let commit = commit.and_then(|text| text.trim().parse::<Revision>().map_err(anyhow::Error::msg));
+        if let Ok(commit) = &commit {
+            self.found().insert(commit.clone());
+        }
+        commit.with_context(|| {
             let top = self.top.display();
             if matches!(rev, "HEAD" | "@") && self.is_unborn() {
                 return format!("no commit in {top} yet: commit the files to deploy");
@@ -238,20 +203,6 @@ impl Repo {
         shallow(&self.git_dir)
     }
 
-    /// All entries of a commit's tree that are no folders.
-    pub(super) fn entries(&self, commit: &Revision) -> anyhow::Result<Vec<TreeEntry>> {
-        let listing = self.text(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit.as_str()])?;
-        let entry = |entry: &str| {
-            // `mode type object size<TAB>path`
-            let (head, path) = entry.split_once('\t')?;
-            let words: Vec<&str> = head.split_ascii_whitespace().collect();
-            let [mode, _, object, bytes] = words.as_slice() else { return None };
-            let (mode, object, path) = ((*mode).to_owned(), (*object).to_owned(), path.to_owned());
-            Some(TreeEntry { mode, object, bytes: bytes.parse().ok(), path })
-        };
-        Ok(listing.split('\0').filter_map(entry).collect())
-    }
-
     /// The value of a key in the configuration of the repository in `git_dir`.
     pub(super) fn config_of(&self, git_dir: &Path, key: &str) -> Option<String> {
         let file = git_dir.join("config");
@@ -259,38 +210,29 @@ impl Repo {
         Some(value.trim_end_matches('\n').to_owned())
     }
 
-    /// What the working tree of a revision takes on a disk, its top folder included and submodules' contents not.
-    pub fn tree_size(&self, revision: &Revision) -> anyhow::Result<TreeSize> {
-        let listing = self.run(&["ls-tree", "-r", "-t", "-l", "-z", "--full-tree", revision.as_str()])?;
-        let mut size = TreeSize { bytes: BLOCK, inodes: 1 };
-        for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
-            // `mode type object size<TAB>path`, the size `-` for folders and submodules, which take a block too.
-            let head = entry.split(|byte| *byte == b'\t').next().unwrap_or_default();
-            let head = String::from_utf8_lossy(head);
-            let bytes = match head.split_ascii_whitespace().nth(3) {
-                Some("-") => BLOCK,
-                Some(digits) => digits.parse().with_context(|| format!("git ls-tree gave {head:?}"))?,
-                None => bail!("git ls-tree gave {head:?}, which has no size"),
-            };
-            size.bytes = size.bytes.saturating_add(bytes.div_ceil(BLOCK).saturating_mul(BLOCK));
-            size.inodes += 1;
-        }
-        Ok(size)
-    }
-
     /// Those of these commits that this repository has.
     pub fn has(&self, revisions: &[Revision]) -> anyhow::Result<Vec<Revision>> {
-        if revisions.is_empty() {
-            return Ok(Vec::new());
+        let known = |found: &HashSet<Revision>| revisions.iter().filter(|it| found.contains(*it)).cloned().collect();
+        let asked: String = {
+            let found = self.found();
+            revisions.iter().filter(|it| !found.contains(*it)).map(|revision| format!("{revision}\n")).collect()
+        };
+        if asked.is_empty() {
+            return Ok(known(&self.found()));
         }
         let mut command = self.command(&["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
         // A partial clone would ask its server for each commit that it does not know.
         command.env("GIT_NO_LAZY_FETCH", "1");
-        let asked: String = revisions.iter().map(|revision| format!("{revision}\n")).collect();
         let answer = self.feed(command, asked.as_bytes())?;
         let answer = String::from_utf8_lossy(&answer);
-        let known: HashSet<&str> = answer.lines().filter_map(|line| line.strip_suffix(" commit")).collect();
-        Ok(revisions.iter().filter(|revision| known.contains(revision.as_str())).cloned().collect())
+        let commits = answer.lines().filter_map(|line| line.strip_suffix(" commit")?.parse().ok());
+        let mut found = self.found();
+        found.extend(commits);
+        Ok(known(&found))
+    }
+
+    fn found(&self) -> MutexGuard<'_, HashSet<Revision>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A revision, its first parent, the first parent of that and so on: `most` commits at the most.

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::repo::TreeSize;
 use crate::repo::testing::{Scratch, git};
 
 #[test]
@@ -111,7 +112,7 @@ fn a_tree_takes_whole_blocks_and_an_inode_for_all_that_stands_in_it() {
     scratch.commit("dir/sub/big", &[0; 4097]);
     let head = scratch.commit("a", b"1");
     // The top, dir, dir/sub; big, the empty file, the link, a.
-    let size = scratch.repo.tree_size(&head).unwrap();
+    let size = scratch.repo.tree(&head).unwrap().size();
     assert_eq!(size, TreeSize { bytes: 3 * 4096 + 8192 + 4096 + 4096, inodes: 7 });
 }
 

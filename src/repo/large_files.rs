@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::Repo;
-use super::git::TreeEntry;
+use super::tree::TreeEntry;
 use crate::wire::{LargeFile, Revision};
 
 /// Missing files that an error names.
@@ -80,7 +80,7 @@ const FAT: &str = "#$# git-fat ";
 pub(super) fn pointer_paths(
     repo: &Repo,
     commit: &Revision,
-    entries: Vec<TreeEntry>,
+    entries: &[TreeEntry],
 ) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let (mut lfs, mut fat) = (Vec::new(), Vec::new());
     for (filter, path, text) in filtered(repo, commit, entries, &["lfs", "fat"])? {
@@ -95,7 +95,7 @@ pub(super) fn pointer_paths(
 
 /// The pointers in a commit that attributes give to git-lfs.
 fn pointers(repo: &Repo, commit: &Revision) -> anyhow::Result<Vec<(String, LargeFile)>> {
-    let files = filtered(repo, commit, repo.entries(commit)?, &["lfs"])?;
+    let files = filtered(repo, commit, &repo.entries(commit)?, &["lfs"])?;
     Ok(files.into_iter().filter_map(|(_, path, text)| Some((path, LargeFile::of_pointer(&text)?))).collect())
 }
 
@@ -103,16 +103,17 @@ fn pointers(repo: &Repo, commit: &Revision) -> anyhow::Result<Vec<(String, Large
 fn filtered(
     repo: &Repo,
     commit: &Revision,
-    mut small: Vec<TreeEntry>,
+    entries: &[TreeEntry],
     filters: &[&str],
 ) -> anyhow::Result<Vec<(String, String, String)>> {
     // To ask for attributes takes an index of the whole commit.
-    if !small.iter().any(|entry| entry.path.rsplit('/').next() == Some(".gitattributes")) {
+    if !entries.iter().any(|entry| entry.path.rsplit('/').next() == Some(".gitattributes")) {
         return Ok(Vec::new());
     }
-    small.retain(|entry| {
+    let is_small = |entry: &&TreeEntry| {
         entry.mode.starts_with("100") && entry.bytes.is_some_and(|bytes| bytes > 0 && bytes < LargeFile::POINTER)
-    });
+    };
+    let mut small: Vec<TreeEntry> = entries.iter().filter(is_small).cloned().collect();
     let paths: Vec<&str> = small.iter().map(|entry| entry.path.as_str()).collect();
     let mut given = given_to(filters, repo, commit, &paths)?;
     small.retain(|entry| given.contains_key(&entry.path));
@@ -208,7 +209,7 @@ mod tests {
         fs::write(scratch.path().join("c.jar"), "#$# git-fat 0123456789012345678901234567890123456789 5\n").unwrap();
         let commit = scratch.commit(".gitattributes", b"*.bin filter=lfs\n*.jar filter=fat\n");
         let found = |scratch: &Scratch, commit: &Revision| {
-            pointer_paths(&scratch.repo, commit, scratch.repo.entries(commit).unwrap()).unwrap()
+            pointer_paths(&scratch.repo, commit, &scratch.repo.entries(commit).unwrap()).unwrap()
         };
         assert_eq!(found(&scratch, &commit), (vec!["a.bin".into()], vec!["c.jar".into()]));
         let plain = Scratch::new();

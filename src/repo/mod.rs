@@ -17,18 +17,20 @@ mod reverts;
 mod signed;
 mod submodules;
 mod tags;
+mod tree;
 
 pub use artifacts::{ARCHIVES, ArtifactStore, BUILDS, Noted, Place};
 pub use changed_files::{ChangedFile, ChangedFiles};
 pub use commits::{Commit, Commits, Distance};
 pub use describe::describing;
-pub use git::{MISLEADING, Repo, TreeSize};
+pub use git::{MISLEADING, Repo};
 pub use large_files::StoredFile;
 pub use operator::{operator, operator_names};
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;
 pub use tags::{Tagged, TaggedRun, Tags};
+pub use tree::{Tree, TreeSize};
 
 #[cfg(test)]
 mod testing;

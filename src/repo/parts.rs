@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::large_files::{Searched, StoredFile, large_files, pointer_paths, store};
 use super::submodules::{Submodule, submodules};
-use super::{Repo, TreeSize};
+use super::{Repo, Tree, TreeSize};
 use crate::wire::Revision;
 
 /// What is to be looked for.
@@ -25,11 +25,11 @@ pub struct Named {
 }
 
 impl Named {
-    /// Reads the tree of a revision.
-    pub fn of(repo: &Repo, revision: &Revision) -> anyhow::Result<Named> {
-        let entries = repo.entries(revision)?;
+    /// Of a tree in this repository.
+    pub fn of(repo: &Repo, tree: &Tree) -> anyhow::Result<Named> {
+        let entries = tree.entries();
         let submodules = entries.iter().filter(|entry| entry.is_submodule()).map(|entry| entry.path.clone()).collect();
-        let (lfs, fat) = pointer_paths(repo, revision, entries)?;
+        let (lfs, fat) = pointer_paths(repo, tree.commit(), entries)?;
         Ok(Named { submodules, lfs, fat })
     }
 }
@@ -94,7 +94,7 @@ impl Parts {
         let all = self.objects(repo);
         let mut size = TreeSize::default();
         for Submodule { commit, .. } in &self.submodules {
-            size = size + all.tree_size(commit)?;
+            size = size + all.tree(commit)?.size();
         }
         for StoredFile { file, .. } in &self.large_files {
             size.bytes = size.bytes.saturating_add(file.bytes().saturating_mul(2));

@@ -131,8 +131,7 @@ impl<'a> Tags<'a> {
         let run = if of.run.is_empty() { String::new() } else { format!("{RUN}{}\n", of.run) };
         let environment = of.environment.map(|name| format!("{ENVIRONMENT}{name}\n")).unwrap_or_default();
         let text = format!("{}\n\n{BY}{operator}\n{run}{environment}", message.trim_end());
-        let nameless = self.repo.run(&["var", "GIT_COMMITTER_IDENT"]).is_err();
-        let mut tries = 0;
+        let (mut tries, mut nameless) = (0, false);
         loop {
             let name = self.next_tag(date)?;
             // A signature could ask for a passphrase in the middle of a deployment.
@@ -143,6 +142,11 @@ impl<'a> Tags<'a> {
                 self.sign_as(&mut command, operator);
             }
             let Err(error) = self.repo.feed(command, text.as_bytes()) else { return Ok(name) };
+            // Only a tag that failed is worth the question whether git knows a name.
+            if !nameless && self.repo.run(&["var", "GIT_COMMITTER_IDENT"]).is_err() {
+                nameless = true;
+                continue;
+            }
             tries += 1;
             let said = error.to_string();
             let taken =

@@ -1,0 +1,143 @@
+//! The tree of a commit, read once for all that is asked of it.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Repo;
+use crate::wire::{Revision, SharedPath};
+
+/// The unit in which a file takes room on the usual file systems, in bytes.
+const BLOCK: u64 = 4096;
+
+/// All files, links and submodules of a commit.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    commit: Revision,
+    entries: Vec<TreeEntry>,
+}
+
+/// One entry of a commit's tree that is no folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TreeEntry {
+    /// Six octal digits.
+    pub mode: String,
+    pub object: String,
+    /// `None` for what is no file.
+    pub bytes: Option<u64>,
+    pub path: String,
+}
+
+impl TreeEntry {
+    /// Whether it is another repository's commit.
+    pub fn is_submodule(&self) -> bool {
+        self.mode == "160000"
+    }
+
+    /// Whether it is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        self.mode == "120000"
+    }
+}
+
+/// What a revision's working tree takes on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TreeSize {
+    /// Bytes, each file and folder rounded up to whole blocks of 4 KiB.
+    #[serde(rename = "need_bytes")]
+    pub bytes: u64,
+    /// Files, links and folders.
+    #[serde(rename = "need_inodes")]
+    pub inodes: u64,
+}
+
+impl std::ops::Add for TreeSize {
+    type Output = TreeSize;
+
+    fn add(self, other: TreeSize) -> TreeSize {
+        TreeSize { bytes: self.bytes.saturating_add(other.bytes), inodes: self.inodes + other.inodes }
+    }
+}
+
+impl Repo {
+    /// Reads the tree of a commit.
+    pub fn tree(&self, commit: &Revision) -> anyhow::Result<Tree> {
+        Ok(Tree { commit: commit.clone(), entries: self.entries(commit)? })
+    }
+
+    /// All entries of a commit's tree that are no folders.
+    pub(super) fn entries(&self, commit: &Revision) -> anyhow::Result<Vec<TreeEntry>> {
+        let listing = self.text(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit.as_str()])?;
+        let entry = |entry: &str| {
+            // `mode type object size<TAB>path`
+            let (head, path) = entry.split_once('\t')?;
+            let words: Vec<&str> = head.split_ascii_whitespace().collect();
+            let [mode, _, object, bytes] = words.as_slice() else { return None };
+            let (mode, object, path) = ((*mode).to_owned(), (*object).to_owned(), path.to_owned());
+            Some(TreeEntry { mode, object, bytes: bytes.parse().ok(), path })
+        };
+        Ok(listing.split('\0').filter_map(entry).collect())
+    }
+}
+
+impl Tree {
+    /// The commit that it is of.
+    pub fn commit(&self) -> &Revision {
+        &self.commit
+    }
+
+    pub(super) fn entries(&self) -> &[TreeEntry] {
+        &self.entries
+    }
+
+    /// What a working tree takes on a disk, its top folder included and submodules' contents not.
+    pub fn size(&self) -> TreeSize {
+        let blocks = |bytes: u64| bytes.div_ceil(BLOCK).saturating_mul(BLOCK);
+        let mut folders = HashSet::from([Path::new("")]);
+        let mut size = TreeSize::default();
+        for entry in &self.entries {
+            // A submodule takes a folder.
+            size = size + TreeSize { bytes: entry.bytes.map_or(BLOCK, blocks), inodes: 1 };
+            // Where a folder is known, those above it are.
+            for folder in Path::new(&entry.path).ancestors().skip(1) {
+                if !folders.insert(folder) {
+                    break;
+                }
+            }
+        }
+        let folders = folders.len() as u64;
+        size + TreeSize { bytes: folders.saturating_mul(BLOCK), inodes: folders }
+    }
+
+    /// Whether a path is another repository's commit.
+    pub fn is_submodule(&self, path: &str) -> bool {
+        self.entries.iter().any(|entry| entry.path == path && entry.is_submodule())
+    }
+
+    /// What is at one of these paths, below it, or in the place of a directory above it: the path, and the first such file,
+    /// link or submodule.
+    pub fn overlapping<'a>(&self, mut paths: impl Iterator<Item = &'a SharedPath>) -> Option<(&'a SharedPath, &str)> {
+        let first = |path: &SharedPath| self.entries.iter().find(|entry| path.overlaps(Path::new(&entry.path)));
+        paths.find_map(|path| Some((path, first(path)?.path.as_str())))
+    }
+
+    /// Symbolic links that lead upward out of the tree: the path, and what the link says. One that says an absolute path is
+    /// meant for what a target has there.
+    pub fn links_out(&self, repo: &Repo) -> anyhow::Result<Vec<(String, String)>> {
+        let links: Vec<TreeEntry> = self.entries.iter().filter(|entry| entry.is_link()).cloned().collect();
+        let contents = repo.contents(&links)?;
+        let said = links.into_iter().zip(contents).map(|(link, to)| (link.path, String::from_utf8_lossy(&to).into()));
+        Ok(said.filter(|(path, to): &(String, String)| leads_out(path, to)).collect())
+    }
+}
+
+/// Whether a link at a path goes above the top on its way. Other links on it are not looked at.
+fn leads_out(path: &str, to: &str) -> bool {
+    let step = |depth: usize, part: &str| match part {
+        "" | "." => Some(depth),
+        ".." => depth.checked_sub(1),
+        _ => Some(depth + 1),
+    };
+    !to.starts_with('/') && to.split('/').try_fold(path.matches('/').count(), step).is_none()
+}
