@@ -1,5 +1,6 @@
 //! An open session, and waiting for it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub struct Link {
     pub(in crate::fleet::ssh) session: Session,
     stream: Socket,
     keepalive: Keepalive,
+    /// When the library was last asked to send a keepalive if one is due; at first, when the session was opened.
+    kept_alive: Cell<Instant>,
     broken: Option<String>,
     /// What files are sent by.
     pub(in crate::fleet::ssh) transfer_limit: Option<Arc<TransferLimit>>,
@@ -34,7 +37,8 @@ impl Link {
         stream.set_nonblocking()?;
         session.set_blocking(false);
         session.set_keepalive(true, u32::try_from(keepalive.every.as_secs()).unwrap_or(u32::MAX));
-        Ok(Link { session, stream, keepalive, broken: None, transfer_limit: None, round_trip: Duration::MAX })
+        let (kept_alive, broken, transfer_limit) = (Cell::new(Instant::now()), None, None);
+        Ok(Link { session, stream, keepalive, kept_alive, broken, transfer_limit, round_trip: Duration::MAX })
     }
 
     /// Why the session is unusable, if it is.
@@ -91,13 +95,18 @@ impl Link {
         write: bool,
         until: Instant,
     ) -> Result<(), String> {
-        if self.has_room() {
+        let longest = self.keepalive.every / 4;
+        // The library counts in seconds, and its first keepalive is due at once: a session that is over by then needs none.
+        if self.kept_alive.get().elapsed() >= longest.min(Duration::from_secs(1)) && self.has_room() {
             self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
+            self.kept_alive.set(Instant::now());
         }
         tcp::acknowledge_at_once(&self.stream);
-        let longest = self.keepalive.every / 4;
         let timeout = until.saturating_duration_since(Instant::now()).min(longest);
-        tcp::wait(&self.stream, read, write, timeout).map_err(|error| error.to_string())?;
+        if tcp::wait(&self.stream, read, write, timeout).map_err(|error| error.to_string())? && read && !write {
+            liveness.heard();
+            return Ok(());
+        }
         self.keepalive.check(liveness, &self.stream, read)
     }
 }

@@ -101,7 +101,7 @@ const LONG_QUEUE: usize = 16 * 1024;
 /// For a socket that is not a TCP connection the kernel has no such times; there the bytes that came in count.
 #[derive(Debug)]
 pub struct Liveness {
-    /// When the peer last took something off our queue; at first, when the wait began.
+    /// When the peer last took something off our queue, or was heard; at first, when the wait began.
     progress: Instant,
     queued: usize,
     unread: usize,
@@ -110,6 +110,11 @@ pub struct Liveness {
 impl Liveness {
     pub fn start() -> Liveness {
         Liveness { progress: Instant::now(), queued: 0, unread: 0 }
+    }
+
+    /// Something has come in from the peer.
+    pub fn heard(&mut self) {
+        self.progress = Instant::now();
     }
 
     /// How long the peer has been silent; at most the time since [`Liveness::start`]. With `read`, whatever has come in
