@@ -39,6 +39,7 @@ fuzz: deps ## try each reader of foreign bytes for FUZZ_SECONDS (600), from SEED
 
 bench: deps ## measure beside pdsh, Ansible and others: PARTS (help lists them), ROUNDS, HOSTS, PEERS, OLD, QUICK=1; needs root and a quiet machine
 	@[ "$(PARTS)" = help ] || bench/needs.sh target/bench/venv
+	@[ "$(PARTS)" = help ] || [ -n "$(HOIST)" ] || $(MAKE) static
 	@python3 bench/bench.py
 
 build: deps ## build for development
@@ -51,10 +52,10 @@ BUILT = $(abspath $(TARGET_DIR))/$(TRIPLE)/release
 RUST := $(shell rustc --print sysroot 2>/dev/null)
 REMAPPED = $(CURDIR)=/hoist $(abspath $(TARGET_DIR))=/target $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo \
 	$(RUST)/lib/rustlib/src/rust=/rustc/$(shell rustc -vV | sed -n 's/^commit-hash: //p')
-# Cargo adds these to the flags of .cargo/config.toml.
-static: export CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_RUSTFLAGS = $(addprefix --remap-path-prefix=,$(REMAPPED))
-static: export SOURCE_DATE_EPOCH = 0
-static: export GNUMAKEFLAGS = ENGINESDIR=/nonexistent MODULESDIR=/nonexistent
+# Cargo adds these to the flags of .cargo/config.toml. The benchmark's floor is linked with the same OpenSSL.
+static bench: export CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_RUSTFLAGS = $(addprefix --remap-path-prefix=,$(REMAPPED))
+static bench: export SOURCE_DATE_EPOCH = 0
+static bench: export GNUMAKEFLAGS = ENGINESDIR=/nonexistent MODULESDIR=/nonexistent
 
 # What targets get is built first, since the binary to ship contains it.
 static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains

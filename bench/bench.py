@@ -11,7 +11,7 @@ Settings, all by environment:
   LARGE, LARGE_HOSTS    the same of large (200 and 10)
   OLD     an earlier build of Hoist, which compare and contact measure beside this one
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
-  HOIST, FLOOR  programs to measure in place of those that are built
+  HOIST, FLOOR  programs to measure in place of dist/hoist, which `make bench` builds, and of the floor
   OUT     where results.md, results.json and the charts go; the README is changed only when OUT is unset and QUICK is not 1
 
 Parts that were measured before, of the same commit on the same machine, stay in the results until they are measured anew;
@@ -250,7 +250,7 @@ class Bench:
         return {
             "machine": machine.machine(),
             "versions": versions,
-            "commit": machine.commit(ROOT),
+            "commit": machine.commit(self.tools.hoist),
             "date": time.strftime("%Y-%m-%d"),
             "rounds": ROUNDS,
             "quick": QUICK,
@@ -331,18 +331,19 @@ def wanted():
 
 
 def built():
-    """The programs, from a release build unless they are given."""
-    given = os.environ.get("HOIST"), os.environ.get("FLOOR")
-    if all(given):
-        return [Path(program).resolve() for program in given]
-    say("building Hoist and the floor")
+    """The program to ship and the floor. `make bench` has built the first; the second is built here."""
+    hoist = Path(os.environ.get("HOIST") or ROOT / "dist/hoist").resolve()
+    if not hoist.exists():
+        sys.exit(f"bench: there is no {hoist}: `make bench` builds it")
+    if os.environ.get("FLOOR"):
+        return [hoist, Path(os.environ["FLOOR"]).resolve()]
+    say("building the floor")
     cargo = os.environ.get("CARGO") or "cargo"
-    command = [cargo, "build", "--locked", "--release", "--bin", "hoist", "--example", "floor"]
-    subprocess.run(command, check=True, cwd=ROOT)
+    subprocess.run([cargo, "build", "--locked", "--release", "--example", "floor"], check=True, cwd=ROOT)
     host = subprocess.run(["rustc", "-vV"], check=True, capture_output=True, text=True).stdout
     triple = next(line.partition(": ")[2] for line in host.splitlines() if line.startswith("host: "))
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / triple / "release"
-    return [target / "hoist", target / "examples/floor"]
+    return [hoist, target / "examples/floor"]
 
 
 def main():

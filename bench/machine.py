@@ -13,15 +13,10 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {memory} GiB of memory, Linux {platform.release()}"
 
 
-def commit(root):
-    """The commit that is checked out, and whether what is measured differs from it: the results themselves do not count."""
-
-    def git(*arguments):
-        done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "build.rs", "Cargo.toml", "Cargo.lock")
-    return (git("rev-parse", "--short=12", "HEAD") or "?") + ("-dirty" if changed else "")
+def commit(hoist):
+    """The commit that a program was built from, as it says itself, `-dirty` behind it where its source differed from that."""
+    told = subprocess.run([hoist, "--version"], check=True, capture_output=True, text=True).stdout
+    return told.partition("(")[2].partition(")")[0] or "?"
 
 
 def lookup(path, key):

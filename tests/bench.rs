@@ -44,6 +44,8 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
     let output = bench(&[
         ("QUICK", "1"),
         ("HOSTS", "2"),
+        // More than `HOSTS`: the part with a delay measures two numbers of hosts then.
+        ("DEPLOY_HOSTS", "3"),
         ("SIZES", "2"),
         ("MEGABYTES", "1"),
         ("PEERS", "hoist"),
@@ -77,7 +79,7 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
         ("names", "hoist"),
     ] {
         for measure in measured(part, tool) {
-            assert_eq!(measure["connections"], 2, "one a host: {measure}");
+            assert_eq!(measure["connections"], measure["hosts"], "one a host: {measure}");
             assert!(measure["cpu"].as_f64().unwrap() > 0.0, "{measure}");
             assert!(measure["server_cpu"].as_f64().unwrap() > 0.0, "{measure}");
         }
@@ -127,9 +129,9 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
         "| promote |",
         "| `hoist rollback` | 2 |",
         "| third: rollback |",
-        "| Hoist, the earlier build, 100 Mbit/s for all | 2 |",
+        "| Hoist, the earlier build, 100 Mbit/s for all | 3 |",
         "| Hoist, an artifact that hosts download |",
-        "| second deployment | 2 | 1 |",
+        "| second deployment | 3 | 1 |",
         "## Targets",
     ] {
         assert!(table.contains(line), "{line} is missing in {table}");
