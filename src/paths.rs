@@ -1,7 +1,7 @@
 //! Paths that come from elsewhere, and whether they stay where they are put. These are rules of security: a path that
 //! they let through leads to no other folder than the one that it is joined to.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// Whether this is the name of a file, and leads nowhere else.
 pub fn is_plain_name(name: &[u8]) -> bool {
@@ -40,6 +40,19 @@ pub fn is_plain_absolute(path: &Path) -> bool {
 /// Whether a path leads back up.
 pub fn leads_up(path: &Path) -> bool {
     path.components().any(|part| part == Component::ParentDir)
+}
+
+/// A path whose `.` and `..` are taken out by the names alone: links on the way do not count.
+pub fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// Whether a relative path leads into a folder of git's own, on file systems without letter case too.

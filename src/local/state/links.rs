@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::paths;
 use crate::wire::{Revision, RunId};
 
 use super::layout::Layout;
@@ -140,15 +141,7 @@ fn target_of(link: &Path) -> Option<PathBuf> {
     if target.is_absolute() {
         return Some(target);
     }
-    let mut place = fs::canonicalize(files::parent(link)).ok()?;
-    for part in target.components() {
-        match part {
-            Component::ParentDir => drop(place.pop()),
-            Component::Normal(name) => place.push(name),
-            _ => {}
-        }
-    }
-    Some(place)
+    Some(paths::without_dots(&fs::canonicalize(files::parent(link)).ok()?.join(target)))
 }
 
 /// Whether a path is a link into our working trees, dangling or not.

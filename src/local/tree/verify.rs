@@ -7,8 +7,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use crate::paths;
 use crate::text;
 use crate::wire::{CheckPoint, Revision, Stage};
 
@@ -236,13 +237,7 @@ fn is_there(entry: &IndexEntry, meta: &Metadata, empty: &[u8]) -> bool {
 fn git_dir_of(top: &Path, tree: &Path) -> Option<PathBuf> {
     let entry = way::in_tree(top, tree.join(".git").strip_prefix(top).ok()?, false).ok()??;
     let text = String::from_utf8(entry.read().ok()?).ok()?;
-    let mut path = PathBuf::new();
-    for part in tree.join(text.strip_prefix("gitdir: ")?.trim_end()).components() {
-        match part {
-            Component::ParentDir => drop(path.pop()),
-            part => path.push(part),
-        }
-    }
+    let path = paths::without_dots(&tree.join(text.strip_prefix("gitdir: ")?.trim_end()));
     let is_inside = path.starts_with(top.join(".git/modules"));
     (is_inside && files::look(&path.join("HEAD")).is_ok_and(|found| found.is_file())).then_some(path)
 }
