@@ -85,3 +85,43 @@ fn a_certificate_is_shown_with_its_key_from_a_file_and_from_an_agent() {
     agent.add(&path("ed25519"));
     assert!(connect("ed25519.pub", &format!("  IdentityAgent {}\n", agent.socket.display())).is_ok());
 }
+
+#[test]
+fn a_private_key_of_every_type_and_format_logs_in() {
+    let scene = Scene::new();
+    let path = |name: &str| scene.farm.path(name);
+    let config = |key: &str| {
+        format!(
+            "Host *\n  User root\n  Port {}\n  UserKnownHostsFile {}\n  IdentityAgent none\n  IdentityFile {}\n",
+            scene.farm.port,
+            scene.farm.known_hosts().display(),
+            path(key).display()
+        )
+    };
+    let connect = |key: &str| Ssh::prepare(scene.options(&config(key))).unwrap().connect(&target("127.0.0.2"));
+    let keygen = |arguments: &[&str]| {
+        let folder = path("");
+        assert!(Command::new("ssh-keygen").arg("-q").args(arguments).current_dir(folder).status().unwrap().success());
+    };
+    let own = fs::read(path("authorized_keys")).unwrap();
+    for (kind, bits, format) in [
+        ("ed25519", "256", "RFC4716"),
+        ("rsa", "2048", "RFC4716"),
+        ("rsa", "2048", "PEM"),
+        ("rsa", "2048", "PKCS8"),
+        ("ecdsa", "256", "RFC4716"),
+        ("ecdsa", "384", "RFC4716"),
+        ("ecdsa", "521", "RFC4716"),
+        ("ecdsa", "256", "PEM"),
+    ] {
+        let name = format!("{kind}-{bits}-{format}");
+        keygen(&["-t", kind, "-b", bits, "-m", format, "-N", "", "-f", &name]);
+        fs::copy(path(&format!("{name}.pub")), path("authorized_keys")).unwrap();
+        // What is beside a key can be missing.
+        fs::remove_file(path(&format!("{name}.pub"))).unwrap();
+        assert!(connect(&name).is_ok(), "{name}: {:?}", connect(&name).err());
+        fs::write(path("authorized_keys"), &own).unwrap();
+        let error = connect(&name).err().unwrap();
+        assert_eq!(error.kind, ConnectErrorKind::Auth, "{name}: {error}");
+    }
+}

@@ -129,7 +129,7 @@ fn parse(answer: &[u8]) -> anyhow::Result<Vec<AgentKey>> {
     Ok(keys)
 }
 
-fn take_u32(data: &mut &[u8]) -> Option<u32> {
+pub(super) fn take_u32(data: &mut &[u8]) -> Option<u32> {
     let (number, rest) = data.split_first_chunk::<4>()?;
     *data = rest;
     Some(u32::from_be_bytes(*number))

@@ -233,8 +233,7 @@ impl Keys {
     ) -> Result<(), AttemptFailure> {
         let key = match candidate {
             Candidate::File { private, certificate, .. } => {
-                let shown = certificate.as_ref().map(|certificate| certificate.text.as_str());
-                return session.userauth_pubkey_memory(user, shown, private, None).map_err(AttemptFailure::Session);
+                return private.log_in(session, user, certificate.as_ref()).map_err(AttemptFailure::Session);
             }
             Candidate::Agent(key) => key,
         };

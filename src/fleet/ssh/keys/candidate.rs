@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use super::agent::AgentKey;
 use super::certificate;
 use super::certificate::Certificate;
+use super::private_key::PrivateKey;
 use crate::fleet::ssh::known_hosts::fingerprint;
 
 /// A key that a server may accept.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Candidate {
     /// A key in the agent, which signs with it.
     Agent(AgentKey),
     /// An unencrypted private key, in memory, and the certificate that is presented with it.
-    File { path: PathBuf, private: String, certificate: Option<Certificate> },
+    File { path: PathBuf, private: PrivateKey, certificate: Option<Certificate> },
 }
 
 impl std::fmt::Debug for Candidate {

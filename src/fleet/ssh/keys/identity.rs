@@ -10,6 +10,7 @@ use super::candidate::Candidate;
 use super::certificate::Certificate;
 use super::key_file::{Exposed, KeyFile};
 use super::keyholder;
+use super::private_key::PrivateKey;
 use super::wanted::Wanted;
 
 /// In `~/.ssh`, in the order in which they are tried.
@@ -175,7 +176,7 @@ fn candidates(
         Some(key) if left.is_empty() => candidates.push(Candidate::Agent(key)),
         None if !candidates.is_empty() && left.is_empty() => {}
         _ => {
-            let private = key.usable(path)?;
+            let private = PrivateKey::of(key.usable(path)?);
             Exposed::check(path)?;
             let file = |certificate: Option<&Certificate>| Candidate::File {
                 path: path.to_owned(),

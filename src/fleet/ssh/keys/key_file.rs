@@ -33,8 +33,8 @@ impl KeyFile {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".pub");
         let beside = std::fs::read_to_string(beside).ok().and_then(|text| public_key(&text));
-        let (encrypted, inside) = match openssh_header(&text) {
-            Some((encrypted, public)) => (encrypted, Some(public)),
+        let (encrypted, inside) = match container(&text) {
+            Some(key) => (key.encrypted, Some(key.public)),
             None => (text.contains("BEGIN ENCRYPTED") || text.contains("Proc-Type: 4,ENCRYPTED"), None),
         };
         // Unlike the .pub file next to it, the header of the private key cannot be out of date.
@@ -103,8 +103,17 @@ pub fn public_key(text: &str) -> Option<Vec<u8>> {
     (take_string(&mut blob.as_slice())? == kind.as_bytes()).then_some(blob)
 }
 
-/// Whether an OpenSSH private key is encrypted, and its public key, which never is (PROTOCOL.key of OpenSSH).
-fn openssh_header(text: &str) -> Option<(bool, Vec<u8>)> {
+/// A private key file in OpenSSH's own format (PROTOCOL.key of OpenSSH), of one key.
+pub struct Container {
+    pub encrypted: bool,
+    /// The public key in SSH's wire format, which never is encrypted.
+    pub public: Vec<u8>,
+    /// What only the owner may know, encrypted or not.
+    pub private: Vec<u8>,
+}
+
+/// `None`: it is in another format, or damaged.
+pub fn container(text: &str) -> Option<Container> {
     let (_, after) = text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----")?;
     let (body, _) = after.split_once("-----END")?;
     let bytes = STANDARD.decode(body.split_ascii_whitespace().collect::<String>()).ok()?;
@@ -112,5 +121,10 @@ fn openssh_header(text: &str) -> Option<(bool, Vec<u8>)> {
     let cipher = take_string(&mut rest)?;
     let (_kdf, _kdf_options) = (take_string(&mut rest)?, take_string(&mut rest)?);
     let mut keys = rest.get(4..)?;
-    Some((cipher != b"none", take_string(&mut keys)?.to_vec()))
+    let public = take_string(&mut keys)?.to_vec();
+    Some(Container {
+        encrypted: cipher != b"none",
+        public,
+        private: take_string(&mut keys).unwrap_or_default().to_vec(),
+    })
 }

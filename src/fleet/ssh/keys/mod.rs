@@ -9,5 +9,6 @@ mod key_file;
 pub mod key_memory;
 pub mod keyholder;
 pub mod penalties;
+mod private_key;
 pub mod refusal;
 pub mod wanted;
