@@ -28,6 +28,7 @@ impl Remote {
             is_refused: error.kind == ConnectErrorKind::Auth,
             fault: Fault::Unreachable { reason: error.message },
         })?;
+        link.hold();
         let deadline = Instant::now() + timeout;
         match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
             Ok((command, lock_holder, facts)) => Ok(Remote { link, command, lock_holder: Some(lock_holder), facts }),

@@ -14,7 +14,7 @@ use super::transport::disagreement::Disagreement;
 use super::transport::link::Link;
 use super::transport::login_limit::LoginPermit;
 use super::transport::socket::Socket;
-use super::transport::{error_code, memory, server_text, tcp};
+use super::transport::{error_code, server_text, tcp};
 use crate::timings;
 use crate::timings::Part;
 
@@ -200,7 +200,6 @@ impl Attempt<'_> {
         let _timed = timings::during(Part::Handshake);
         let began = Instant::now();
         let prepared = Session::new().and_then(|session| {
-            memory::give_back_zeros(&session);
             session.method_pref(MethodType::HostKey, &host_keys.join(","))?;
             route.algorithms.prefer(&session)?;
             server_text::listen(&session);

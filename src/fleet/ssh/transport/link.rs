@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::Session;
 
+use super::memory;
 use super::socket::Socket;
 use super::tcp;
 use super::tcp::{Keepalive, Liveness};
@@ -39,6 +40,12 @@ impl Link {
         session.set_keepalive(true, u32::try_from(keepalive.every.as_secs()).unwrap_or(u32::MAX));
         let (kept_alive, broken, transfer_limit) = (Cell::new(Instant::now()), None, None);
         Ok(Link { session, stream, keepalive, kept_alive, broken, transfer_limit, round_trip: Duration::MAX })
+    }
+
+    /// Makes a session small that is to be held open. One that ends soon leaves its memory to the next, which takes less
+    /// time.
+    pub fn hold(&self) {
+        memory::give_back_zeros(&self.session);
     }
 
     /// Why the session is unusable, if it is.

@@ -19,7 +19,7 @@ pub fn with_chunk<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     CHUNK_OF_THREAD.with_borrow_mut(|chunk| read(chunk))
 }
 
-/// Gives pages of a new session that hold nothing but zeros back to the kernel. The library clears all of its 72 KB at
+/// Gives pages of a session that hold nothing but zeros back to the kernel. The library clears all of its 72 KB at
 /// once, of which a session that sends and receives little never uses more than a few KB.
 pub fn give_back_zeros(session: &Session) {
     with_raw(session, |raw| {
