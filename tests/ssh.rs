@@ -187,6 +187,32 @@ fn a_command_can_be_left_running_and_come_back_to_while_others_run() {
 }
 
 #[test]
+fn each_answer_of_a_conversation_is_heard_whatever_comes_with_it() {
+    let farm = Farm::up();
+    let mut link = connect(options(&farm), "127.0.0.2").unwrap();
+    let command = "while read line; do echo err $line >&2; echo out $line; echo end $line >&2; done";
+    let input = Input { head: Vec::new(), payload: Default::default(), keep_open: true };
+    // An answer that lay unread until something else comes in would take seconds, until the next keepalive.
+    let deadline = soon();
+    let mut talk = link.start(command, input, deadline).unwrap();
+    for number in 0..400 {
+        talk.say(format!("{number}\n").as_bytes());
+        let mut heard = Vec::new();
+        while heard.len() < 3 {
+            let driven = talk.drive(&mut link, deadline, &mut |said| {
+                let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
+                heard.push(String::from_utf8_lossy(line).into_owned());
+                if heard.len() == 3 { AfterLine::Pause } else { AfterLine::More }
+            });
+            assert_eq!(driven, Driven::Paused, "after {number}: {heard:?}");
+        }
+        heard.sort();
+        assert_eq!(heard, [format!("end {number}"), format!("err {number}"), format!("out {number}")]);
+    }
+    assert_eq!(talk.finish(&mut link, deadline), ExecEnd::Status(0));
+}
+
+#[test]
 fn a_host_is_let_through_only_with_the_key_that_it_is_known_by() {
     let farm = Farm::up();
     let other = farm.path("other");

@@ -2,7 +2,7 @@
 //! binding does not show it: a channel that the server closed during the command would look like a success. So this
 //! module calls the library directly for channels of commands.
 
-use std::ffi::{CString, c_char, c_int, c_uchar, c_uint, c_void};
+use std::ffi::{CString, c_char, c_int, c_uchar, c_uint, c_ulong, c_void};
 
 use ssh2::{Error, Session};
 
@@ -33,6 +33,7 @@ unsafe extern "C" {
     ) -> c_int;
     fn libssh2_channel_read_ex(channel: *mut c_void, stream: c_int, buffer: *mut c_char, length: usize) -> isize;
     fn libssh2_channel_write_ex(channel: *mut c_void, stream: c_int, buffer: *const c_char, length: usize) -> isize;
+    fn libssh2_channel_window_read_ex(channel: *mut c_void, queued: *mut c_ulong, initial: *mut c_ulong) -> c_ulong;
     fn libssh2_channel_eof(channel: *mut c_void) -> c_int;
     fn libssh2_channel_send_eof(channel: *mut c_void) -> c_int;
     fn libssh2_channel_close(channel: *mut c_void) -> c_int;
@@ -93,6 +94,15 @@ impl Channel {
         let stream = if is_err { STDERR } else { 0 };
         // SAFETY: the buffer is as long as is said, and lent for the call alone.
         self.amount(|raw| unsafe { libssh2_channel_read_ex(raw, stream, buffer.as_mut_ptr().cast(), buffer.len()) })
+    }
+
+    /// How many bytes the library has taken off the socket that were not read yet, of all streams, those included that
+    /// nobody reads.
+    pub fn queued(&self) -> u64 {
+        let mut queued = 0;
+        // SAFETY: as above; what is not asked for may be null.
+        self.with(|raw| unsafe { libssh2_channel_window_read_ex(raw, &raw mut queued, std::ptr::null_mut()) });
+        queued
     }
 
     /// Writes to standard input.

@@ -51,8 +51,12 @@ enum WriteProgress {
 }
 
 enum ReadProgress {
+    /// There was nothing to read.
     Quiet,
+    /// All that has come in was read.
     Moved,
+    /// There is more to read.
+    Some,
     Paused,
 }
 
@@ -185,15 +189,15 @@ impl Running {
             if self.given_up.load(Ordering::SeqCst) {
                 return Ok(None);
             }
-            let until = [leave_by, still.map(|since| since + GRACE)].into_iter().flatten().fold(deadline, Instant::min);
             if !link.has_room() {
-                link.pause(&mut liveness, false, true, until)?;
+                link.pause(&mut liveness, false, true, earliest(deadline, leave_by, still))?;
                 continue;
             }
-            let mut moved = false;
+            let (mut moved, mut more) = (false, false);
             if !part_sent {
                 match self.read_turn(&mut leave_by, on)? {
                     ReadProgress::Paused => return Ok(None),
+                    ReadProgress::Some => more = true,
                     ReadProgress::Moved => moved = true,
                     ReadProgress::Quiet => {}
                 }
@@ -206,22 +210,28 @@ impl Running {
                     }
                 }
             }
+            // What the library takes off the socket by other calls than reads, no poll will tell of.
+            let queued = self.channel.queued();
             part_sent = match self.write_turn(link, on)? {
                 WriteProgress::Part => true,
                 WriteProgress::Some => {
-                    moved = true;
+                    more = true;
                     false
                 }
                 WriteProgress::Nothing => false,
             };
             if part_sent {
-                link.pause(&mut liveness, false, true, until)?;
-            } else if moved {
+                link.pause(&mut liveness, false, true, earliest(deadline, leave_by, still))?;
+            } else if more || self.channel.queued() > queued {
                 still = None;
             } else {
+                if moved {
+                    still = None;
+                }
                 if still.is_none() && self.has_ended() {
                     still = Some(Instant::now());
                 }
+                let until = earliest(deadline, leave_by, still);
                 let limited = self.feed.more_at();
                 let _timed = limited.map(|_| timings::during(Part::TransferLimit));
                 link.pause(&mut liveness, true, false, limited.map_or(until, |at| until.min(at)))?;
@@ -278,18 +288,25 @@ impl Running {
             return Ok(ReadProgress::Paused);
         }
         let mut turn = ReadProgress::Quiet;
-        for is_err in [false, true] {
-            for _ in 0..TURN {
-                if !self.take_in(is_err)? {
-                    break;
-                }
+        for _ in 0..TURN {
+            let mut moved = self.take_in(false)?;
+            // To read a stream, the library takes all that has come in off the socket.
+            let mut queued = self.channel.queued() > 0;
+            if queued {
+                moved |= self.take_in(true)?;
+                queued = self.channel.queued() > 0;
+            }
+            if moved {
                 turn = ReadProgress::Moved;
                 if self.hear(leave_by, on) {
                     return Ok(ReadProgress::Paused);
                 }
             }
+            if !moved || !queued {
+                return Ok(turn);
+            }
         }
-        Ok(turn)
+        Ok(ReadProgress::Some)
     }
 
     /// Reads received data of one stream into undelivered lines; returns whether there was any.
@@ -345,6 +362,11 @@ impl Running {
         }
         Ok(WriteProgress::Some)
     }
+}
+
+/// When a wait ends at the latest.
+fn earliest(deadline: Instant, leave_by: Option<Instant>, still: Option<Instant>) -> Instant {
+    [leave_by, still.map(|since| since + GRACE)].into_iter().flatten().fold(deadline, Instant::min)
 }
 
 /// Closes a channel without waiting for the reply, which sshd sends only when the command has ended. Until then the
