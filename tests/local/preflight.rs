@@ -1,7 +1,7 @@
 //! What the probe finds of what later stages would fail at, and what it leaves alone.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::Path;
 
 use hoist::wire::{Check, CheckPoint, CheckType, Level, Probe, Request, ScriptHead, Stage, StageRequest};
@@ -280,17 +280,84 @@ fn a_tree_that_a_service_owns_is_named_with_the_command_that_mends_it() {
     let places = [tree.join(".git"), tree.join(".git/config"), tree];
     assert_eq!(found(&request), []);
     for place in &places {
-        std::os::unix::fs::lchown(place, Some(65534), None).unwrap();
+        lchown(place, Some(65534), None).unwrap();
         let shown = place.display();
         let message = format!(
             "{shown}: owned by nobody, who can have git run commands as root there; as root, run `chown -h root {shown}`"
         );
         assert_eq!(found(&request), [warning(&message)]);
-        std::os::unix::fs::lchown(place, Some(0), None).unwrap();
+        lchown(place, Some(0), None).unwrap();
     }
     // Whoever owns the repository's directory may do anything there.
     for place in places.iter().chain([&target.root()]) {
-        std::os::unix::fs::lchown(place, Some(65534), None).unwrap();
+        lchown(place, Some(65534), None).unwrap();
     }
+    assert_eq!(found(&request), []);
+}
+
+#[test]
+fn a_tree_that_others_can_write_to_is_named_with_the_command_that_mends_it() {
+    if !is_root() {
+        return;
+    }
+    let (target, request) = target();
+    target.deploy(&request);
+    let tree = target.rev(&request.revision);
+    let set = |place: &Path, mode: u32| fs::set_permissions(place, fs::Permissions::from_mode(mode)).unwrap();
+    let give = |place: &Path, group: u32| lchown(place, None, Some(group)).unwrap();
+    let message = |place: &Path, who: &str, command: &str| {
+        let place = place.display();
+        warning(&format!(
+            "{place}: writable by {who} can have git run commands as root there; run `{command} {place}`, and use umask \
+             0022 for later ones"
+        ))
+    };
+    let by_group = |place: &Path, group: &str| message(place, &format!("group {group}, which"), "chmod g-w");
+    for place in [tree.join(".git"), tree.join(".git/config"), tree.clone()] {
+        set(&place, 0o777);
+        assert_eq!(found(&request), [message(&place, "all users, who", "chmod o-w")]);
+        // The group of root alone is root.
+        set(&place, 0o775);
+        assert_eq!(found(&request), []);
+        give(&place, 65534);
+        assert_eq!(found(&request), [by_group(&place, "nogroup")]);
+        set(&place, 0o755);
+        assert_eq!(found(&request), []);
+        give(&place, 0);
+    }
+    // What others add to the top is no command; what they add to git's own directory may be.
+    set(&tree, 0o1777);
+    assert_eq!(found(&request), []);
+    set(&tree, 0o755);
+    let git = tree.join(".git");
+    set(&git, 0o1777);
+    assert_eq!(found(&request), [message(&git, "all users, who", "chmod o-w")]);
+    set(&git, 0o755);
+    // The mode of a link says nothing.
+    fs::rename(&git, tree.with_extension("git")).unwrap();
+    std::os::unix::fs::symlink(tree.with_extension("git"), &git).unwrap();
+    assert!(!found(&request).iter().any(|(_, message)| message.contains("writable by")));
+    fs::remove_file(&git).unwrap();
+    fs::rename(tree.with_extension("git"), &git).unwrap();
+
+    // An access control list gives the group's right to others: here to nobody, uid 65534.
+    let list = |entries: &[(u16, u16, u32)]| {
+        let bytes =
+            |(tag, may, id): &(u16, u16, u32)| [&tag.to_le_bytes()[..], &may.to_le_bytes(), &id.to_le_bytes()].concat();
+        [2_u32.to_le_bytes().to_vec(), entries.iter().flat_map(bytes).collect()].concat()
+    };
+    let any = u32::MAX;
+    let entries = list(&[(1, 7, any), (2, 7, 65534), (4, 5, any), (16, 7, any), (32, 5, any)]);
+    rustix::fs::setxattr(&git, "system.posix_acl_access", &entries, rustix::fs::XattrFlags::empty()).unwrap();
+    assert_eq!(found(&request), [by_group(&git, "root")]);
+    set(&git, 0o755);
+    assert_eq!(found(&request), []);
+
+    // The group that deploys here, as the repository's directory says.
+    set(&git, 0o2775);
+    give(&git, 65534);
+    assert_eq!(found(&request), [by_group(&git, "nogroup")]);
+    give(&target.root(), 65534);
+    set(&target.root(), 0o2775);
     assert_eq!(found(&request), []);
 }

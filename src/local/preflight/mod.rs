@@ -7,6 +7,7 @@ mod places;
 mod programs;
 mod services;
 mod shared;
+mod trees;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ use super::state::layout::Layout;
 
 /// How long all questions to other programs may take. A host that is slow to answer is not kept from its deployment.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Places that one message names.
+const SHOWN: usize = 2;
 
 /// Programs that look at something and change nothing.
 const ONLY_LOOKS: [&str; 20] = [
@@ -39,6 +43,7 @@ pub fn findings(
     let is_scaps = header.control_dir == "scap";
     let mut look = Look { layout, revision, shared, wanted, until, is_scaps, found: Vec::new() };
     places::look(&mut look);
+    trees::look(&mut look);
     shared::look(&mut look, deadline);
     services::look(&mut look);
     programs::look(&mut look);

@@ -1,29 +1,22 @@
 //! Folders that have to be writable, and files that have to be there.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
-use rustix::process::geteuid;
 
 use crate::files::ownership;
 use crate::files::ownership::MeantFor;
-use crate::procfs;
-use crate::text::{quoted, some};
+use crate::text::some;
 use crate::wire::{CheckPoint, ConfigFile, Stage};
 
-use super::Look;
+use super::{Look, SHOWN};
 use crate::local::fault::plain;
 use crate::local::os::files;
 use crate::local::stages::vars;
 use crate::local::state::links;
 use crate::local::state::rights::Rights;
-
-/// Directories of the deploy directory that one message names.
-const SHOWN: usize = 2;
 
 /// Longer files of variables are read by the stage alone, in bytes.
 const VARIABLES: u64 = 1 << 20;
@@ -34,7 +27,6 @@ pub fn look(look: &mut Look) {
     if wanted.stages.iter().any(|stage| *stage != Stage::RestartService) {
         deploy_dir(look);
     }
-    owners(look);
     for file in &wanted.config_files {
         if Path::new(&file.path).is_absolute() && look.runs(Stage::Promote) {
             destination(look, file);
@@ -63,31 +55,6 @@ fn deploy_dir(look: &mut Look) {
     for problem in closed.chunk_by(|(_, one), (_, other)| one.reason == other.reason) {
         let names: Vec<String> = problem.iter().map(|(name, _)| name.clone()).collect();
         look.note(is_sure, None, problem[0].1.message(&some(&names, SHOWN)));
-    }
-}
-
-/// Whoever owns the top of a tree, git's own directory there or its configuration can have git run commands.
-fn owners(look: &mut Look) {
-    let layout = look.layout;
-    let owner = |place: &Path| fs::symlink_metadata(place).ok().map(|found| found.uid());
-    let user = geteuid().as_raw();
-    let meant = owner(layout.root()).unwrap_or(user);
-    let trees = layout.folders().into_iter().map(|revision| layout.rev(&revision));
-    let places = trees.flat_map(|tree| [tree.join(".git"), tree.join(".git/config"), tree]);
-    let mut foreign: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    for place in places {
-        if let Some(owner) = owner(&place).filter(|owner| ![0, user, meant].contains(owner)) {
-            foreign.entry(owner).or_default().push(place.display().to_string());
-        }
-    }
-    for (owner, names) in foreign {
-        let (by, whose) = (procfs::user_name(owner), procfs::user_name(meant));
-        let command = names.iter().fold(format!("chown -h {whose}"), |line, name| format!("{line} {}", quoted(name)));
-        let user = procfs::user_name(user);
-        let names = some(&names, SHOWN);
-        let why =
-            format!("{names}: owned by {by}, who can have git run commands as {user} there; as root, run `{command}`");
-        look.note(false, None, why);
     }
 }
 

@@ -44,7 +44,8 @@ fn make(folder: &Path) -> Result<(), Fault> {
     give(&File::open(folder).tried("open", folder)?, above).tried("give away", folder)
 }
 
-fn is_for_a_group(folder: &Metadata) -> bool {
+/// Whether several accounts deploy to a repository's folder, as one group.
+pub fn is_for_a_group(folder: &Metadata) -> bool {
     folder.mode() & (SETGID | GROUP_WRITES) == SETGID | GROUP_WRITES
 }
 
