@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::text::quoted;
 use crate::url;
 
+/// Settings that say how one run is told of and judged, not what it deploys: no other command needs them.
+const OF_ONE_RUN: [&str; 2] = ["strict", "timings"];
+
+/// Commands about the locks and the records of the deploy host, and the settings that say which ones these are. No other
+/// setting concerns them.
+const OF_THIS_HOST: [&str; 5] = ["history", "lock", "log", "report", "stats"];
+const WHICH_REPOSITORY: [&str; 4] = ["environment", "git_repo", "lock_dir", "lock_file"];
+
 /// The flags of a command line that say which repository, configuration and hosts it is about. A command that a message
 /// names has them too: whoever copies it must get to the same deployment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +51,7 @@ impl Invocation {
         if let Some(environment) = &self.environment {
             flag("-e", environment);
         }
-        for define in &self.defines {
+        for define in self.defines.iter().filter(|define| concerns(name, define)) {
             flag("-D", &url::masked_define(define));
         }
         if rest.is_empty() { line } else { format!("{line} {rest}") }
@@ -68,6 +76,13 @@ impl Invocation {
     }
 }
 
+/// Whether a setting has to do with a command.
+fn concerns(command: &str, define: &str) -> bool {
+    let key = url::key_and_value(define).map(|(key, _)| key).unwrap_or_default();
+    let is_wanted = !OF_THIS_HOST.contains(&command) || WHICH_REPOSITORY.contains(&key.as_str());
+    is_wanted && !OF_ONE_RUN.contains(&key.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +105,18 @@ mod tests {
         let words = shlex::split(&hosts).unwrap();
         assert_eq!(words[..3], ["hoist", "rollback", "-C"]);
         assert_eq!(words[words.len() - 2..], ["-l", "web*,!web3"], "{hosts}");
+    }
+
+    #[test]
+    fn a_command_to_type_has_only_the_settings_that_have_to_do_with_it() {
+        let defines = ["timings:yes", "Strict=yes", "git_repo:app", "lock_dir:/run/x", "batch_size:2"];
+        let said = Invocation { defines: defines.map(str::to_owned).into(), ..Invocation::default() };
+        let which = "-D git_repo:app -D lock_dir:/run/x";
+        assert_eq!(said.command("deploy -r abc"), format!("hoist deploy {which} -D batch_size:2 -r abc"));
+        for (words, rest) in [("lock --end", " --end"), ("history", ""), ("log -v", " -v")] {
+            let name = words.split(' ').next().unwrap();
+            assert_eq!(said.command(words), format!("hoist {name} {which}{rest}"));
+        }
     }
 
     #[test]
