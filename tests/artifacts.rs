@@ -170,6 +170,9 @@ fn a_directory_that_cannot_be_deployed_is_one_error_and_nothing_is_touched() {
         &linked[..10]
     );
     project.run(&["plan"]).ends(0).says(&warning);
+    project.run(&["check-config"]).ends(0).says(&format!("warning: {warning}"));
+    let elsewhere = project.run(&["check-config", "-D", "subdir:services/api/deep", "-D", "git_rev:HEAD^"]).ends(0);
+    assert!(!elsewhere.err.contains("symbolic links"), "{}", elsewhere.err);
     // With a git server, the directory comes through the session all the same.
     let _server = project.serve_as_files();
     project.commit("served");

@@ -43,11 +43,11 @@ pub struct Counts {
 }
 
 /// Reads the whole configuration of a repository: as it stands and for each of its environments, or for the one that
-/// `options` names. Connects nowhere.
+/// `options` names. Connects nowhere. `more` tells what else there is to say of each.
 ///
 /// # Errors
 /// When there is no repository, or no configuration in it.
-pub fn check(options: &Options) -> anyhow::Result<Checked> {
+pub fn check(options: &Options, more: &dyn Fn(&Config) -> Vec<Problem>) -> anyhow::Result<Checked> {
     let host = this_host();
     let options = &Options { offline: true, ..options.clone() };
     let mut checked = Checked::default();
@@ -63,12 +63,14 @@ pub fn check(options: &Options) -> anyhow::Result<Checked> {
     checked.environments.sort();
     checked.counts.keys = first.layers.entries.len();
     read(&first, &mut problems, &mut checked.counts, &mut targets);
+    problems.extend(more(&first));
     for name in environments {
         let options = Options { invocation: options.invocation.in_environment(Some(name)), ..options.clone() };
         let config = Config::load_into(&options, &host, &mut problems);
         if let Some(config) = problems.keep(config) {
             checked.counts.keys = checked.counts.keys.max(config.layers.entries.len());
             read(&config, &mut problems, &mut checked.counts, &mut targets);
+            problems.extend(more(&config));
         }
     }
     checked.counts.targets = targets.len();

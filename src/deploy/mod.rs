@@ -54,7 +54,7 @@ pub use prepare::{Choice, HostChoice, Prepared, prepare};
 pub use probe::{duplicate_message, find_duplicate, held_by_others};
 pub use relay::{Left, Observer, relay, relay_remarks};
 pub use requests::{Requests, parts, requests};
-pub use revision::Deployed;
+pub use revision::{Deployed, links_out};
 pub use story::deploy;
 pub use turns::in_turns;
 pub use verdict::{Verdict, still_drained, what_is_wrong};

@@ -164,8 +164,9 @@ pub fn prepare(
     let parts = if brings && origin.is_none() { parts(config, repo, &revision)? } else { Parts::default() };
     if let Some(tree) = tree.as_ref().filter(|_| brings) {
         notes.extend(revision::left_out(config, repo, (tree, origin.as_deref()))?);
-        let doubt = origin.as_deref().map(|origin| revision::links_out(repo, tree, origin)).transpose()?;
-        notes.extend(doubt.flatten());
+        if let Some((source, subdir)) = origin.as_deref().and_then(|it| Some((it.source.as_ref()?, it.subdir()?))) {
+            notes.extend(revision::links_out(repo, tree, (source, subdir))?);
+        }
     }
     let primary: Vec<StagePlan> = primary.map(|stage| stage_plan(*stage)).collect();
     let steps = match (kind, &choice.hosts) {

@@ -75,8 +75,8 @@ pub fn check_shared_paths(config: &Config, tree: &Tree) -> Result<()> {
 }
 
 /// A warning about links in the directory that is deployed which lead to other parts of the repository.
-pub fn links_out(repo: &Repo, tree: &Tree, origin: &Origin) -> Result<Option<Note>> {
-    let (Some(source), Some(subdir)) = (&origin.source, origin.subdir()) else { return Ok(None) };
+/// `tree`: that directory's own; `source`: the commit that it is of.
+pub fn links_out(repo: &Repo, tree: &Tree, (source, subdir): (&Revision, &str)) -> Result<Option<Note>> {
     let links: Vec<String> =
         tree.links_out(repo)?.into_iter().map(|(path, to)| format!("{subdir}/{path} -> {to}")).collect();
     let warning = || {

@@ -8,6 +8,7 @@ mod admission;
 mod announce;
 mod artifact;
 mod build;
+mod check_config;
 mod command;
 mod deploy;
 mod distance;
@@ -55,6 +56,7 @@ use crate::targets::HostPattern;
 use crate::text::meant_or_known;
 
 pub use artifact::ChosenArtifact;
+pub use check_config::check_config;
 pub use command::{Command, Hosts, Overrides, command_line};
 pub use deploy::{ChosenPlan, Deployment, Ready, deploy, init};
 pub use frontend::Frontend;

@@ -72,7 +72,7 @@ pub fn new_config(options: &Options, answers: &Answers) -> Result<Written, Refus
     for (name, text) in &files {
         new.file(&folder.join(name), text)?;
     }
-    let checked = config::check(options)?;
+    let checked = config::check(options, &|_| Vec::new())?;
     if !checked.mistakes.is_empty() {
         let mistakes: Vec<String> = checked.mistakes.iter().map(ToString::to_string).collect();
         return Err(Refused::new(format!("nothing was written: {}", mistakes.join("; "))));

@@ -91,6 +91,15 @@ impl Tree {
         &self.entries
     }
 
+    /// The tree of one of its directories, without what is in submodules.
+    pub fn below(&self, folder: &str) -> Tree {
+        let inner = |entry: &TreeEntry| {
+            let path = entry.path.strip_prefix(folder)?.strip_prefix('/')?.to_owned();
+            Some(TreeEntry { path, ..entry.clone() })
+        };
+        Tree { commit: self.commit.clone(), entries: self.entries.iter().filter_map(inner).collect() }
+    }
+
     /// What a working tree takes on a disk, its top folder included and submodules' contents not.
     pub fn size(&self) -> TreeSize {
         let blocks = |bytes: u64| bytes.div_ceil(BLOCK).saturating_mul(BLOCK);

@@ -5,6 +5,7 @@ use crate::cli::out::{Ci, Marker, answer_json, mark};
 use crate::cli::render::check_config as render;
 use crate::cli::show::Format;
 use crate::config;
+use crate::operation;
 use crate::wire::Level;
 
 use super::{ExitCode, Refused};
@@ -26,7 +27,7 @@ command! {
 /// Runs the command. It connects nowhere and touches nothing.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let options = options(args.config.as_deref(), &args.define, args.environment.as_deref())?;
-    let mut checked = config::check(&options)?;
+    let mut checked = operation::check_config(&options)?;
     let least = if args.verbose { Level::Debug } else { Level::Info };
     checked.remarks.retain(|remark| remark.severity >= least);
     match args.format {
