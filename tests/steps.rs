@@ -222,6 +222,30 @@ fn a_preview_of_a_rollback_has_the_undo_of_each_step_that_it_would_run() {
 }
 
 #[test]
+fn a_rollback_and_its_preview_leave_out_steps_whose_host_or_group_is_not_part_of_it() {
+    let scene = Scene::new("    undo: \"false\"\n");
+    let project = &scene.project;
+    scene.next("two");
+    project.deploy(&[]).ends(0);
+    let why = |step: &str| format!("step {step} is not undone: its group or its host is not part of this run");
+    let preview = || {
+        let shown = json(project, "rollback_preview", &["rollback", "--dry-run"]);
+        (shown["steps"].as_array().unwrap().len(), shown["not_undone"].clone())
+    };
+    assert_eq!(preview(), (2, serde_json::json!([])));
+    // The host on which the step ran is listed no more.
+    project.write("hoist/default", &format!("{}\n", address(1)));
+    assert_eq!(preview(), (1, serde_json::json!([why("migrate")])));
+    project.run(&["rollback", "--dry-run"]).ends(0).says(&why("migrate")).says("undo of step tell");
+    // Nor is the group of the other.
+    project.configure("server_groups: canary\ncanary_dsh_targets: default");
+    assert_eq!(preview(), (0, serde_json::json!([why("tell"), why("migrate")])));
+    scene.ran();
+    project.run(&["rollback", "--yes"]).ends(0).says(&why("migrate")).says(&why("tell"));
+    assert_eq!(scene.ran(), did("", ""));
+}
+
+#[test]
 fn an_unfinished_run_is_announced_as_dead_or_as_one_that_waits_for_an_answer() {
     let scene = Scene::new("");
     let project = &scene.project;
