@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::problem::Problem;
+use crate::text;
+
+/// The most that is read of a file, in bytes: several times what the longest request makes Hoist write into one.
+pub const LARGEST: u64 = 256_000_000;
 
 /// Where a file of a working tree is in truth; links within the tree are followed.
 ///
@@ -84,9 +88,38 @@ pub fn open_own(path: &Path) -> io::Result<File> {
 
 /// All of it.
 pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    open_own(path).and_then(whole)
+}
+
+/// All of it as text.
+pub fn read_own_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_own(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Reads a file of somebody else, or the one that a link there leads to. It may be anything: a pipe that nobody writes to.
+pub fn read_other(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open_at_once(path)?;
+    match file.metadata()?.is_file() {
+        true => whole(file),
+        false => Err(io::Error::other("it is not a regular file")),
+    }
+}
+
+/// All that is in a file.
+///
+/// # Errors
+/// It cannot be read, or is larger than [`LARGEST`]: a file with holes may be larger than the memory, on a full disk too.
+pub fn whole(file: File) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
     let mut bytes = Vec::new();
-    open_own(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    if length <= LARGEST {
+        bytes.reserve_exact(usize::try_from(length).unwrap_or_default());
+        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    }
+    match length.max(bytes.len() as u64) > LARGEST {
+        true => Err(io::Error::other(format!("it is larger than {}, as no such file is", text::bytes(LARGEST)))),
+        false => Ok(bytes),
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@
 //! would hold the lock for as long, though the deployer has connected again and has long ended its run. So the lock holder
 //! that takes the lock says so in a file, and an older one of the same run that reads it there ends by itself.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crate::files::no_links;
 use crate::wire::RunId;
 
 use super::state::hoist_dir;
@@ -42,12 +42,14 @@ pub fn take_over(layout: &Layout, run: &RunId) {
 
 /// Whether another lock holder of the same run has come.
 fn is_replaced(path: &Path, run: &RunId, name: &str) -> bool {
-    let newest = fs::read_to_string(path).unwrap_or_default();
+    let newest = no_links::read_own_text(path).unwrap_or_default();
     newest != name && newest.split(' ').next() == Some(run.as_str())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,10 +1,11 @@
 //! Disks that are full or read-only, folders that belong to others, and stages that hang.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use hoist::wire::{Fault, Stage};
+use hoist::wire::{Fault, Request, Stage};
 
 use crate::harness::*;
 
@@ -199,4 +200,84 @@ fn a_reader_that_stalls_does_not_hold_the_work_up() {
     until(ended);
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
+}
+
+/// What a target keeps about its deployments: all files of Hoist's own folder, and what is kept in git's of a tree.
+fn records(target: &Target) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![target.root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_in = |part: &str| entry.iter().any(|it| it == part);
+            let is_lock = entry.extension().is_some_and(|it| it == "lock") || entry.ends_with("lock");
+            match fs::symlink_metadata(&entry).unwrap() {
+                meta if meta.is_dir() && !entry.ends_with("objects") && !entry.ends_with("hooks") => {
+                    folders.push(entry)
+                }
+                meta if meta.is_file() && !is_lock && (is_in(".hoist") || is_in(".git") || is_in("cache")) => {
+                    found.push(entry);
+                }
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_record_that_is_larger_than_the_memory_is_not_read() {
+    let (target, _, two, mut request) = Target::with_two();
+    request.config_files = Some(vec![config_file(&target.etc("conf"), "conf")]);
+    request.templates.insert("conf".to_owned(), "a\n".to_owned());
+    request.confirm_timeout = 600;
+    request.restore = target.facts(&request).state.current;
+    target.fetch(&request).ok();
+    run(&request, Stage::ConfigDeploy).ok();
+    run(&request, Stage::Promote).ok();
+    let all = records(&target);
+    let is_there = |name: &str| all.iter().any(|path| path.ends_with(name));
+    for name in [".hoist/confirmed.json", ".hoist/lease.json", ".hoist/last-request.json", ".git/index", "placed.json"]
+    {
+        assert!(is_there(name), "{name} is none of {all:?}");
+    }
+    // Memory for what a target needs, git too, and not for such a file.
+    let ended = |asked: &str, input: &[u8]| {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("ulimit -v 4000000; exec {HOIST} deploy-local {asked}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.code().is_some() && !said.contains("memory"), "{asked}: {} {said}", output.status);
+        said
+    };
+    let line = |request: &Request| serde_json::to_string(request).unwrap() + "\n";
+    let by_hand = format!("--repo group/app --deploy-dir {}", target.deploy_dir().display());
+    for path in &all {
+        let kept = fs::read(path).unwrap();
+        fs::File::create(path).unwrap().set_len(6 << 30).unwrap();
+        let guarded = ended(&format!("{by_hand} guard"), b"");
+        if path.ends_with("confirmed.json") {
+            assert!(
+                guarded.contains(&format!("cannot read {}: it is larger than 256 MB", path.display())),
+                "{guarded}"
+            );
+        }
+        let again = ended(&format!("{by_hand} config_diff"), b"");
+        if path.ends_with("last-request.json") {
+            assert!(again.contains("last-request.json: it is larger than 256 MB"), "{again}");
+        }
+        ended("", line(&Request::Probe(probe(&request))).as_bytes());
+        ended("", line(&asked(&request, Stage::Promote, 1)).as_bytes());
+        // What a stage has written anew is right.
+        if fs::metadata(path).is_ok_and(|meta| meta.len() == 6 << 30) {
+            fs::write(path, kept).unwrap();
+        }
+    }
+    assert_eq!(target.facts(&request).state.current, Some(two));
 }

@@ -5,7 +5,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
-use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,8 @@ use std::rc::Rc;
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+
+use crate::files::no_links;
 
 /// A directory that is held open.
 #[derive(Debug)]
@@ -161,7 +162,7 @@ impl Entry {
 
     /// Opens a file to read it; neither a link is followed nor is waited for at a pipe.
     pub fn open_file(&self) -> io::Result<File> {
-        crate::files::no_links::plain_file(self.open_unless_pipe()?.into())
+        no_links::plain_file(self.open_unless_pipe()?.into())
     }
 
     /// Opens it to read it without waiting for a pipe's other end. Where another process has a lease on a file (fcntl(2);
@@ -183,9 +184,7 @@ impl Entry {
 
     /// Reads a whole file.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open_file()?.read_to_end(&mut bytes)?;
-        Ok(bytes)
+        self.open_file().and_then(no_links::whole)
     }
 
     /// Whether it is immutable or append-only (chattr(1)): it gets no other name then, whoever asks. False where the file

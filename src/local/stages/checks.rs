@@ -5,6 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
+use crate::files::no_links;
 use crate::timings;
 use crate::timings::Part;
 use crate::wire::{Check, CheckPoint, CheckType, Level, Revision, Stage};
@@ -249,7 +250,7 @@ fn stays_within(tree: &Path, script: PathBuf) -> Result<PathBuf, String> {
 /// The command line that the monitoring's files have for a name.
 pub fn nrpe(dir: &Path, name: &str) -> Result<String, String> {
     for file in files::names(dir).into_iter().filter(|file| file.ends_with(".cfg")) {
-        let text = std::fs::read(dir.join(file)).unwrap_or_default();
+        let text = no_links::read_other(&dir.join(file)).unwrap_or_default();
         if let Some(line) = String::from_utf8_lossy(&text).lines().find_map(|line| definition(line, name)) {
             return Ok(line.to_owned());
         }

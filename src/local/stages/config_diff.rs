@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use similar::{ChangeTag, TextDiff};
 
+use crate::files::no_links;
 use crate::wire::{CheckPoint, ConfigFile, Stage, TargetEvent};
 
 use super::checks;
@@ -82,7 +83,7 @@ fn live(job: &Job, file: &ConfigFile) -> Result<Option<PathBuf>, Fault> {
 }
 
 fn read(path: &Path) -> Result<String, Fault> {
-    match fs::read(path) {
+    match no_links::read_other(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(error).tried("read", path),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::files::no_links;
 use crate::wire::{CheckPoint, Revision, RunId, Stage};
 
 use super::checks;
@@ -146,7 +147,8 @@ fn begin(job: &Job) -> Result<(), Fault> {
 /// Whether a run's promote has done anything here: one that refused at once has not.
 pub fn was_begun(layout: &Layout, run: &RunId) -> bool {
     record::was_started(layout, run, Stage::Promote)
-        && (going_live::is_marked(layout) || fs::read_to_string(begun(layout)).is_ok_and(|text| text == run.as_str()))
+        && (going_live::is_marked(layout)
+            || no_links::read_own_text(&begun(layout)).is_ok_and(|text| text == run.as_str()))
 }
 
 fn remember(layout: &Layout, revision: &Revision) -> Result<(), Fault> {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::files::no_links;
 use crate::wire::{Revision, RunId, config_path_taken};
 
 use super::layout::Layout;
@@ -26,6 +27,7 @@ use crate::local::os::files::Belongs;
 use crate::local::os::way;
 use crate::paths;
 use crate::procfs;
+use crate::text;
 
 /// A configuration file with its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +90,7 @@ pub fn placed(layout: &Layout, revision: &Revision) -> PathBuf {
 }
 
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
-    let bytes = match fs::read(path) {
+    let bytes = match no_links::read_own(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.tried("read", path)?,
     };
@@ -101,6 +103,10 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
 pub fn write(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
     make_private(files::parent(path))?;
     let text = serde_json::to_vec(value).map_err(|error| Fault::failed(format!("cannot keep the files: {error}")))?;
+    if text.len() as u64 > no_links::LARGEST {
+        let (size, most) = (text::bytes(text.len() as u64), text::bytes(no_links::LARGEST));
+        return Err(Fault::failed(format!("the configuration files have {size} together, and {most} is the most")));
+    }
     files::write(path, &text, 0o600)
 }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::layout::Layout;
+use crate::files::no_links;
 use crate::local::fault::Fault;
 use crate::local::os::files;
 use crate::wire::Revision;
@@ -45,7 +46,7 @@ pub fn unmark(layout: &Layout) -> Result<(), Fault> {
 
 /// What is noted as going live.
 pub fn marked(layout: &Layout) -> Option<GoingLive> {
-    let text = std::fs::read_to_string(marker(layout)).ok()?;
+    let text = no_links::read_own_text(&marker(layout)).ok()?;
     let mut words = text.split_whitespace();
     let revision = words.next()?.parse().ok()?;
     Some(GoingLive { revision, is_back: words.next() == Some(BACK) })

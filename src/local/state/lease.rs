@@ -5,7 +5,7 @@
 //! when it runs out; it is renewed by writing over it in place, which works on a full disk too. Both times count from the
 //! boot of the host, so that nobody's clock can end a lease, or prolong it.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -133,7 +133,7 @@ pub fn due(layout: &Layout, run: &RunId) -> Due {
 }
 
 fn left(layout: &Layout, kept: &LeaseFile) -> Duration {
-    let renewed = fs::read_to_string(until_path(layout)).ok().and_then(|text| text.trim().parse().ok());
+    let renewed = no_links::read_own_text(&until_path(layout)).ok().and_then(|text| text.trim().parse().ok());
     let mut until = Duration::from_millis(renewed.unwrap_or(kept.until));
     // A host whose promote did not end well is out of service anyway, so it need not wait for its turn.
     if kept.lease.turn > 0 && record::ended_well(layout, &kept.lease.run, Stage::Promote) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::no_links;
 use crate::paths;
 use crate::wire::{Revision, RunId};
 
@@ -25,7 +26,7 @@ fn list(layout: &Layout) -> PathBuf {
 /// The paths that are linked, absolute, sorted. A list that cannot be read counts as empty: the next promote or rollback
 /// writes a new one.
 pub fn load(layout: &Layout) -> Vec<String> {
-    fs::read(list(layout)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    no_links::read_own(&list(layout)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 fn save(layout: &Layout, paths: &[String]) -> Result<(), Fault> {
@@ -49,7 +50,7 @@ fn asides(layout: &Layout) -> PathBuf {
 }
 
 fn load_asides(layout: &Layout, run: &RunId) -> Vec<Aside> {
-    let text = fs::read(asides(layout)).unwrap_or_default();
+    let text = no_links::read_own(&asides(layout)).unwrap_or_default();
     let mut found: Vec<Aside> = serde_json::from_slice(&text).unwrap_or_default();
     found.retain(|aside| aside.run == *run);
     found

@@ -1,11 +1,12 @@
 //! What runs did here, as the target itself wrote it down: one file for each try of a stage, written when it starts and
 //! again when it ends.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::no_links;
 use crate::wire::{Record, Recorded, RunId, Stage, StageRequest, State};
 
 use super::hoist_dir;
@@ -41,7 +42,7 @@ pub fn write(layout: &Layout, record: &Record) -> Result<(), Fault> {
 
 /// The record of one try, if it can be read.
 pub fn read(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Option<Record> {
-    let record: Record = serde_json::from_slice(&fs::read(file(layout, run, stage, attempt)).ok()?).ok()?;
+    let record: Record = serde_json::from_slice(&no_links::read_own(&file(layout, run, stage, attempt)).ok()?).ok()?;
     Some(Record { outcome: record.outcome.map(|outcome| outcome.map_err(Fault::bounded)), ..record })
 }
 
@@ -181,7 +182,9 @@ pub fn keep_request(layout: &Layout, request: &StageRequest, stage: Option<Stage
 pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<KeptRequest, Fault> {
     let by_default = file.is_none();
     let path = file.unwrap_or_else(|| last_request(layout));
-    let text = match fs::read(&path) {
+    // One that a person names may be a pipe.
+    let read = || if by_default { no_links::read_own(&path) } else { File::open(&path).and_then(no_links::whole) };
+    let text = match read() {
         Err(error) if by_default && error.kind() == std::io::ErrorKind::NotFound => {
             let shown = path.display();
             return Err(Fault::failed(format!(

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::files::no_links;
 use crate::scap_state;
 use crate::wire::{Revision, StageRequest};
 
@@ -38,7 +39,7 @@ fn try_to_follow(job: &Job, revision: &Revision, before: Option<&Revision>) -> R
         return Ok(());
     }
     let mode = meta.permissions().mode() & 0o777;
-    let now = fs::read(&path).tried("read", &path)?;
+    let now = no_links::read_own(&path).tried("read", &path)?;
     if let Some(before) = before.filter(|before| *before != revision)
         && names(&now, before)
         && files::look(&kept(layout, before)).is_err()

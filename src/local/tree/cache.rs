@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::artifact;
 use crate::artifact::Downloaded;
+use crate::files::no_links;
 use crate::url::{mask_in, without_password};
 use crate::wire::{ArtifactRules, Revision, Source};
 
@@ -273,7 +274,7 @@ fn add_shallow(git: &Git, dir: &Path, commits: &[Revision]) -> Result<(), Fault>
     let names: Vec<String> = commits.iter().map(Revision::to_string).collect();
     let present = git.commits_present(&names)?;
     let path = dir.join("shallow");
-    let mut text = fs::read_to_string(&path).unwrap_or_default();
+    let mut text = no_links::read_own_text(&path).unwrap_or_default();
     let before = text.len();
     for name in names.iter().filter(|name| !present.contains(name)) {
         if !text.lines().any(|line| line == name) {

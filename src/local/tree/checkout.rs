@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::files::no_links;
 use crate::wire::Revision;
 
 use super::artifact;
@@ -80,7 +81,7 @@ fn prepare(layout: &Layout, git: &Git, revision: &Revision, beside: &Path) -> Re
     };
     let path = beside.join(".git/objects/info/alternates");
     fs::write(&path, objects).tried("write", &path)?;
-    if let Ok(shallow) = fs::read(cache.join("shallow")) {
+    if let Ok(shallow) = no_links::read_own(&cache.join("shallow")) {
         let path = beside.join(".git/shallow");
         fs::write(&path, shallow).tried("write", &path)?;
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::files::no_links;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
 
@@ -31,7 +32,7 @@ pub fn read(dir: &Path) -> Option<Refs> {
                 folders.push(path);
                 continue;
             }
-            let text = fs::read_to_string(entry.path()).ok()?;
+            let text = no_links::read_own_text(&entry.path()).ok()?;
             refs.insert(path, text.strip_suffix('\n').filter(|text| is_object(text))?.to_owned());
         }
     }
@@ -46,7 +47,7 @@ pub fn point(dir: &Path, name: &str, object: &str, is_synced: bool) -> Option<Re
         return None;
     }
     let text = format!("{object}\n");
-    if fs::read_to_string(&path).is_ok_and(|now| now == text) {
+    if no_links::read_own_text(&path).is_ok_and(|now| now == text) {
         return Some(Ok(()));
     }
     let write = || match is_synced {
@@ -78,11 +79,11 @@ fn are_plain_files(dir: &Path) -> bool {
     let stores_otherwise = |text: String| text.to_lowercase().contains("refstorage");
     !dir.join("commondir").exists()
         && !dir.join("reftable").exists()
-        && fs::read_to_string(dir.join("config")).is_ok_and(|text| !stores_otherwise(text))
+        && no_links::read_own_text(&dir.join("config")).is_ok_and(|text| !stores_otherwise(text))
 }
 
 fn packed(dir: &Path) -> Option<Refs> {
-    let text = match fs::read_to_string(dir.join("packed-refs")) {
+    let text = match no_links::read_own_text(&dir.join("packed-refs")) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(Refs::new()),
         Err(_) => return None,

@@ -7,6 +7,7 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use crate::files::no_links;
 use crate::gitmodules;
 use crate::gitmodules::Module;
 use crate::wire::{Revision, SubmoduleSource};
@@ -285,7 +286,7 @@ fn quoted(path: &Path) -> String {
 
 /// Whether each submodule that `.gitmodules` of a tree names is checked out in it, or has no place there.
 pub fn are_all_there(tree: &Path) -> bool {
-    let text = std::fs::read_to_string(tree.join(".gitmodules")).unwrap_or_default();
+    let text = no_links::read_own_text(&tree.join(".gitmodules")).unwrap_or_default();
     let paths = text.lines().filter_map(|line| line.trim().strip_prefix("path")?.trim_start().strip_prefix('='));
     paths
         .map(|path| tree.join(path.trim().trim_matches('"')))
