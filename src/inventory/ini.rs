@@ -16,6 +16,9 @@ use super::{Inventory, Place, Vars};
 static SECTION: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?$").ok());
 static GROUP: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^([^:\]\s]+)\s*(?:#.*)?$").ok());
 
+/// What ends a line, beside carriage returns, as in Python; where the text is not UTF-8, only the first does.
+const LINE_ENDS: [char; 9] = ['\n', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
+
 /// What the lines of a section are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -36,7 +39,8 @@ pub fn read(bytes: &[u8], file: &str, inventory: &mut Inventory) -> Result<(), P
     // Groups that are named ahead of the section that makes them.
     let mut children: IndexMap<String, (usize, Vec<String>)> = IndexMap::new();
     let mut only_vars: HashMap<String, usize> = HashMap::new();
-    for (index, line) in text.lines().enumerate() {
+    let ends: &[char] = if is_utf8 { &LINE_ENDS } else { &LINE_ENDS[..1] };
+    for (index, line) in text.replace("\r\n", "\n").replace('\r', "\n").split(ends).enumerate() {
         let (place, line) = (Place::at(file, index + 1), line.trim());
         if line.is_empty() || line.starts_with(['#', ';']) {
             continue;

@@ -5,6 +5,7 @@ mod dns;
 mod files;
 mod hosts;
 mod ini;
+mod literal;
 mod output;
 mod pattern;
 mod reader;
@@ -139,6 +140,11 @@ impl Inventory {
     fn add_child(&mut self, parent: &str, child: &str) -> Result<(), String> {
         self.add_group(parent)?;
         self.add_group(child)?;
+        // Ansible drops the hosts of this group then, since they are in a second one.
+        if child == "ungrouped" && parent != "all" {
+            let why = "ungrouped has the hosts that are in no group, so it cannot be a child";
+            return Err(format!("{why} of {parent}: give these hosts a group of their own"));
+        }
         if parent == child || self.above(parent).contains(&child) {
             return Err(format!("group {child} cannot be below {parent}, which is below it"));
         }

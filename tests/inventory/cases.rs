@@ -267,4 +267,38 @@ pub const ALL: &[Case] = &[
     ),
     // Hosts ahead of their groups.
     ini(&[("hosts", "a\nb\nc\n[web]\nc\na\n[ungrouped]\nd\nb\n")], &["ungrouped", "web", "all"]),
+    // The group of hosts that are in no other.
+    ini(&[("hosts", "b\n[ungrouped:children]\nweb\n[web]\na\n")], &["all", "ungrouped", "web"]),
+    ini(&[("hosts", "b\n[ungrouped:vars]\nzone=1\n[web]\na\n")], &["all", "ungrouped"]),
+    ini(&[("hosts", "[g:children]\nall\n[web]\na\n")], &["all"]),
+    ini(&[("hosts", "b\n[all:children]\nweb\n[web]\na\n")], &["all", "web", "ungrouped"]),
+    // Ends of lines.
+    ini(&[("hosts", "[web]\ra zone=1\rb\r[web:vars]\rrack=2\r")], &["all"]),
+    ini(&[("hosts", "[web]\r\na zone=1\r\nb zone=\"q\"\r\n[web:vars]\r\nrack='x'\r\n")], &["all"]),
+    ini(&[("hosts", "[web]\na zone=1\x0bb\x0cc\x1cd\u{85}e\u{2028}f\n\r[db]\n\rg")], &["all", "db"]),
+    Case {
+        files: &[("hosts.yml", "web:\r\n  hosts:\r\n    a:\r\n      zone: \"1\"\r\n      rack: !unsafe x\r\n")],
+        path: "hosts.yml",
+        patterns: &["all"],
+    },
+    Case {
+        files: &[("hosts.yml", "web:\r  hosts:\r    a:\r      zone: \"1\"\r      rack: !unsafe x\r")],
+        path: "hosts.yml",
+        patterns: &["all"],
+    },
+    // Literals of Python.
+    ini(
+        &[(
+            "hosts",
+            "[web]\na zone=\"'p' 'q'\" rack=\"'''t'''\"\nb zone=\"r'a\\\\n'\" rack=\"b'x'\"\n[db]\nc\n[db:vars]\nzone=\"\"\"tri\"ple\"\"\"\nrack='a' \"b\" # c\n[e]\nd\n[e:vars]\nzone=5 # five\nrack='a\\101\\55'\n[f]\nx\n[f:vars]\nzone=1 + 2\nrack='a' b # c\n",
+        )],
+        &["all"],
+    ),
+    ini(
+        &[(
+            "hosts",
+            "[web]\na\n[web:vars]\nlist=['a', ('b' 'c'), {'d': [1, -2]}]\npair=1, 'x'\nmap={1: 'one', 'two': None}\nzone={{ list[1] }}-{{ list[2].d[1] }}-{{ pair[1] }}-{{ pair | length }}\nrack={{ map[1] }}-{{ map.two is none }}\n",
+        )],
+        &["all"],
+    ),
 ];

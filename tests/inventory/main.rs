@@ -100,3 +100,20 @@ fn every_inventory_is_read_as_ansible_reads_it() {
         }
     }
 }
+
+#[test]
+fn the_group_of_hosts_without_a_group_is_below_no_group_since_ansible_drops_its_hosts_then() {
+    for (file, text, line) in [
+        ("hosts", "b\n[g:children]\nweb\nungrouped\n[web]\na\n", 4),
+        ("hosts", "[g:children]\nungrouped\n[ungrouped]\nb\n", 2),
+        ("hosts.yml", "g:\n  children:\n    ungrouped:\n      hosts: {x: }\n", 2),
+        ("hosts.yml", "ungrouped:\n  hosts: {x: }\ng:\n  children: {ungrouped: }\n", 4),
+    ] {
+        let project = project(&format!("server_groups: default\ninventory: {file}\ninventory_hosts: all\n"));
+        project.write(file, text);
+        let ran = project.run(&["hosts"]);
+        assert_eq!(ran.status, Some(2), "{text}: {} {}", ran.out, ran.err);
+        let told = format!("{file}:{line}: ungrouped has the hosts that are in no group, so it cannot be a child of g");
+        assert!(ran.err.contains(&told), "{text}: {}", ran.err);
+    }
+}
