@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
+use crate::gates;
 use crate::gates::{Auth, Endpoint, Template};
 use crate::problem::Problem;
 
@@ -70,16 +71,25 @@ pub fn file((text, line): (String, usize), key: &str, entry: &Entry) -> Result<P
     values::absolute(text.trim()).map_err(|why| at(entry, line, key, format!("bad {key}: {why}")))
 }
 
-/// The files that an endpoint needs.
-pub fn files(endpoint: &Endpoint) -> impl Iterator<Item = PathBuf> {
+/// What to say of the files that an endpoint needs.
+pub fn unusable(endpoint: &Endpoint, entry: &Entry) -> Vec<Problem> {
     let secret = endpoint.auth.as_ref().map(|auth| match auth {
-        Auth::Bearer { file } | Auth::Basic { file, .. } => file.clone(),
+        Auth::Bearer { file } | Auth::Basic { file, .. } => file,
     });
-    secret.into_iter().chain(endpoint.ca_file.clone())
+    let mut problems: Vec<Problem> = secret.and_then(|file| missing(file, entry)).into_iter().collect();
+    if let Some(file) = &endpoint.ca_file {
+        let bad = || gates::certificates(file).err().map(|why| entry.problem(format!("bad ca_file: {why}")));
+        problems.extend(missing(file, entry).or_else(bad));
+    }
+    problems
 }
 
 /// What to say of a file that is not there.
 pub fn missing(path: &Path, entry: &Entry) -> Option<Problem> {
-    let why = format!("the file {} does not exist: correct the key, or create the file", path.display());
-    (!path.is_file()).then(|| entry.problem(why))
+    let shown = path.display();
+    match path.metadata() {
+        Ok(found) if found.is_file() => None,
+        Ok(_) => Some(entry.problem(format!("{shown} is not a regular file: correct the key"))),
+        Err(_) => Some(entry.problem(format!("the file {shown} does not exist: correct the key, or create the file"))),
+    }
 }

@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::yaml::{Node, Value};
 
 use super::checks::seconds;
-use super::endpoint::{OF_SERVERS, Texts, at, endpoint, file, files, keep, missing};
+use super::endpoint::{OF_SERVERS, Texts, at, endpoint, file, keep, missing, unusable};
 use super::entries::{Entry, EntryKind, Field, Types, known_of};
 use super::gates::fields::{add_words, number, texts};
 use super::problems::Problems;
@@ -131,8 +131,8 @@ impl Config {
         let action = draft.action(&entry, &self.top)?;
         if let (true, Action::Webhook(webhook)) = (problems.thorough, &action) {
             let headers = webhook.secret_headers.iter().map(|(_, path)| path.clone());
-            let needed = files(&webhook.endpoint).chain(headers).chain(webhook.hmac_secret_file.clone());
-            let needed = needed.chain(webhook.url_file.clone());
+            let needed = headers.chain(webhook.hmac_secret_file.clone()).chain(webhook.url_file.clone());
+            problems.extend(unusable(&webhook.endpoint, &entry));
             problems.extend(needed.filter_map(|path| missing(&path, &entry)));
         }
         Ok(Some(Hook { action, ..draft.hook }))

@@ -41,3 +41,4 @@ pub use run::{Progress, Run};
 pub use scope::Scope;
 pub use stop::Stop;
 pub use template::{HostsByRevision, Subject, Template};
+pub use tls::certificates;

@@ -23,6 +23,13 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
 
+use crate::files::no_links;
+
+/// The last words of the line above every kind of private key in PEM format.
+const PRIVATE_KEY: &[u8] = b"PRIVATE KEY-----";
+/// How a certificate in DER format begins.
+const DER_SEQUENCE: u8 = 0x30;
+
 /// Turns connections to addresses of https into those with TLS.
 #[derive(Debug)]
 pub struct Tls {
@@ -34,32 +41,53 @@ impl Tls {
     /// A file of certificates in PEM format is trusted instead of those of the system.
     ///
     /// # Errors
-    /// The file cannot be read, or has no certificate.
+    /// Those of [`certificates`].
     pub fn new(ca_file: Option<&Path>) -> Result<Tls, String> {
-        let Some(file) = ca_file else { return Ok(Tls { roots: None }) };
-        let shown = file.display();
-        let bytes = std::fs::read(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-        let roots: Vec<_> = CertificateDer::pem_slice_iter(&bytes).filter_map(Result::ok).collect();
-        if roots.is_empty() {
-            return Err(format!("{shown} contains no certificate in PEM format"));
-        }
-        Ok(Tls { roots: Some(roots) })
+        Ok(Tls { roots: ca_file.map(certificates).transpose()? })
     }
 
     fn config(&self) -> Result<ClientConfig, Error> {
         let provider = Arc::new(ring::default_provider());
         let roots = self.roots.clone().unwrap_or_else(|| rustls_native_certs::load_native_certs().certs);
-        let none = match self.roots {
-            None => "this host trusts no certificates: install ca-certificates",
-            Some(_) => "no certificate of ca_file can be used",
-        };
-        let verifier = Verifier::new(roots, provider.clone()).ok_or(Error::General(none.to_owned()))?;
+        let none = || Error::General("this host trusts no certificates: install ca-certificates".to_owned());
+        let verifier = Verifier::new(roots, provider.clone()).ok_or_else(none)?;
         Ok(ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth())
     }
+}
+
+/// The certificates in a file in PEM format, at least one of which can be used.
+///
+/// # Errors
+/// The file cannot be read, or has no such certificate. The message names the file, and never quotes it: it may be a key.
+pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let shown = file.display();
+    let bytes = no_links::read_other(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let (mut roots, mut is_damaged) = (Vec::new(), false);
+    for block in CertificateDer::pem_slice_iter(&bytes) {
+        match block {
+            Ok(root) => roots.push(root),
+            Err(_) => is_damaged = true,
+        }
+    }
+    let (usable, _) = RootCertStore::empty().add_parsable_certificates(roots.iter().cloned());
+    if usable > 0 {
+        return Ok(roots);
+    }
+    let has_key = bytes.windows(PRIVATE_KEY.len()).any(|part| part == PRIVATE_KEY);
+    Err(match bytes.trim_ascii() {
+        [] => format!("{shown} is empty: write certificates in PEM format into it"),
+        _ if is_damaged || !roots.is_empty() => format!("{shown} contains no certificate that is whole: copy it again"),
+        _ if has_key => format!("{shown} contains a private key and no certificate: name the file of the certificate"),
+        [DER_SEQUENCE, ..] => {
+            let convert = "convert it with `openssl x509 -inform DER -in FILE -out NEW`";
+            format!("{shown} contains no certificate in PEM format; if it is one in DER format, {convert}")
+        }
+        _ => format!("{shown} contains no certificate in PEM format"),
+    })
 }
 
 impl<In: Transport> Connector<In> for Tls {

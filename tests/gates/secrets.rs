@@ -99,10 +99,44 @@ fn a_server_is_trusted_by_the_certificates_of_ca_file() {
     let project = project(&format!("gates:\n{}{}", gate("trusted", &ca), gate("unknown", "")));
     ask(&project, &["trusted"]).ends(0).says("pass  trusted  200");
     ask(&project, &["unknown"]).ends(1).says(": TLS: ").says("certificate verify failed");
-    fs::write(&certificate, "no certificate\n").unwrap();
-    ask(&project, &["trusted"]).ends(1).says("contains no certificate in PEM format");
     server.kill().unwrap();
     server.wait().unwrap();
+    let openssl = |arguments: &[&str]| Command::new("openssl").args(arguments).output().unwrap().stdout;
+    let der = openssl(&["x509", "-outform", "DER", "-in", certificate.to_str().unwrap()]);
+    let pem = fs::read(&certificate).unwrap();
+    let secret = fs::read(&key).unwrap();
+    let key_line = String::from_utf8(secret.clone()).unwrap().lines().nth(1).unwrap().to_owned();
+    let of_nothing = b"-----BEGIN CERTIFICATE-----\nbm8gY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
+    for (bytes, why) in [
+        (&b"no certificate\n"[..], "contains no certificate in PEM format"),
+        (b"", "is empty: write certificates in PEM format into it"),
+        (b" \n", "is empty"),
+        (b"\0\xff\xfe", "contains no certificate in PEM format"),
+        (&secret, "contains a private key and no certificate: name the file of the certificate"),
+        (
+            &der,
+            "contains no certificate in PEM format; if it is one in DER format, convert it with `openssl x509 -inform DER",
+        ),
+        (&pem[..pem.len() / 2], "contains no certificate that is whole: copy it again"),
+        (of_nothing, "contains no certificate that is whole"),
+    ] {
+        fs::write(&certificate, bytes).unwrap();
+        let said = format!("{} {why}", certificate.display());
+        let asked = ask(&project, &["trusted"]).ends(1).says(why);
+        let checked =
+            project.run(&["check-config"]).ends(2).says("hoist/gates.yaml:2: gate \"trusted\": bad ca_file: ");
+        assert!(checked.out.contains(&said), "{}", checked.out);
+        assert!(!asked.out.contains(&key_line) && !checked.out.contains(&key_line), "{}{}", asked.out, checked.out);
+    }
+    fs::remove_file(&certificate).unwrap();
+    ask(&project, &["trusted"]).ends(1).says("ca.pem: No such file or directory");
+    fs::create_dir(&certificate).unwrap();
+    ask(&project, &["trusted"]).ends(1).says("it is not a regular file");
+    project.run(&["check-config"]).ends(2).says("ca.pem is not a regular file: correct the key");
+    fs::remove_dir(&certificate).unwrap();
+    assert!(Command::new("mkfifo").arg(&certificate).status().unwrap().success());
+    ask(&project, &["trusted"]).ends(1).says("it is not a regular file");
+    project.run(&["check-config"]).ends(2).says("ca.pem is not a regular file: correct the key");
 }
 
 #[test]

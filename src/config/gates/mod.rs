@@ -4,20 +4,19 @@ mod doubts;
 mod draft;
 pub(super) mod fields;
 
-use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Result;
 use indexmap::IndexMap;
 
-use crate::gates::{Control, Gate, Moment, NoData, Source, Statuses};
+use crate::gates::{Control, Endpoint, Gate, Moment, NoData, Source, Statuses};
 use crate::problem::Problem;
 use crate::wire::Level;
 use crate::yaml::Node;
 
 use super::checks::seconds;
-use super::endpoint::{OF_SERVERS, files, keep, missing};
+use super::endpoint::{OF_SERVERS, keep, unusable};
 use super::entries::{Entry, EntryKind, Field, Types, known_of};
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
@@ -119,7 +118,7 @@ impl Config {
             problems.push(entry.problem(why).about("when").remark(Level::Warning));
         }
         if problems.thorough {
-            problems.extend(secret_files(&gate).into_iter().filter_map(|path| missing(&path, &entry)));
+            problems.extend(endpoint_of(&gate).into_iter().flat_map(|endpoint| unusable(endpoint, &entry)));
         }
         Ok(Some(gate))
     }
@@ -182,13 +181,13 @@ fn nothing_to_disable<T>(name: &str, gates: &IndexMap<String, T>, file: &str) ->
 }
 
 /// The files that a gate reads when it is asked.
-fn secret_files(gate: &Gate) -> Vec<PathBuf> {
+fn endpoint_of(gate: &Gate) -> Option<&Endpoint> {
     let (Source::Http { endpoint, .. }
     | Source::Prometheus { endpoint, .. }
     | Source::Alertmanager { endpoint, .. }
     | Source::Compare { endpoint, .. }) = &gate.source
     else {
-        return Vec::new();
+        return None;
     };
-    files(endpoint).collect()
+    Some(endpoint)
 }
