@@ -26,7 +26,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
 demo: deps build ## deploy twice to a farm of 8 real sshd hosts on this machine; the second one is rolled back
-	@demo/run.sh $(TARGET_DIR)/$(TRIPLE)/debug/hoist
+	@demo/run.sh "$(TARGET_DIR)/$(TRIPLE)/debug/hoist"
 
 check: deps ## run all tests, those over real sshd included, or those of PROGRAMS
 	@CARGO=$(CARGO) python3 tools/check.py $(PROGRAMS)
@@ -43,30 +43,10 @@ bench: deps ## measure beside pdsh, Ansible and others: PARTS (help lists them),
 	@python3 bench/bench.py
 
 build: deps ## build for development
-	$(CARGO) build --locked
+	$(CARGO) build --locked --target $(TRIPLE) --target-dir "$(TARGET_DIR)"
 
-BUILT = $(abspath $(TARGET_DIR))/$(TRIPLE)/release
-
-# The same commit makes the same bytes wherever and whenever it is built: no path of this machine is in the binary, and no
-# date or folder of OpenSSL's build. That date is a fixed one: Cargo builds OpenSSL once, and reuses it for later commits.
-RUST := $(shell rustc --print sysroot 2>/dev/null)
-REMAPPED = $(CURDIR)=/hoist $(abspath $(TARGET_DIR))=/target $(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo \
-	$(RUST)/lib/rustlib/src/rust=/rustc/$(shell rustc -vV | sed -n 's/^commit-hash: //p')
-# Cargo adds these to the flags of .cargo/config.toml. The benchmark's floor is linked with the same OpenSSL.
-static bench: export CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_RUSTFLAGS = $(addprefix --remap-path-prefix=,$(REMAPPED))
-static bench: export SOURCE_DATE_EPOCH = 0
-static bench: export GNUMAKEFLAGS = ENGINESDIR=/nonexistent MODULESDIR=/nonexistent
-
-# What targets get is built first, since the binary to ship contains it.
 static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains
-	$(CARGO) build --locked --release --features for-targets --bin hoist-for-targets
-	@zstd -qc --ultra -22 $(BUILT)/hoist-for-targets >$(BUILT)/for-targets.new
-	@cmp -s $(BUILT)/for-targets.new $(BUILT)/for-targets.zst || mv $(BUILT)/for-targets.new $(BUILT)/for-targets.zst
-	HOIST_FOR_TARGETS=$(BUILT)/for-targets.zst $(CARGO) build --locked --release --bin hoist
-	@mkdir -p dist
-	@cp -f $(BUILT)/hoist dist/hoist
-	@CARGO=$(CARGO) tools/third_party.py > dist/THIRD-PARTY.new && mv dist/THIRD-PARTY.new dist/THIRD-PARTY
-	@file dist/hoist 2>/dev/null || true
+	@CARGO=$(CARGO) tools/static.sh
 
 reproducible: build-deps ## build and pack a commit (COMMIT, default HEAD) twice, in different folders, and compare the bytes
 	@tools/reproducible.sh "$${COMMIT:-HEAD}"

@@ -338,8 +338,8 @@ def built():
     if os.environ.get("FLOOR"):
         return [hoist, Path(os.environ["FLOOR"]).resolve()]
     say("building the floor")
-    cargo = os.environ.get("CARGO") or "cargo"
-    subprocess.run([cargo, "build", "--locked", "--release", "--example", "floor"], check=True, cwd=ROOT)
+    # It is linked with the same OpenSSL.
+    subprocess.run(["tools/static.sh", "--example", "floor"], check=True, cwd=ROOT)
     host = subprocess.run(["rustc", "-vV"], check=True, capture_output=True, text=True).stdout
     triple = next(line.partition(": ")[2] for line in host.splitlines() if line.startswith("host: "))
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / triple / "release"

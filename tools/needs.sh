@@ -23,6 +23,8 @@ need() { # COMMAND PACKAGE
 need cc gcc
 echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 need make make
+# It tells that what was built is static.
+need readelf binutils
 # It packs the build for targets.
 need zstd zstd
 # It lists the licences of the crates.

@@ -2,6 +2,7 @@
 //! configurations.
 
 mod packages;
+mod shipping;
 
 use std::collections::BTreeSet;
 use std::fs;
