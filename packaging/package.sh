@@ -14,15 +14,25 @@ summary="deploys a git revision to groups of hosts over SSH"
 homepage=$(sed -n 's/^repository = "\(.*\)"/\1/p' Cargo.toml)
 # Whoever publishes a package gives an address that answers.
 maintainer=${MAINTAINER:-The Hoist developers <hoist@hoist.invalid>}
-: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || true)}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Prints when the commit was made: git tells it of a checkout, whoever owns it, and packaging/commit of an archive by git.
+commit_time() {
+	if prefix=$(git -c safe.directory='*' rev-parse --show-prefix 2>"$work/git") && [ -z "$prefix" ]; then
+		git -c safe.directory='*' log -1 --format=%ct
+	else
+		sed -n '2s/^[0-9][0-9]*$/&/p' packaging/commit
+	fi
+}
+: "${SOURCE_DATE_EPOCH:=$(commit_time)}"
 if [ -z "$SOURCE_DATE_EPOCH" ]; then
-	echo "package.sh: this is no git checkout: set SOURCE_DATE_EPOCH to the time of the release, in seconds since 1970" >&2
+	reason=$(sed -n '1s/^fatal: //p' "$work/git")
+	echo "package.sh: this is neither a git checkout (${reason:-it is a folder of another one}) nor an archive by git:" \
+		"set SOURCE_DATE_EPOCH to the time of the release, in seconds since 1970" >&2
 	exit 1
 fi
 export SOURCE_DATE_EPOCH
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
 # Installs below $work/root, with /usr as the prefix.
 stage() {

@@ -330,7 +330,7 @@ fn the_version_names_the_commit_that_was_built() {
         let output = Command::new("git").args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
-    // A source archive is no checkout: there is no commit to name.
+    // A source archive is no checkout: tests/install has what a build of one says.
     if git(&["rev-parse", "--show-toplevel"]) == env!("CARGO_MANIFEST_DIR") {
         let commit = git(&["rev-parse", "--short=12", "HEAD"]);
         let clean = git(&["status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock", "build.rs"]).is_empty();

@@ -17,7 +17,7 @@ impl Small {
     fn new() -> Small {
         let small = Small { place: tempfile::Builder::new().prefix("hoist-install-").tempdir().unwrap() };
         fs::create_dir_all(small.path("src")).unwrap();
-        for part in ["Makefile", "tools", ".cargo"] {
+        for part in ["Makefile", "tools", ".cargo", "build.rs", "packaging", "man", ".gitattributes"] {
             let from = Path::new(SOURCE).join(part);
             assert_ok(&Command::new("cp").arg("-a").arg(from).arg(small.path("")).output().unwrap());
         }
@@ -26,6 +26,7 @@ impl Small {
             "[package]\nname = \"hoist\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[features]\nfor-targets = []\n";
         small.write("Cargo.toml", &(package.to_owned() + &program("hoist") + &program("hoist-for-targets")));
         small.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"hoist\"\nversion = \"0.0.0\"\n");
+        small.write(".gitignore", "/target\n/dist\n");
         small.write("src/main.rs", "fn main() { println!(\"built in {}\", file!()) }\n");
         fs::create_dir(small.home()).unwrap();
         small
@@ -41,14 +42,28 @@ impl Small {
         self.place.path().join("cargo home")
     }
 
+    /// Runs a program in the checkout, and returns what it printed, without the last line end.
+    #[track_caller]
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = Command::new(program).args(arguments).current_dir(self.path("")).output().unwrap();
+        assert_ok(&output);
+        text(&output.stdout).trim_end().to_owned()
+    }
+
     fn write(&self, name: &str, content: &str) {
         fs::write(self.path(name), content).unwrap();
     }
 
     fn make_static(&self, environment: &[(&str, &str)]) -> Output {
+        self.make("static", environment)
+    }
+
+    fn make(&self, target: &str, environment: &[(&str, &str)]) -> Output {
         let mut command = Command::new("make");
-        command.arg("static").current_dir(self.path("")).env("CARGO_HOME", self.home());
-        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
+        command.arg(target).current_dir(self.path("")).env("CARGO_HOME", self.home());
+        for name in
+            ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "SOURCE_DATE_EPOCH"]
+        {
             command.env_remove(name);
         }
         command.envs(environment.iter().copied()).output().unwrap()
@@ -108,4 +123,53 @@ fn a_binary_that_is_not_static_is_not_shipped() {
     assert!(said.contains("hoist-for-targets is linked dynamically, it needs") && said.contains("libc.so.6"), "{said}");
     assert!(said.contains("See that .cargo/config.toml has the flags for"), "{said}");
     assert!(fs::read(small.path("dist/hoist")).unwrap() == before);
+}
+
+/// Prints what `hoist version` would say of the commit.
+const SAYS_COMMIT: &str = "fn main() { println!(\"{}\", env!(\"HOIST_BUILD_COMMIT\")) }\n";
+
+/// A time that is not that of the commit of this project, in seconds since 1970.
+const COMMITTED: &str = "1700000000 +0000";
+
+#[test]
+fn a_checkout_of_another_user_and_a_source_archive_tell_their_commit_and_its_time() {
+    let small = Small::new();
+    small.write("src/main.rs", SAYS_COMMIT);
+    for name in ["README.md", "NEWS.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+        small.write(name, name);
+    }
+    small.run("git", &["init", "-q"]);
+    small.run("git", &["add", "-A"]);
+    let commit = "git -c user.name=a -c user.email=a@b commit -q -m one";
+    small.run("sh", &["-c", &format!("GIT_COMMITTER_DATE='{COMMITTED}' {commit}")]);
+    let commit = small.run("git", &["rev-parse", "--short=12", "HEAD"]);
+    small.run("git", &["archive", "-o", "../source.tar", "HEAD"]);
+    small.run("chown", &["-R", "nobody", "."]);
+
+    // The archive is unpacked in a repository that is not Hoist's.
+    let unpacked = Small::new();
+    fs::remove_dir_all(unpacked.path("")).unwrap();
+    fs::create_dir(unpacked.path("")).unwrap();
+    unpacked.run("git", &["-C", "..", "init", "-q"]);
+    unpacked.run("tar", &["-xf", small.place.path().join("source.tar").to_str().unwrap()]);
+    for checkout in [&small, &unpacked] {
+        assert_ok(&checkout.make_static(&[]));
+        assert_eq!(checkout.runs(), format!("{commit}\n"));
+        // Only the program itself has completions.
+        checkout.run("cp", &[crate::HOIST, "dist/hoist"]);
+        let output = checkout.make("dist", &[("GZIP_LEVEL", "1"), ("HOME", "/nonexistent")]);
+        assert_ok(&output);
+        let listing = checkout.run("sh", &["-c", "TZ=UTC tar --full-time -tvzf dist/hoist-0.0.0-*.tar.gz"]);
+        assert!(!listing.is_empty() && listing.lines().all(|line| line.contains(" 2023-11-14 22:13:20 ")), "{listing}");
+    }
+}
+
+#[test]
+fn packing_what_is_of_no_commit_says_what_to_set() {
+    let small = Small::new();
+    let output = small.make("dist", &[]);
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains("this is neither a git checkout (not a git repository"), "{said}");
+    assert!(said.contains("set SOURCE_DATE_EPOCH to the time of the release, in seconds since 1970"), "{said}");
 }
