@@ -87,6 +87,7 @@ deb() {
 		description | sed 's/^/ /'
 	} >"$root/DEBIAN/control"
 	(cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+	install -m 755 packaging/scripts/* "$root/DEBIAN"
 	settle "$root"
 	dpkg-deb --root-owner-group --build "$root" "dist/hoist_${version}_$arch.deb"
 }
@@ -116,6 +117,20 @@ rpm() {
 		find "$work/root" -type f -printf '/%P\n' | sort | sed 's,^/usr/share/doc/,%doc &,'
 		printf '%%dir %s\n' /usr/share/doc/hoist
 		(cd "$work/root" && find usr/share/doc/hoist -mindepth 1 -type d -printf '%%%%dir /%p\n') | sort
+		# As packaging/scripts, but nothing outlives an erased package.
+		cat <<-'END'
+
+			%post
+			[ ! -d /run/systemd/system ] || systemctl --system daemon-reload || :
+			%preun
+			if [ "$1" -eq 0 ]; then
+			    [ ! -d /run/systemd/system ] || systemctl --system stop 'hoist-reconcile@*.timer' || :
+			    rm -f /etc/systemd/system/*.wants/hoist-reconcile@*.timer
+			    rm -f /var/lib/systemd/timers/stamp-hoist-reconcile@*.timer
+			fi
+			%postun
+			[ ! -d /run/systemd/system ] || systemctl --system daemon-reload || :
+		END
 		printf '\n%%changelog\n* %s %s - %s-1\n- See NEWS.md.gz for the changes\n' \
 			"$(date -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" "$maintainer" "$version"
 	} >"$work/hoist.spec"

@@ -3,6 +3,7 @@
 
 mod packages;
 mod shipping;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,8 +26,16 @@ fn checkout() -> TempDir {
     copy
 }
 
-/// The program that `make static` has built, unless the one of the tests is newer.
+/// The program that the variable HOIST names, as `make check-packages` does: all that is tested is what is shipped.
+fn to_ship() -> Option<PathBuf> {
+    Some(Path::new(SOURCE).join(std::env::var_os("HOIST")?))
+}
+
+/// That program, or the one that `make static` has built, unless the one of the tests is newer.
 fn program() -> PathBuf {
+    if let Some(named) = to_ship() {
+        return named;
+    }
     let shipped = Path::new(SOURCE).join("dist/hoist");
     let built = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
     if built(&shipped) >= built(Path::new(HOIST)) { shipped } else { HOIST.into() }

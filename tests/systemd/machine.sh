@@ -2,7 +2,8 @@
 # A host of the farm with a systemd of its own: the first process of namespaces of its own, with no unit but those of the
 # host's folder. Must run as root.
 #
-#   machine.sh HOST     HOST is the host's folder on the farm; its units are in HOST/units
+#   machine.sh HOST     HOST is the host's folder on the farm; its units are in HOST/units. Those in the folders of the
+#                       variable MORE_UNITS, with colons between, come after these.
 #
 # It does not return: systemd is the one child of what it becomes. HOST/cgroup has the folder of the machine's control
 # groups, for whoever removes them.
@@ -34,6 +35,6 @@ for program in /usr/lib/systemd/systemd /lib/systemd/systemd; do
     [ ! -x "$program" ] || break
 done
 # systemd is asked by nobody from without.
-exec env -i PATH="$PATH" HOIST_FARM="${HOIST_FARM:-}" container=hoist SYSTEMD_UNIT_PATH=/run/units \
+exec env -i PATH="$PATH" HOIST_FARM="${HOIST_FARM:-}" container=hoist SYSTEMD_UNIT_PATH="/run/units${MORE_UNITS:+:$MORE_UNITS}" \
     SYSTEMD_GENERATOR_PATH=/nowhere SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/nowhere \
     "$program" --system --unit=basic.target --log-target=null --show-status=no
