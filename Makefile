@@ -48,6 +48,9 @@ build: deps ## build for development
 static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains
 	@CARGO=$(CARGO) tools/static.sh
 
+check-packages: deps static ## build the binary to ship, pack it, and check the packages: lint, installation, upgrades, removal
+	HOIST=dist/hoist $(CARGO) test --locked --test install
+
 reproducible: build-deps ## build and pack a commit (COMMIT, default HEAD) twice, in different folders, and compare the bytes
 	@tools/reproducible.sh "$${COMMIT:-HEAD}"
 
@@ -115,4 +118,4 @@ clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf dist
 
-.PHONY: help demo check torture fuzz bench build static reproducible install uninstall deb rpm dist fmt lint oldest audit deps build-deps clean
+.PHONY: help demo check torture fuzz bench build static check-packages reproducible install uninstall deb rpm dist fmt lint oldest audit deps build-deps clean
