@@ -12,13 +12,13 @@ EXAMPLES := $(foreach path,$(EXAMPLES),$(if $(wildcard $(path)/*),,$(path)))
 
 UNITS := $(wildcard packaging/systemd/*)
 
+SHARE = $(DESTDIR)$(PREFIX)/share
 BINARY = $(DESTDIR)$(PREFIX)/bin/hoist
-MANDIR = $(DESTDIR)$(PREFIX)/share/man
-DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/hoist
+MANDIR = $(SHARE)/man
+DOCDIR = $(SHARE)/doc/hoist
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
-COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hoist \
-	$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hoist \
-	$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hoist.fish
+# Below SHARE; each begins with the name of its shell.
+COMPLETIONS = bash-completion/completions/hoist zsh/site-functions/_hoist fish/vendor_completions.d/hoist.fish
 
 .DEFAULT_GOAL := help
 
@@ -57,26 +57,27 @@ reproducible: build-deps ## build and pack a commit (COMMIT, default HEAD) twice
 # Installing builds nothing: root needs no Rust toolchain, and leaves no files of its own in the checkout.
 install: ## install dist/hoist, the man pages, completions, units and examples (PREFIX, DESTDIR)
 	@test -x dist/hoist || { echo "make install: there is no dist/hoist: run \`make static\` first (without sudo)" >&2; exit 1; }
-	install -D -m 755 dist/hoist $(BINARY)
+	install -D -m 755 dist/hoist "$(BINARY)"
 	@for page in $(MANPAGES); do \
-		install -v -D -m 644 $$page $(MANDIR)/man$${page##*.}/$${page##*/} || exit; done
+		install -v -D -m 644 $$page "$(MANDIR)/man$${page##*.}/$${page##*/}" || exit; done
 	@for file in $(EXAMPLES); do \
-		install -v -D -m 644 $$file $(DOCDIR)/$$file || exit; done
-	install -d $(dir $(COMPLETIONS)) $(UNITDIR)
+		install -v -D -m 644 $$file "$(DOCDIR)/$$file" || exit; done
+	@install -d "$(UNITDIR)"
 	@for unit in $(UNITS); do \
-		sed 's,/usr/bin/hoist,$(PREFIX)/bin/hoist,' $$unit >$(UNITDIR)/$${unit##*/} || exit; \
-		chmod 644 $(UNITDIR)/$${unit##*/}; done
-	dist/hoist completion bash > $(word 1,$(COMPLETIONS))
-	dist/hoist completion zsh > $(word 2,$(COMPLETIONS))
-	dist/hoist completion fish > $(word 3,$(COMPLETIONS))
-	@chmod 644 $(COMPLETIONS)
+		sed 's,/usr/bin/hoist,$(PREFIX)/bin/hoist,' $$unit >"$(UNITDIR)/$${unit##*/}" || exit; \
+		chmod 644 "$(UNITDIR)/$${unit##*/}"; done
+	@for file in $(COMPLETIONS); do \
+		install -d "$(SHARE)/$${file%/*}" || exit; \
+		dist/hoist completion $${file%%[-/]*} >"$(SHARE)/$$file" || exit; \
+		chmod 644 "$(SHARE)/$$file"; done
 
 uninstall: ## remove what `make install` installed (same PREFIX, DESTDIR)
-	rm -f $(BINARY) $(COMPLETIONS)
-	@for page in $(MANPAGES); do rm -fv $(MANDIR)/man$${page##*.}/$${page##*/}; done
-	@for unit in $(UNITS); do rm -fv $(UNITDIR)/$${unit##*/}; done
-	@for file in $(EXAMPLES); do rm -fv $(DOCDIR)/$$file; done
-	@if [ -d $(DOCDIR) ]; then find $(DOCDIR) -depth -type d -empty -delete; fi
+	rm -f "$(BINARY)"
+	@for file in $(COMPLETIONS); do rm -fv "$(SHARE)/$$file"; done
+	@for page in $(MANPAGES); do rm -fv "$(MANDIR)/man$${page##*.}/$${page##*/}"; done
+	@for unit in $(UNITS); do rm -fv "$(UNITDIR)/$${unit##*/}"; done
+	@for file in $(EXAMPLES); do rm -fv "$(DOCDIR)/$$file"; done
+	@if [ -d "$(DOCDIR)" ]; then find "$(DOCDIR)" -depth -type d -empty -delete; fi
 
 deb: ## pack dist/hoist for Debian (MAINTAINER='NAME <ADDRESS>')
 	@packaging/package.sh deb

@@ -99,6 +99,12 @@ kibibytes() {
 }
 
 rpm() {
+	case $work in
+	*[[:space:]]*)
+		echo "package.sh: rpmbuild cannot work in a folder with a space in its name, $work: set TMPDIR to another one" >&2
+		exit 1
+		;;
+	esac
 	arch=$(uname -m)
 	stage
 	doc=$work/root/usr/share/doc/hoist

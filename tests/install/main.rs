@@ -95,11 +95,12 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn make_install_needs_no_cargo_and_make_uninstall_removes_all_that_it_put_there() {
-    let (checkout, destination) = (built(), tempfile::tempdir().unwrap());
-    let local = destination.path().join("usr/local");
+    let (checkout, place) = (built(), tempfile::tempdir().unwrap());
+    let destination = place.path().join("a destination");
+    let local = destination.join("usr/local");
     fs::create_dir_all(local.join("share/man/man1")).unwrap();
     fs::write(local.join("share/man/man1/other.1"), "another program's page").unwrap();
-    assert_ok(&make(&checkout, destination.path(), "install"));
+    assert_ok(&make(&checkout, &destination, "install"));
 
     let installed = files(&local);
     for expected in [
@@ -122,7 +123,7 @@ fn make_install_needs_no_cargo_and_make_uninstall_removes_all_that_it_put_there(
     let version = Command::new(local.join("bin/hoist")).arg("version").output().unwrap();
     assert_ok(&version);
 
-    assert_ok(&make(&checkout, destination.path(), "uninstall"));
+    assert_ok(&make(&checkout, &destination, "uninstall"));
     assert_eq!(files(&local), BTreeSet::from([PathBuf::from("share/man/man1/other.1")]));
     assert!(!local.join("share/doc/hoist").exists());
 }

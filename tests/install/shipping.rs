@@ -173,3 +173,15 @@ fn packing_what_is_of_no_commit_says_what_to_set() {
     assert!(said.contains("this is neither a git checkout (not a git repository"), "{said}");
     assert!(said.contains("set SOURCE_DATE_EPOCH to the time of the release, in seconds since 1970"), "{said}");
 }
+
+#[test]
+fn a_folder_that_rpmbuild_cannot_work_in_is_named() {
+    let small = Small::new();
+    let output = small.make("rpm", &[("TMPDIR", small.home().to_str().unwrap()), ("SOURCE_DATE_EPOCH", "1")]);
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("rpmbuild cannot work in a folder with a space in its name, ") && said.contains("TMPDIR"),
+        "{said}"
+    );
+}
