@@ -63,7 +63,8 @@ if [ "$what" != build ]; then
 	need zsh zsh
 	need fish fish
 	python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
-	# Python's own tests: tests/python takes the INI files of test_configparser from them.
+	# Python's own tests: tests/python takes the INI files of test_configparser from them. Debian has a package for each
+	# version.
 	python3 -c "import test.test_configparser" >/dev/null 2>&1 || missing="$missing libpython3-testsuite"
 fi
 
@@ -75,7 +76,10 @@ finish() {
 [ -n "$missing" ] || finish
 as_root=
 [ "$(id -u)" -eq 0 ] || as_root=sudo
-echo "installing with apt-get:$missing"
+command -v ${as_root:-true} >/dev/null || {
+	echo "sudo not found: run make as root, or install these Debian packages:$missing" >&2
+	exit 1
+}
 if ! command -v apt-get >/dev/null 2>&1; then
 	echo "apt-get not found: install the equivalents of these Debian packages:$missing" >&2
 	exit 1
@@ -89,6 +93,9 @@ if [ "$what" != build ] && [ ! -e "$policy" ]; then
 	$as_root chmod 755 "$policy"
 fi
 $as_root apt-get update -q
+python=$(apt-cache show --no-all-versions python3 | sed -n 's/^Version: \(3\.[0-9]*\)[^0-9].*/\1/p')
+missing=$(echo "$missing" | sed "s/libpython3-testsuite/libpython$python-testsuite/")
+echo "installing with apt-get:$missing"
 # shellcheck disable=SC2086 # a list of words
 $as_root apt-get install -q -y --no-install-recommends $missing
 finish

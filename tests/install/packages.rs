@@ -112,7 +112,7 @@ fn packages_are_the_same_for_the_same_commit_and_without_faults_and_install_run_
     let other = tempfile::tempdir().unwrap();
     let root = other.path().to_str().unwrap();
     let rpm_at = |arguments: &[&str]| {
-        drop(run(&checkout, "rpm", &[&["--root", root, "--nodeps", "--noscripts"], arguments].concat()))
+        drop(run(&checkout, "rpm", &[&["--root", root, "--nodeps", "--noscripts"], arguments].concat()));
     };
     rpm_at(&["--install", rpm]);
     runs_and_goes(other.path(), &["share/zsh/site-functions/_hoist"], || rpm_at(&["--erase", "hoist"]));
