@@ -25,7 +25,7 @@ COMPLETIONS = bash-completion/completions/hoist zsh/site-functions/_hoist fish/v
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
-demo: deps build ## deploy twice to a farm of 8 real sshd hosts on this machine; the second one is rolled back
+demo: demo-deps build ## deploy twice to a farm of 8 real sshd hosts on this machine; the second one is rolled back
 	@demo/run.sh "$(TARGET_DIR)/$(TRIPLE)/debug/hoist"
 
 check: deps ## run all tests, those over real sshd included, or those of PROGRAMS
@@ -42,7 +42,7 @@ bench: deps ## measure beside pdsh, Ansible and others: PARTS (help lists them),
 	@[ "$(PARTS)" = help ] || [ -n "$(HOIST)" ] || $(MAKE) static
 	@python3 bench/bench.py
 
-build: deps ## build for development
+build: build-deps ## build for development
 	$(CARGO) build --locked --target $(TRIPLE) --target-dir "$(TARGET_DIR)"
 
 static: build-deps ## build the binary to ship, dist/hoist, and list the licences of what it contains
@@ -112,6 +112,9 @@ audit: ## check licences, sources and known vulnerabilities of the dependencies 
 deps: ## install the programs that the build and the tests need
 	@tools/needs.sh
 
+demo-deps: ## install the programs that the build and the demo need
+	@tools/needs.sh demo
+
 build-deps: ## install the programs that the build needs
 	@tools/needs.sh build
 
@@ -119,4 +122,4 @@ clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf dist
 
-.PHONY: help demo check torture fuzz bench build static check-packages reproducible install uninstall deb rpm dist fmt lint oldest audit deps build-deps clean
+.PHONY: help demo check torture fuzz bench build static check-packages reproducible install uninstall deb rpm dist fmt lint oldest audit deps demo-deps build-deps clean

@@ -3,6 +3,7 @@
 # Programs that are there already are left alone.
 #
 # needs.sh        what the build, the tests and the demo need
+# needs.sh demo   what the build and the demo need
 # needs.sh build  what the build alone needs
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,14 +34,15 @@ perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 >/dev/null 2>&1 || missing="$miss
 
 if [ "$what" != build ]; then
 	need git git
-	need git-lfs git-lfs
 	need sshd openssh-server
-	need ssh openssh-client
-	need unshare util-linux
-	need column bsdextrautils
-	need pgrep procps
-	need strace strace
 	need ssh-keygen openssh-client
+	need unshare util-linux
+	need pgrep procps
+fi
+if [ "$what" = all ]; then
+	need git-lfs git-lfs
+	need column bsdextrautils
+	need strace strace
 	need mandoc mandoc
 	need shellcheck shellcheck
 	need file file
@@ -69,7 +71,7 @@ if [ "$what" != build ]; then
 fi
 
 finish() {
-	[ "$what" = build ] || tests/python/needs.sh
+	[ "$what" != all ] || tests/python/needs.sh
 	exit 0
 }
 
