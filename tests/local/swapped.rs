@@ -1,12 +1,12 @@
 //! Services that may write to directories of a tree, and replace them with links while Hoist works there as root.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hoist::wire::{LargeFile, LfsSource, Stage, StageRequest};
+use hoist::wire::{LargeFile, LfsSource, Stage, StageRequest, SubmoduleSource};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::harness::*;
@@ -311,6 +311,17 @@ fn what_is_in_the_place_of_a_record_of_a_tree_is_neither_followed_nor_waited_for
     }
 }
 
+/// The content of a large file, and its digest.
+const CONTENT: &str = "large";
+const OID: &str = "d35c416a85b807e9b5384915d6ebb4a9f7352713efd89857b45a242f473728a9";
+
+/// A large file that is in the target's store, and its pointer.
+fn large(target: &Target) -> String {
+    let file = LargeFile::new(OID, CONTENT.len() as u64).unwrap();
+    put(target.root().join("lfs/objects").join(file.path()), CONTENT);
+    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{OID}\nsize {}\n", CONTENT.len())
+}
+
 /// Large files below a directory that a service owns.
 const LARGE: usize = 1000;
 
@@ -318,14 +329,10 @@ const LARGE: usize = 1000;
 fn large_files_are_written_to_no_directory_elsewhere_that_a_link_leads_to() {
     let target = Target::new();
     let names: Vec<String> = (0..LARGE).map(|n| format!("data/deep/f{n}.bin")).collect();
-    let content = "large";
-    let oid = "d35c416a85b807e9b5384915d6ebb4a9f7352713efd89857b45a242f473728a9";
-    let file = LargeFile::new(oid, content.len() as u64).unwrap();
-    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {}\n", content.len());
+    let pointer = large(&target);
     let mut files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), pointer.as_str())).collect();
     files.push((".gitattributes", "*.bin filter=lfs -text\n"));
     let one = target.commit(&files);
-    put(target.root().join("lfs/objects").join(file.path()), content);
     let request = |run: &str| {
         let mut request = target.request(run, &one);
         request.extras.lfs = Some(LfsSource::Session);
@@ -335,7 +342,7 @@ fn large_files_are_written_to_no_directory_elsewhere_that_a_link_leads_to() {
     let (outside, tree) = (target.dir.path().join("outside"), target.rev(&one));
     let deep = tree.join("data/deep");
     let name = |n: usize| format!("f{n}.bin");
-    assert_eq!(text(deep.join(name(7))), content);
+    assert_eq!(text(deep.join(name(7))), CONTENT);
     (0..LARGE).for_each(|n| put(outside.join(name(n)), &pointer));
     let untouched = snapshot(&outside);
     for round in 0..2 {
@@ -363,7 +370,7 @@ fn large_files_are_written_to_no_directory_elsewhere_that_a_link_leads_to() {
         fs::create_dir_all(&deep).unwrap();
     }
     run(&request("s99"), Stage::Fetch).ok();
-    assert_eq!(text(deep.join(name(7))), content);
+    assert_eq!(text(deep.join(name(7))), CONTENT);
 }
 
 #[test]
@@ -382,5 +389,58 @@ fn a_link_in_the_place_of_a_trees_git_directory_is_followed_by_no_stage() {
     run(&request, Stage::Finalize).ok();
     assert!(!git.is_symlink() && git.is_dir());
     assert_eq!(text(target.live().join("a")), "1");
+    assert_eq!(snapshot(&outside), untouched);
+}
+
+#[test]
+fn a_submodules_git_that_a_service_replaces_leads_git_lfs_to_no_repository_elsewhere() {
+    let target = Target::new();
+    let pointer = large(&target);
+    let source = target.source();
+    let of_submodule = target.commit(&[("inner.bin", &pointer), (".gitattributes", "*.bin filter=lfs -text\n")]);
+    git(&source, &["checkout", "-q", "--orphan", "app"]);
+    git(&source, &["rm", "-q", "-r", "-f", "."]);
+    put(source.join(".gitmodules"), "[submodule \"lib\"]\n\tpath = vendor/lib\n\turl = ../lib\n");
+    let entry = format!("160000,{of_submodule},vendor/lib");
+    git(&source, &["update-index", "--add", "--cacheinfo", &entry]);
+    git(&source, &["add", ".gitmodules"]);
+    git(&source, &["commit", "-q", "-m", "with a submodule"]);
+    let one = git(&source, &["rev-parse", "HEAD"]).parse().unwrap();
+    let request = |run: &str| {
+        let mut request = target.request(run, &one);
+        request.extras.submodules = Some(SubmoduleSource::Session);
+        request.extras.lfs = Some(LfsSource::Session);
+        request
+    };
+    let fetched = StageRequest { revision: of_submodule.clone(), ..target.request("r0", &of_submodule) };
+    target.fetch(&fetched).ok();
+    target.deploy(&request("r1"));
+    let tree = target.rev(&one);
+    let sub = tree.join("vendor/lib");
+    assert_eq!(text(sub.join("inner.bin")), CONTENT);
+
+    // A repository of the service's own, which is all that the real one is.
+    let outside = target.dir.path().join("outside");
+    let copied = Command::new("cp").arg("-rL").arg(tree.join(".git/modules/lib")).arg(&outside).status();
+    assert!(copied.unwrap().success());
+    put(outside.join("config"), "[core]\n\trepositoryformatversion = 0\n\tbare = false\n");
+    let untouched = snapshot(&outside);
+    // The service is quick: it replaces the submodule's .git between any two calls of git.
+    let programs = target.dir.path().join("programs");
+    let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout;
+    let real = String::from_utf8(real).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho 'gitdir: {}' >{}/.git\nexec {} \"$@\"\n",
+        outside.display(),
+        sub.display(),
+        real.trim()
+    );
+    put(programs.join("git"), &script);
+    fs::set_permissions(programs.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    put(sub.join("inner.bin"), &pointer);
+    fs::remove_file(tree.join(".git/hoist-extras")).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    reply(spawn_with(&asked(&request("r2"), Stage::Fetch, 0), &[("PATH", &path)])).ok();
+    assert_eq!(text(sub.join("inner.bin")), CONTENT);
     assert_eq!(snapshot(&outside), untouched);
 }

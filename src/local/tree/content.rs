@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::wire;
 use crate::wire::{DescribingTags, Revision, SharedPaths};
 
-use super::cache;
 use super::git::Git;
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
@@ -33,15 +32,6 @@ pub struct Part {
 impl Part {
     pub fn git(&self, deadline: Deadline) -> Git {
         Git::at(&self.git_dir, &self.tree, deadline)
-    }
-
-    /// The same, for git-lfs and git-fat.
-    pub fn git_of_programs(&self, extras: &ExternalContent) -> Git {
-        let git = self.git(extras.deadline);
-        match cache::git_dir(&extras.layout.cache()) {
-            Some(dir) => git.for_program(dir.join("objects")),
-            None => git,
-        }
     }
 }
 

@@ -32,7 +32,7 @@ pub fn require(git: &Git) -> Result<(), Fault> {
 
 /// Has git-fat bring the content of its files, and puts that into a tree.
 pub fn check_out(extras: &ExternalContent, revision: &Revision, part: &Part) -> Result<(), Fault> {
-    let git = part.git_of_programs(extras);
+    let git = part.git(extras.deadline);
     let call = |git: &Git, step: &str| {
         let answer = git.call(&["fat", step], Feed::Nothing)?;
         git.expect(&answer, &format!("fat {step}"))

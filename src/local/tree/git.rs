@@ -106,8 +106,8 @@ impl GitOutput {
 pub struct Git {
     dir: PathBuf,
     tree: Option<PathBuf>,
-    /// It is for a program beside git, and so is found from its working tree; with more objects, by an absolute path.
-    for_program: Option<PathBuf>,
+    /// It is for git-lfs, and so is found from its working tree; with more objects, by an absolute path.
+    for_lfs: Option<PathBuf>,
     deadline: Deadline,
     proxy: Option<String>,
     login: Option<Login>,
@@ -117,7 +117,7 @@ pub struct Git {
 impl Git {
     /// A repository without its working tree; calls end at `deadline`.
     pub fn bare(dir: &Path, deadline: Deadline) -> Git {
-        Git { dir: dir.to_owned(), tree: None, for_program: None, deadline, proxy: None, login: None, is_synced: true }
+        Git { dir: dir.to_owned(), tree: None, for_lfs: None, deadline, proxy: None, login: None, is_synced: true }
     }
 
     /// When calls end.
@@ -135,10 +135,11 @@ impl Git {
         Git { tree: Some(tree.to_owned()), ..Git::bare(dir, deadline) }
     }
 
-    /// The same for calls of a program beside git, such as `git lfs`. What names the repository in the environment would
-    /// mislead those that look into another one, and not all understand the relative path to `objects` that a tree has.
-    pub fn for_program(self, objects: PathBuf) -> Git {
-        Git { for_program: Some(objects), ..self }
+    /// The same for calls of `git lfs`. What names the repository in the environment would mislead it where it looks into
+    /// another one, and it does not understand the relative path to `objects` that a tree has. Since it looks for the
+    /// repository in the working tree, that has to be one that nobody else writes to.
+    pub fn for_lfs(self, objects: PathBuf) -> Git {
+        Git { for_lfs: Some(objects), ..self }
     }
 
     /// The same repository, for calls that reach a server by http or https through a proxy.
@@ -228,7 +229,7 @@ impl Git {
             command.env("HOIST_GIT_USER", user).env("HOIST_GIT_PASSWORD", password);
             command.args(["-c", &format!("credential.{server}.helper={LOGIN}")]);
         }
-        match (&self.tree, &self.for_program) {
+        match (&self.tree, &self.for_lfs) {
             (Some(tree), Some(objects)) => {
                 command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects).current_dir(tree);
                 command.env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::text;
 use crate::wire::{LargeFile, Revision};
 
+use super::cache;
 use super::content::{ExternalContent, Part};
 use super::git::Git;
 use super::put;
@@ -23,6 +24,7 @@ use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
 use crate::local::os::way;
+use crate::local::out::Out;
 use crate::local::shared::record::Record;
 use crate::local::state::layout::Layout;
 
@@ -165,18 +167,36 @@ pub fn check_out(extras: &ExternalContent, revision: &Revision, parts: &[Part]) 
     for part in parts {
         extras.deadline.check()?;
         let beside = put::beside(&extras.layout, revision, "large-files");
-        let put = Put { git: part.git_of_programs(extras), top, tree: &part.tree, beside };
-        let lfs = Lfs { layout: &extras.layout, put, server: part.server.as_deref() };
-        let listing = lfs.listing()?;
-        let left = lfs.pointers(&listing)?;
-        if !left.is_empty() {
-            lfs.fill(&left)?;
-            extras.out.info(format!("git-lfs checked out {}", text::counted(left.len(), "file")));
-        }
-        oids.extend(listing.into_iter().map(|listed| listed.oid));
+        let put = Put { git: part.git(extras.deadline), top, tree: &part.tree, beside };
+        let own = put::beside(&extras.layout, revision, "lfs");
+        files::remove_leftover(&own)?;
+        let (git, server) = (repository(extras, part, &own)?, part.server.as_deref());
+        let lfs = Lfs { layout: &extras.layout, git, put, server };
+        let listing = lfs.check_out(&extras.out);
+        files::remove_leftover(&own)?;
+        oids.extend(listing?.into_iter().map(|listed| listed.oid));
     }
     let lines: String = oids.iter().map(|oid| format!("{oid}\n")).collect();
     files::write(&note(top), lines.as_bytes(), 0o666)
+}
+
+/// Makes a repository for git-lfs to work in, with the commit and the objects of a part's. From the working tree of a
+/// submodule, a service that owns that could lead it to a repository of its own, whose configuration it would obey and
+/// write to.
+fn repository(extras: &ExternalContent, part: &Part, place: &Path) -> Result<Git, Fault> {
+    let head = part.git_dir.join("HEAD");
+    let commit = files::read(&head).tried("read", &head)?;
+    let git = Git::tree(place, extras.deadline);
+    git.init(commit.trim_ascii_end().len() == 64)?;
+    let objects = format!("{}\n", part.git_dir.join("objects").display()).into_bytes();
+    for (name, content) in [("HEAD", commit), ("objects/info/alternates", objects)] {
+        let path = git.dir().join(name);
+        fs::write(&path, content).tried("write", &path)?;
+    }
+    Ok(match cache::git_dir(&extras.layout.cache()) {
+        Some(dir) => git.for_lfs(dir.join("objects")),
+        None => git,
+    })
 }
 
 /// Where a tree's large files are noted, so that the store keeps them.
@@ -208,6 +228,8 @@ pub fn prune(layout: &Layout) -> Result<(), Fault> {
 /// The large files of one repository of a tree.
 struct Lfs<'a> {
     layout: &'a Layout,
+    /// For git-lfs: see [`repository`].
+    git: Git,
     put: Put<'a>,
     /// See [`Part::server`].
     server: Option<&'a str>,
@@ -217,11 +239,20 @@ struct Lfs<'a> {
 struct Listed {
     oid: String,
     path: PathBuf,
-    /// Whether its content may stand there.
-    is_there: bool,
 }
 
 impl Lfs<'_> {
+    /// Puts them into their places, and lists all that the commit has.
+    fn check_out(&self, out: &Out) -> Result<Vec<Listed>, Fault> {
+        let listing = self.listing()?;
+        let left = self.pointers(&listing)?;
+        if !left.is_empty() {
+            self.fill(&left)?;
+            out.info(format!("git-lfs checked out {}", text::counted(left.len(), "file")));
+        }
+        Ok(listing)
+    }
+
     fn call(git: &Git, args: &[&str]) -> Result<String, Fault> {
         let answer = git.call(args, Feed::Nothing)?;
         let step = args.iter().skip_while(|word| **word != "lfs").take(2).copied().collect::<Vec<_>>().join(" ");
@@ -230,12 +261,12 @@ impl Lfs<'_> {
     }
 
     fn listing(&self) -> Result<Vec<Listed>, Fault> {
-        let text = Lfs::call(&self.put.git, &["lfs", "ls-files", "--long", "HEAD"])?;
+        let text = Lfs::call(&self.git, &["lfs", "ls-files", "--long", "HEAD"])?;
         let listed = text.lines().filter_map(|line| {
-            // `OID * path` where the content stands, `OID - path` where the pointer does.
+            // `OID - path`; the mark is about the place that git-lfs works in.
             let (oid, rest) = line.split_once(' ')?;
-            let (mark, path) = rest.split_once(' ')?;
-            Some(Listed { oid: oid.to_owned(), path: PathBuf::from(path), is_there: mark == "*" })
+            let (_, path) = rest.split_once(' ')?;
+            Some(Listed { oid: oid.to_owned(), path: PathBuf::from(path) })
         });
         Ok(listed.collect())
     }
@@ -245,7 +276,7 @@ impl Lfs<'_> {
     fn pointers(&self, listing: &[Listed]) -> Result<Vec<(PathBuf, LargeFile)>, Fault> {
         let record = Record::of(self.put.top);
         let mut found = Vec::new();
-        for Listed { oid, path, .. } in listing.iter().filter(|listed| !listed.is_there) {
+        for Listed { oid, path } in listing {
             self.put.git.deadline().check()?;
             let below = self.put.prefix().join(path);
             // What is there behind a link to shared content is others' to change.
@@ -283,11 +314,15 @@ impl Lfs<'_> {
         // configuration alone which files are its own.
         Lfs::call(git, &["lfs", "install", "--local", "--skip-repo"])?;
         // Not by `-c`: git-lfs would hand that on to what it runs on the server's side.
-        let answer = git.call(&["config", "--local", "lfs.storage", &storage.to_string_lossy()], Feed::Nothing)?;
-        git.expect(&answer, "config")?;
+        let keep = |git: &Git| {
+            let answer = git.call(&["config", "--local", "lfs.storage", &storage.to_string_lossy()], Feed::Nothing)?;
+            git.expect(&answer, "config")
+        };
+        keep(git)?;
         let lacks = |(_, file): &&(PathBuf, LargeFile)| !is_stored(self.layout, file);
         if let Some(url) = self.server.filter(|_| left.iter().any(|file| lacks(&file))) {
-            let (git, address) = git.for_server(url);
+            keep(&self.git)?;
+            let (git, address) = self.git.for_server(url);
             Lfs::call(&git, &["-c", &format!("remote.hoist.url={address}"), "lfs", "fetch", "hoist"])?;
         }
         let lacking: Vec<String> = left.iter().filter(lacks).map(|(path, _)| path.display().to_string()).collect();
