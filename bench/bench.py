@@ -44,7 +44,7 @@ from delay import Network
 from deploys import Deployment
 from farm import ROOT, Farm
 from meter import Failed
-from settings import DELAY, DEPLOY_ROUNDS, DEPLOYED, HELD, HOSTS, MEGABYTES, OLD, QUICK, ROUNDS, SIZES
+from settings import DELAY, DEPLOY_ROUNDS, DEPLOYED, HELD, HELD_BY_FORKS, HOSTS, MEGABYTES, OLD, QUICK, ROUNDS, SIZES
 
 
 class Bench:
@@ -101,8 +101,9 @@ class Bench:
             # Each round begins with another tool.
             shift = number % max(1, len(turn))
             for peer in turn[shift:] + turn[:shift]:
-                argv, env = peer.call(self.tools, farm, farm.list(count))
-                report = farm.measure(count, [*within, *argv], env, self.output, memory=for_memory)
+                hosts = min(count, HELD_BY_FORKS) if for_memory and peer.forks else count
+                argv, env = peer.call(self.tools, farm, farm.list(hosts))
+                report = farm.measure(hosts, [*within, *argv], env, self.output, memory=for_memory)
                 self.note(part, peer.name, number, report, memory=for_memory)
 
     def run(self):

@@ -12,9 +12,10 @@ class Figures:
         self.measures = measures
 
     def of(self, part, tool, hosts=None, memory=False):
-        found = [it for it in self.measures if (it["part"], it["tool"]) == (part, tool)]
+        asked = (part, tool, memory)
+        found = [it for it in self.measures if (it["part"], it["tool"], it.get("memory", False)) == asked]
         hosts = hosts or max((it["hosts"] for it in found), default=0)
-        return [it for it in found if it["hosts"] == hosts and it.get("memory", False) == memory]
+        return [it for it in found if it["hosts"] == hosts]
 
     def tools(self, part):
         return list(dict.fromkeys(it["tool"] for it in self.measures if it["part"] == part))

@@ -395,6 +395,7 @@ METHOD = f"""- One sshd answers on as many addresses as there are hosts, one add
   round. Between two runs the server is waited for until it is idle.
 - Wall time is that of the whole command. Client CPU is the user and system time of all its processes (wait4), those that
   leave it behind included. Server CPU is that of the sshd and of what it ran.
-- Client memory, where nothing else is said, comes from one more run, which is not timed: the largest sum of PSS over all processes, looked at 20
-  times a second. Connections are counted in the server's log.
+- Client memory, where nothing else is said, comes from one more run, which is not timed: the largest sum of PSS over all
+  processes, looked at 20 times a second. Tools that fork for each host have 80 processes at most, so 120 hosts are enough
+  for theirs. Connections are counted in the server's log.
 - The limit of open files is raised to 20000 for all."""

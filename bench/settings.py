@@ -19,6 +19,8 @@ QUICK = os.environ.get("QUICK") == "1"
 SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "300 3000"))
 # Sessions are held open on no more hosts than this: the memory of each one more is the same.
 HELD = min(SIZES[-1], 1000)
+# The memory of tools that start a process for each host is that of a batch, of 80: more hosts would only take time.
+HELD_BY_FORKS = 120
 [DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
 DEPLOY_ROUNDS = min(ROUNDS, 2)
 [THOUSAND, *_] = numbers("HEADLINE_HOSTS", str(min(HOSTS, 10)) if QUICK else "1000")
