@@ -139,9 +139,10 @@ fn the_binary_to_ship_names_no_folder_and_no_date_of_its_build() {
     assert!(!binary.contains(SOURCE));
     let sources: Vec<_> = binary.match_indices("/registry/src/").map(|(at, _)| &binary[..at]).collect();
     assert!(!sources.is_empty() && sources.iter().all(|before| before.ends_with("/cargo")));
-    let dates: Vec<_> =
-        binary.split("built on: ").skip(1).map(|after| after.starts_with("Thu Jan  1 00:00:00 1970")).collect();
-    assert_eq!(dates, [true], "that of OpenSSL");
+    // OpenSSL's, which the linker leaves out where nothing asks for it.
+    for after in binary.split("built on: ").skip(1) {
+        assert!(after.starts_with("Thu Jan  1 00:00:00 1970"), "{:?}", after.chars().take(40).collect::<String>());
+    }
 }
 
 #[test]
