@@ -212,7 +212,7 @@ fn records(target: &Target) -> Vec<PathBuf> {
             let is_lock = entry.extension().is_some_and(|it| it == "lock") || entry.ends_with("lock");
             match fs::symlink_metadata(&entry).unwrap() {
                 meta if meta.is_dir() && !entry.ends_with("objects") && !entry.ends_with("hooks") => {
-                    folders.push(entry)
+                    folders.push(entry);
                 }
                 meta if meta.is_file() && !is_lock && (is_in(".hoist") || is_in(".git") || is_in("cache")) => {
                     found.push(entry);
