@@ -28,6 +28,10 @@ impl Drop for Agent {
     }
 }
 
+fn keygen(folder: &Path, arguments: &[&str]) {
+    assert!(Command::new("ssh-keygen").arg("-q").args(arguments).current_dir(folder).status().unwrap().success());
+}
+
 #[test]
 fn the_agent_of_the_configuration_is_asked_for_keys() {
     let scene = Scene::new();
@@ -50,10 +54,7 @@ fn the_agent_of_the_configuration_is_asked_for_keys() {
 fn a_certificate_is_shown_with_its_key_from_a_file_and_from_an_agent() {
     let scene = Scene::new();
     let path = |name: &str| scene.farm.path(name);
-    let keygen = |arguments: &[&str]| {
-        let folder = path("");
-        assert!(Command::new("ssh-keygen").arg("-q").args(arguments).current_dir(folder).status().unwrap().success());
-    };
+    let keygen = |arguments: &[&str]| keygen(&path(""), arguments);
     keygen(&["-t", "ed25519", "-N", "", "-f", "ca"]);
     let authority = fs::read_to_string(path("ca.pub")).unwrap();
     fs::write(path("authorized_keys"), format!("cert-authority {authority}")).unwrap();
@@ -99,10 +100,7 @@ fn a_private_key_of_every_type_and_format_logs_in() {
         )
     };
     let connect = |key: &str| Ssh::prepare(scene.options(&config(key))).unwrap().connect(&target("127.0.0.2"));
-    let keygen = |arguments: &[&str]| {
-        let folder = path("");
-        assert!(Command::new("ssh-keygen").arg("-q").args(arguments).current_dir(folder).status().unwrap().success());
-    };
+    let keygen = |arguments: &[&str]| keygen(&path(""), arguments);
     let own = fs::read(path("authorized_keys")).unwrap();
     for (kind, bits, format) in [
         ("ed25519", "256", "RFC4716"),

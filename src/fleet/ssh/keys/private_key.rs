@@ -10,7 +10,7 @@ use ssh2::{Error, Session};
 
 use super::agent::{take_string, take_u32, with_length_prefix};
 use super::certificate::Certificate;
-use super::key_file::container;
+use super::key_file::{Container, container};
 use crate::fleet::ssh::transport::error_code;
 use crate::fleet::ssh::transport::server_text::with_raw;
 
@@ -30,6 +30,7 @@ pub enum PrivateKey {
     },
 }
 
+/// A key that signs here.
 pub struct Ed25519 {
     pair: Ed25519KeyPair,
     /// The public key in SSH's wire format.
@@ -39,9 +40,10 @@ pub struct Ed25519 {
 impl PrivateKey {
     /// The key in the text of a file.
     pub fn of(text: String) -> PrivateKey {
-        match Ed25519::of(&text) {
+        let file = container(&text);
+        match file.as_ref().and_then(Ed25519::of) {
             Some(key) => PrivateKey::Ed25519(Arc::new(key)),
-            None => PrivateKey::Text { public: public_line(&text), private: text },
+            None => PrivateKey::Text { public: file.and_then(|file| public_line(&file.public)), private: text },
         }
     }
 
@@ -62,18 +64,16 @@ impl PrivateKey {
     }
 }
 
-/// The public key of a file in OpenSSH's own format, which names it ahead of the private one.
-fn public_line(text: &str) -> Option<String> {
-    let public = container(text)?.public;
-    let kind = take_string(&mut public.as_slice())?;
-    Some(format!("{} {}", std::str::from_utf8(kind).ok()?, STANDARD.encode(&public)))
+/// A public key, in SSH's wire format, as a line of text.
+fn public_line(blob: &[u8]) -> Option<String> {
+    let kind = take_string(&mut &*blob)?;
+    Some(format!("{} {}", std::str::from_utf8(kind).ok()?, STANDARD.encode(blob)))
 }
 
 impl Ed25519 {
-    /// An unencrypted key in OpenSSH's own format (PROTOCOL.key of OpenSSH).
-    fn of(text: &str) -> Option<Ed25519> {
-        let file = container(text).filter(|file| !file.encrypted)?;
-        let mut rest = file.private.as_slice();
+    /// `None`: it is encrypted, of another type, or damaged.
+    fn of(file: &Container) -> Option<Ed25519> {
+        let mut rest = (!file.encrypted).then_some(file.private.as_slice())?;
         let (first, second) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
         let (kind, public, private) = (take_string(&mut rest)?, take_string(&mut rest)?, take_string(&mut rest)?);
         // The private key is the seed and, once more, the public key.
@@ -176,13 +176,16 @@ mod tests {
         let (head, foot) = ("-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----");
         let body: String = text.replace(head, "").replace(foot, "").split_whitespace().collect();
         let bytes = STANDARD.decode(body).unwrap();
-        let read = |bytes: &[u8]| Ed25519::of(&format!("{head}\n{}\n{foot}\n", STANDARD.encode(bytes)));
-        let blob = read(&bytes).unwrap().blob;
+        let read = |bytes: &[u8]| match PrivateKey::of(format!("{head}\n{}\n{foot}\n", STANDARD.encode(bytes))) {
+            PrivateKey::Ed25519(key) => Some(key.blob.clone()),
+            PrivateKey::Text { .. } => None,
+        };
+        let blob = read(&bytes).unwrap();
         for at in 0..bytes.len() {
-            assert!(read(&bytes[..at]).is_none_or(|key| key.blob == blob), "cut at {at}");
+            assert!(read(&bytes[..at]).is_none_or(|read| read == blob), "cut at {at}");
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert!(read(&damaged).is_none_or(|key| key.blob == blob), "damaged at {at}");
+            assert!(read(&damaged).is_none_or(|read| read == blob), "damaged at {at}");
         }
     }
 }
