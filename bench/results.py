@@ -334,8 +334,8 @@ def insert(readme, text):
 RUN = """The floor makes the same handshakes and runs the same command by a loop over libssh2, the library that Hoist is
 linked with, with no policy on top. It has the library read the private key for each host, as is usual; Hoist reads an
 Ed25519 key once, and may need less processor time than the floor. `×` is the median over the rounds of one tool's wall
-time over the floor's in the same round. The parallel-ssh library checks no host keys; all others do. Of Ansible this is the least that it can do:
-no module is copied."""
+time over the floor's in the same round. The parallel-ssh library checks no host keys; all others do. Of Ansible this is
+the least that it can do: no module is copied."""
 
 DEPLOY = f"""Hoist: fetch, config_deploy, promote, finalize, with locks, records and synced disks. The playbook
 (bench/playbook.yml): an archive copied and unpacked, a file from a template, two links, a mark; pipelining on,
