@@ -8,9 +8,10 @@ use hoist::wire::{Level, Revision, Service, Stage, StageRequest, VerifyService};
 
 use crate::harness::*;
 
-/// `sv` as runit has it, but that it heeds four files: with `stuck` it restarts nothing; with `late` it ends the old
+/// `sv` as runit has it, but that it heeds some files: with `stuck` it restarts nothing; with `late` it ends the old
 /// process only after so many questions, and starts the new one after as many again, or not at all with `never`; with
-/// `claims` it says that the process named there runs.
+/// `claims` it says that the process named there runs; what `wants` has is added to `down`; with `loops` no process stays until the restart, which is about to
+/// end the one that is seen first.
 const SUPERVISOR: &str = r#"#!/bin/sh
 pid=$(cat DIR/$2.pid 2>/dev/null)
 up() { [ -n "$pid" ] && readlink /proc/$pid/exe >/dev/null; }
@@ -21,6 +22,7 @@ start() {
 }
 case $1 in
 status)
+    [ ! -e DIR/loops ] || [ -e DIR/restarted ] || { echo "down: $2: 0s, normally up, want up"; exit 0; }
     [ ! -e DIR/claims ] || { echo "run: $2: (pid $(cat DIR/claims)) 1s"; exit 0; }
     if [ -e DIR/late ] && [ -e DIR/restarted ]; then
         echo asked >>DIR/restarted
@@ -34,11 +36,12 @@ status)
         pid=$(cat DIR/$2.pid)
     fi
     up && { echo "run: $2: (pid $pid) 1s"; exit 0; }
-    echo "down: $2: 1s, normally up"
+    echo "down: $2: 1s, normally up$(cat DIR/wants 2>/dev/null)"
     ;;
 reload) up ;;
 restart)
     [ ! -e DIR/stuck ] || exit 0
+    [ ! -e DIR/loops ] || start $1 $2
     [ ! -e DIR/late ] || { : >DIR/restarted; exit 0; }
     ! up || kill -9 $pid
     start $1 $2
@@ -78,8 +81,12 @@ impl Scene {
 
     /// A request for a revision whose service is this shell script. It is fetched.
     fn fetched(&self, script: &str) -> StageRequest {
+        self.fetched_in("r2", script)
+    }
+
+    fn fetched_in(&self, run: &str, script: &str) -> StageRequest {
         let two = self.target.commit(&[("run", script)]);
-        let request = self.request("r2", &two);
+        let request = self.request(run, &two);
         self.target.fetch(&request).ok();
         request
     }
@@ -169,18 +176,49 @@ fn a_service_that_is_between_two_starts_is_waited_for_and_is_down_when_it_stays_
     scene.run(&request, Stage::Promote).ok();
     assert_ne!(scene.pid(), before);
     // Once it was up it may not be down again, though its supervisor means to start it.
-    scene.supervisor("never", "");
-    let run = |run: &str| scene.run(&in_run(run, request.clone()), Stage::RestartService);
-    let ended = format!("service app: after the restart process {} ended", scene.pid());
-    assert_eq!(run("r3").reason(), ended);
-    for file in ["late", "never", "restarted"] {
+    for file in ["late", "restarted"] {
         fs::remove_file(scene.target.dir.path().join(file)).unwrap();
     }
+    scene.supervisor("wants", ", want up");
+    let short = scene.fetched_in("r3", "sleep 0.5; exit 3");
+    assert_eq!(
+        scene.run(&short, Stage::Promote).reason(),
+        format!("service app: after the restart process {} ended", scene.pid())
+    );
+    let run = |run: &str| scene.run(&in_run(run, request.clone()), Stage::Promote);
     run("r4").ok();
     // It does not come up at all.
     scene.supervisor("late", "2");
     scene.supervisor("never", "");
+    let run = |run: &str| scene.run(&in_run(run, request.clone()), Stage::RestartService);
     assert_eq!(run("r5").reason(), "service app: after the restart it is down: app: 0s, normally up, want up");
+}
+
+#[test]
+fn a_process_of_a_service_that_does_not_stay_up_may_end_by_the_restart_and_the_one_after_it_has_to_stay() {
+    let scene = Scene::new();
+    let until_dead = |pid: &str| until(|| !fs::exists(format!("/proc/{pid}")).unwrap());
+    let crash = || {
+        let _ = Command::new("kill").args(["-KILL", &scene.pid()]).status();
+        until_dead(&scene.pid());
+        let _ = fs::remove_file(scene.target.dir.path().join("restarted"));
+    };
+    crash();
+    scene.supervisor("loops", "");
+    scene.supervisor("late", "3");
+    let request = scene.fetched("exec sleep 101");
+    scene.run(&request, Stage::Promote).ok();
+    let run = |run: &str| scene.run(&in_run(run, request.clone()), Stage::RestartService);
+    // A service that is as down as before its restart is told.
+    crash();
+    scene.supervisor("never", "");
+    assert_eq!(run("r3").reason(), "service app: after the restart it is down: app: 0s, normally up, want up");
+    // The one that takes the place of a process is not forgiven.
+    fs::remove_file(scene.target.dir.path().join("never")).unwrap();
+    crash();
+    let request = scene.fetched_in("r4", "sleep 0.2; exit 3");
+    let reply = scene.run(&request, Stage::Promote);
+    assert_eq!(reply.reason(), "service app: after the restart it is down: app: 1s, normally up");
 }
 
 #[test]

@@ -142,6 +142,19 @@ pub fn is_zombie(process: u32) -> bool {
     has_ended && std::fs::read_dir(format!("/proc/{process}/task")).is_ok_and(|threads| threads.count() < 2)
 }
 
+/// How long ago a process began; `None`: it cannot be seen.
+pub fn age(process: u32) -> Option<Duration> {
+    let ticks = begun(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?)?;
+    let began = Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    Some(since_boot().saturating_sub(began))
+}
+
+/// When a process began, in ticks since the kernel's start, from its `stat` (proc_pid_stat(5)): the 22nd word, of which
+/// the second may contain blanks and brackets.
+pub fn begun(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
 /// Asks the group of a process to end (SIGTERM).
 pub fn end_group(leader: u32) {
     if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
@@ -378,5 +391,25 @@ mod tests {
     /// Whether a process is not below another one.
     fn is_a_stranger(id: u32, other: u32) -> bool {
         id <= 1 || (id != other && parent_of(id).is_none_or(|parent| is_a_stranger(parent, other)))
+    }
+
+    #[test]
+    fn the_beginning_is_read_behind_any_name() {
+        let rest = "S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 99";
+        for name in ["systemd", "a b", "x) S 1 (y"] {
+            assert_eq!(begun(&format!("1 ({name}) {rest}")), Some(4711), "{name}");
+        }
+        assert_eq!((begun(""), begun("1 (a) S")), (None, None));
+    }
+
+    #[test]
+    fn the_age_of_a_process_is_the_time_since_it_began() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        assert!(age(child.id()).unwrap() < age(std::process::id()).unwrap() + Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(age(child.id()).unwrap() >= Duration::from_millis(280));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(age(child.id()), None);
     }
 }

@@ -32,6 +32,13 @@ pub struct Proof<'a> {
     next: Instant,
 }
 
+/// How a service was before its restart.
+pub struct Before {
+    seen: Seen,
+    /// No process of it is known to have ended lately.
+    is_steady: bool,
+}
+
 struct Watched {
     name: String,
     /// `restart` or `reload`.
@@ -40,6 +47,9 @@ struct Watched {
     is_new: bool,
     /// The main process before the restart.
     replaced: Option<u32>,
+    /// It was not steadily up before the restart. So its supervisor may have started it once more after it was asked, and
+    /// show the process that the restart then ended.
+    is_unsteady: bool,
     /// What was first seen of it once it was up, and when.
     first: Option<(Seen, Instant)>,
     since: Instant,
@@ -53,6 +63,15 @@ impl Watched {
     /// Whether this is still the process that the restart was to replace.
     fn is_replaced(&self, seen: &Seen) -> bool {
         self.replaced.is_some() && seen.start.pid == self.replaced
+    }
+
+    /// Forgets the process that was first seen if it is gone and may be one that the restart was to replace: one at most.
+    fn forget_replaced(&mut self, now: &Seen) {
+        let Some(first) = self.first.as_ref().and_then(|(first, _)| first.start.pid) else { return };
+        let is_gone = now.start.pid != Some(first) && !sys::is_alive(first);
+        if self.is_unsteady && is_gone && self.since.elapsed() < GRACE {
+            (self.first, self.replaced, self.is_unsteady) = (None, Some(first), false);
+        }
     }
 
     /// Keeps what is seen of the service if it is up on another process than before.
@@ -70,8 +89,13 @@ impl Proof<'_> {
     }
 
     /// How a service is before it is restarted; `None`: nobody looks, or it is not known.
-    pub fn before(&self, name: &ServiceName) -> Option<Seen> {
-        self.ask(&name.name)
+    pub fn before(&self, name: &ServiceName) -> Option<Before> {
+        let seen = self.ask(&name.name)?;
+        let enough = Duration::from_secs(self.job.request.service.min_healthy);
+        let is_old = |pid| sys::age(pid).is_none_or(|age| age >= enough);
+        // systemd ends a restart only once the old process is gone, and tells one start from another.
+        let is_steady = seen.start.invocation.is_some() || seen.up == Up::Yes && seen.start.pid.is_none_or(is_old);
+        Some(Before { seen, is_steady })
     }
 
     fn ask(&self, name: &str) -> Option<Seen> {
@@ -88,7 +112,7 @@ impl Proof<'_> {
     }
 
     /// Puts a service under watch that was just restarted or reloaded.
-    pub fn watch(&mut self, name: &ServiceName, before: Option<Seen>) -> Result<(), Fault> {
+    pub fn watch(&mut self, name: &ServiceName, before: Option<Before>) -> Result<(), Fault> {
         self.begin(name, before, true)
     }
 
@@ -97,11 +121,13 @@ impl Proof<'_> {
         self.begin(name, None, false)
     }
 
-    fn begin(&mut self, name: &ServiceName, before: Option<Seen>, is_new: bool) -> Result<(), Fault> {
+    fn begin(&mut self, name: &ServiceName, before: Option<Before>, is_new: bool) -> Result<(), Fault> {
         let Some(seen) = self.ask(&name.name) else { return Ok(()) };
         let (name, action) = (name.name.clone(), name.action.clone());
-        let was = before.filter(|before| before.up == Up::Yes);
-        let mut watched = Watched { name, action, is_new, replaced: None, first: None, since: Instant::now() };
+        let is_unsteady = before.as_ref().is_some_and(|before| !before.is_steady);
+        let was = before.map(|before| before.seen).filter(|seen| seen.up == Up::Yes);
+        let mut watched =
+            Watched { name, action, is_new, replaced: None, is_unsteady, first: None, since: Instant::now() };
         let problem = match (was.as_ref().and_then(|was| was.start.pid), seen.start.pid) {
             (Some(old), Some(new)) if watched.is_reload() && old != new && !is_promised(was.as_ref(), &seen) => {
                 Some(format!("process {old} ended and process {new} took its place: it was restarted"))
@@ -134,6 +160,7 @@ impl Proof<'_> {
                 index += 1;
                 continue;
             };
+            self.watched[index].forget_replaced(&seen);
             match trouble(&self.watched[index], &seen, self.job) {
                 Some(problem) => {
                     let watched = self.watched.remove(index);
