@@ -11,7 +11,8 @@ Settings, all by environment:
   LARGE, LARGE_HOSTS    the same of large (200 and 10)
   OLD     an earlier build of Hoist, which compare and contact measure beside this one
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
-  HOIST, FLOOR  programs to measure in place of dist/hoist, which `make bench` builds, and of the floor
+  HOIST, FLOOR  programs to measure in place of dist/hoist, which `make bench` builds, and of the floor, beside which
+                is the program `enter`
   OUT     where results.md, results.json and the charts go; the README is changed only when OUT is unset and QUICK is not 1
 
 Parts that were measured before, of the same commit on the same machine, stay in the results until they are measured anew;
@@ -59,9 +60,10 @@ class Bench:
         # Hosts that one part of the headline leaves to the next.
         self.kept = None
 
-    def farm(self, **how):
+    def farm(self, hosts=False, **how):
+        """A server; `hosts`: each of its addresses has a home and a /srv of its own."""
         self.farms += 1
-        return Farm(self.work / f"farm{self.farms}", **how)
+        return Farm(self.work / f"farm{self.farms}", self.tools.enter if hosts else None, **how)
 
     def note(self, part, tool, number, report, **more):
         """Keeps a figure; a run that failed is told and kept apart."""
@@ -332,7 +334,7 @@ def wanted():
 
 
 def built():
-    """The program to ship and the floor. `make bench` has built the first; the second is built here."""
+    """The program to ship and the floor. `make bench` has built the first; the second is built here, with `enter`."""
     hoist = Path(os.environ.get("HOIST") or ROOT / "dist/hoist").resolve()
     if not hoist.exists():
         sys.exit(f"bench: there is no {hoist}: `make bench` builds it")
@@ -340,7 +342,7 @@ def built():
         return [hoist, Path(os.environ["FLOOR"]).resolve()]
     say("building the floor")
     # It is linked with the same OpenSSL.
-    subprocess.run(["tools/static.sh", "--example", "floor"], check=True, cwd=ROOT)
+    subprocess.run(["tools/static.sh", "--example", "floor", "--example", "enter"], check=True, cwd=ROOT)
     host = subprocess.run(["rustc", "-vV"], check=True, capture_output=True, text=True).stdout
     triple = next(line.partition(": ")[2] for line in host.splitlines() if line.startswith("host: "))
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / triple / "release"

@@ -47,7 +47,7 @@ class Costs:
         self.rounds += 1
         bad = self.site.change(f"three {self.rounds}")
         cases = {}
-        with Metered(self.farm.folder / "wrapper", self.raw, traced):
+        with Metered(self.farm, self.raw, traced):
             for case, revision in zip(CASES, (self.site.first, self.site.second, bad)):
                 shutil.rmtree(self.raw, ignore_errors=True)
                 self.raw.mkdir()
@@ -109,23 +109,23 @@ class Disk:
 class Metered:
     """While it lasts, each command of the farm's hosts runs under a meter."""
 
-    def __init__(self, wrapper, raw, traced):
-        self.wrapper, self.raw, self.mode = wrapper, raw, ",".join(TRACED) if traced else "cpu"
-        self.plain = wrapper.with_name("plain-wrapper")
+    def __init__(self, farm, raw, traced):
+        self.farm, self.raw, self.mode = farm, raw, ",".join(TRACED) if traced else "cpu"
+        self.plain = farm.folder / "plain-wrapper"
 
     def __enter__(self):
-        shutil.copy2(self.wrapper, self.plain)
-        text = self.plain.read_text()
+        shutil.copy2(self.farm.wrapper, self.plain)
+        script = self.farm.folder / "script"
         meter = f'tee {self.raw}/$$.input | exec python3 {METER} {self.raw}/$$ {self.mode}'
-        metered = self.wrapper.with_name("metered-wrapper")
-        metered.write_text(text.replace(COMMAND, meter))
+        metered = self.farm.folder / "metered-wrapper"
+        metered.write_text(script.read_text().replace(COMMAND, meter))
         metered.chmod(0o755)
         if meter not in metered.read_text():
-            raise Failed(f"{self.wrapper} does not end as is known")
-        os.replace(metered, self.wrapper)
+            raise Failed(f"{script} does not end as is known")
+        os.replace(metered, self.farm.wrapper)
 
     def __exit__(self, *_):
-        os.replace(self.plain, self.wrapper)
+        os.replace(self.plain, self.farm.wrapper)
 
 
 def stage_of(path):

@@ -165,8 +165,7 @@ class Deployment:
         records = self.folder / "records"
         raw = self.farm.folder / "recording"
         raw.mkdir()
-        wrapper = self.farm.folder / "wrapper"
-        shutil.copy2(wrapper, self.farm.folder / "plain-wrapper")
+        shutil.copy2(self.farm.wrapper, self.farm.folder / "plain-wrapper")
         recorder = self.farm.folder / "recorder"
         recorder.write_text(
             f"""#!/bin/sh
@@ -177,9 +176,9 @@ tee $name.input | {self.farm.folder}/plain-wrapper
 """
         )
         recorder.chmod(0o755)
-        os.replace(recorder, wrapper)
+        os.replace(recorder, self.farm.wrapper)
         report = self.run_hoist(self.first, output)
-        os.replace(self.farm.folder / "plain-wrapper", wrapper)
+        os.replace(self.farm.folder / "plain-wrapper", self.farm.wrapper)
         if report["status"] != 0:
             raise Failed(f"the deployment that is recorded failed: see {output}")
         for path in raw.glob("*.input"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -19,17 +20,24 @@ class Farm:
     # CPU seconds of processes that had left their session, and ended.
     adopted = 0.0
 
-    def __init__(self, folder, hosts=False, within=(), network=127):
-        """`within` is put ahead of the command that starts it; `network` is the first byte of its addresses."""
+    def __init__(self, folder, enter=None, within=(), network=127):
+        """`enter`: the program of enter.rs, by which a command runs in a home of its own, with the /srv of its host; none:
+        where the server is. `within` is put ahead of the command that starts it; `network` is the first byte of its addresses.
+        """
         self.folder, self.network = Path(folder), network
         # More than any tool has open: by default sshd turns connections away from the tenth on that is not logged in.
         options = "MaxStartups 10000"
-        if not hosts:
+        if enter is None:
             options += "\nForceCommand none"
         env = os.environ | {"FARM_SSHD_OPTS": options}
         # What leaves its session is handed over to this process.
         meter.become_subreaper()
         subprocess.run([*within, FARM_SH, "up", self.folder], check=True, env=env)
+        self.wrapper = self.folder / "wrapper"
+        if enter is not None:
+            # The farm's own, a script, is kept for whoever changes it.
+            self.wrapper.rename(self.folder / "script")
+            shutil.copy2(enter, self.wrapper)
         self.port = int((self.folder / "port").read_text())
         self.listener = int((self.folder / "sshd.pid").read_text())
         Farm.listeners.add(self.listener)

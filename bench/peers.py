@@ -18,10 +18,11 @@ BATCH = 80
 
 
 class Tools:
-    """Where everything is; `hoist` and `floor` are programs, `venv` has what comes from PyPI."""
+    """Where everything is; `hoist`, `floor` and `enter` beside it are programs, `venv` has what comes from PyPI."""
 
     def __init__(self, hoist, floor, venv, work):
         self.hoist, self.floor, self.venv, self.work = hoist, floor, Path(venv), Path(work)
+        self.enter = Path(floor).with_name("enter")
         # What Hoist offers, once it was asked.
         self.offer = None
         self.home = self.work / "home"

@@ -32,7 +32,7 @@ fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
     let built = PathBuf::from(env!("CARGO_BIN_EXE_hoist"));
     // Cargo makes examples for the whole suite only, and this may be the one test that is run.
     let mut build = Command::new(env!("CARGO"));
-    build.current_dir(root).args(["build", "--locked", "--quiet", "--example", "floor"]);
+    build.current_dir(root).args(["build", "--locked", "--quiet", "--example", "floor", "--example", "enter"]);
     assert!(build.status().unwrap().success());
     let floor = built.with_file_name("examples").join("floor");
     let out = tempfile::tempdir().unwrap();
