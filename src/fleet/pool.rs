@@ -43,7 +43,7 @@ impl Pool {
     /// Runs `job` for each task, at most `batch` at a time, in order; no task starts after `on` has said stop, and none
     /// while those under way and those that failed are `room`.
     ///
-    /// Tasks never queue inside the pool, so a task that was reported as started has started.
+    /// Tasks never queue inside the pool, so a task that was reported as started starts at once.
     pub fn run(
         &mut self,
         (batch, room): (usize, Option<usize>),
@@ -62,16 +62,14 @@ impl Pool {
         let (mut under_way, mut failed, mut stopped) = (0, 0, false);
         let has_room = |taken: usize| room.is_none_or(|room| taken < room);
         loop {
-            let mut events = Vec::new();
+            let (mut events, mut starting): (_, Vec<Work>) = (Vec::new(), Vec::new());
             // Whatever has come in is shown before anything else starts.
             while !stopped && under_way < width && has_room(under_way + failed) && told.is_empty() {
                 let Some(task) = waiting.next() else { break };
                 events.push(HostEvent::Started(task.host));
                 under_way += 1;
                 let (task, job, tell) = (task.clone(), job.clone(), tell.clone());
-                let run = move || work(&task, &*job, &|event| drop(tell.send(event)));
-                // There is a thread to receive it for as long as there are `threads`.
-                let _ = threads.work.send(Box::new(run));
+                starting.push(Box::new(move || work(&task, &*job, &|event| drop(tell.send(event)))));
             }
             if events.is_empty() && under_way == 0 && told.is_empty() {
                 return;
@@ -92,6 +90,11 @@ impl Pool {
                 }
             }
             stopped |= on(events) != Flow::Continue;
+            for run in starting {
+                // Only now, so that a host's time begins no later than its work. There is a thread to receive it for as long
+                // as there are `threads`.
+                let _ = threads.work.send(run);
+            }
         }
     }
 
