@@ -62,7 +62,10 @@ impl Output {
                 _ => return Err(wrong("it printed JSON that is neither a list nor an object".into())),
             }
         } else {
-            parse_targets(bytes, from)?
+            parse_targets(bytes, from).map_err(|problem| {
+                let formats = "a command prints one host a line, or JSON: TARGETS in hoist.cfg(5) has the formats";
+                Problem { message: format!("{} ({formats})", problem.message), ..problem }
+            })?
         };
         match hosts.len() {
             0 => Err(wrong("it printed no host: a list of no hosts is taken for a failure".into())),
@@ -142,6 +145,7 @@ mod tests {
             ("[]", "printed no host"),
             ("web1\n-oProxyCommand=x\n", "cmd:2: bad host name"),
             ("web1\nError: no such region\n", "cmd:2: bad"),
+            ("all:\n  hosts:\n    web1:\n", "one host a line, or JSON"),
             ("web1\n\u{1b}[31mweb2\n", "cmd:2: bad host name"),
             ("<html>", "bad host name"),
             ("[\"web1\", 3]", "entry 2: it is neither"),
