@@ -51,7 +51,7 @@ from settings import DELAY, DEPLOY_ROUNDS, DEPLOYED, HELD, HELD_BY_FORKS, HOSTS,
 class Bench:
     def __init__(self, tools, work):
         self.tools, self.work, self.notes = tools, work, []
-        # What was measured: of each part a list, and a time in seconds.
+        # A note is a part's name and a text. What was measured: of each part a list, and a time in seconds.
         self.measures, self.costs, self.artifacts, self.took = [], [], [], {}
         self.section = None
         self.output = work / "output"
@@ -73,7 +73,7 @@ class Bench:
         if report["status"] != 0:
             failure = f"{part}: {tool} on {report['hosts']} hosts ended with status {report['status']}"
             say(f"  {failure}: see the end of {self.output}")
-            self.notes.append(failure)
+            self.notes.append((self.section, failure))
             return
         self.measures.append(report)
 
@@ -90,7 +90,7 @@ class Bench:
                 good.append(peer)
                 continue
             say(f"{peer.title} is left out: {why}")
-            self.notes.append(f"{peer.title} was left out: {why}.")
+            self.notes.append((self.section, f"{peer.title} was left out: {why}."))
         return good
 
     def on_hosts(self, part, farm, tools, count, rounds, within=(), memory=True):
@@ -150,7 +150,7 @@ class Bench:
         if not any(peer.name == "ansible" for peer in wanted()):
             return
         if not (self.tools.venv / "parallel-ssh").exists():
-            self.notes.append("The playbook was left out: Ansible is not installed.")
+            self.notes.append((self.section, "The playbook was left out: Ansible is not installed."))
             return
         farm = self.farm(hosts=True)
         try:
@@ -378,7 +378,7 @@ def main():
                 PARTS[part][2](bench)
             except (OSError, subprocess.CalledProcessError, Failed) as error:
                 say(f"  {part}: {error}")
-                bench.notes.append(f"Part {part} came to an end: {error}.")
+                bench.notes.append((part, f"Part {part} came to an end: {error}."))
             bench.took[part] = time.monotonic() - began
             say(f"  {part} took {bench.took[part]:.0f} s")
             # After each part, so that nothing is lost when a later one is interrupted.

@@ -122,7 +122,10 @@ class Deployment:
         with open(output) as file:
             file.seek(start)
             for line in file:
-                event = json.loads(line) if line.startswith("{") else {}
+                try:
+                    event = json.loads(line) if line.startswith("{") else {}
+                except ValueError as error:
+                    raise Failed(f"an event of Hoist's is cut off; is the disk full? See {output}") from error
                 if event.get("event") == "step_ended":
                     step = event["step"]
                     name = step["run"] if isinstance(step, dict) else step

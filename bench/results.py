@@ -41,7 +41,7 @@ def joined(before, now):
     for part, key in (("target", "costs"), ("artifact", "artifacts")):
         now[key] = before[key] if part in others else now[key]
     now["took"] = {part: before["took"][part] for part in others} | now["took"]
-    now["notes"] = [note for note in before["notes"] if note not in now["notes"]] + now["notes"] if others else now["notes"]
+    now["notes"] = [note for note in before["notes"] if note[0] in others] + now["notes"]
     return now
 
 
@@ -284,7 +284,7 @@ def markdown(about, figures):
     took = [[name, f"{seconds:.0f}"] for name, seconds in about["took"].items()]
     parts += ["## How long it took", table(["part", "s"], took)]
     if about["notes"]:
-        parts += ["## What went wrong", "\n".join(f"- {note}" for note in about["notes"])]
+        parts += ["## What went wrong", "\n".join(f"- {note}" for _, note in about["notes"])]
     parts += ["## How it is measured", METHOD, "Versions: " + versions(about) + "."]
     return "\n\n".join(parts) + "\n"
 
