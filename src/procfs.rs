@@ -144,10 +144,15 @@ pub fn group_name(gid: u32) -> String {
 
 /// The name of a user or a group in the text of a password or group file, which a static program reads by itself.
 pub fn name_in(passwd: &str, uid: u32) -> Option<String> {
-    passwd.lines().find_map(|line| {
+    names_in(passwd, uid).next().map(str::to_owned)
+}
+
+/// All of its names: accounts may share a number, as root and toor do.
+pub fn names_in(passwd: &str, uid: u32) -> impl Iterator<Item = &str> {
+    passwd.lines().filter_map(move |line| {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
     })
 }
 

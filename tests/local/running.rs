@@ -10,8 +10,8 @@ use crate::harness::*;
 
 /// `sv` as runit has it, but that it heeds some files: with `stuck` it restarts nothing; with `late` it ends the old
 /// process only after so many questions, and starts the new one after as many again, or not at all with `never`; with
-/// `claims` it says that the process named there runs; what `wants` has is added to `down`; with `loops` no process stays until the restart, which is about to
-/// end the one that is seen first.
+/// `claims` it says that the process named there runs; what `wants` has is added to `down`; with `loops` no process stays
+/// until the restart, which is about to end the one that is seen first.
 const SUPERVISOR: &str = r#"#!/bin/sh
 pid=$(cat DIR/$2.pid 2>/dev/null)
 up() { [ -n "$pid" ] && readlink /proc/$pid/exe >/dev/null; }
@@ -213,12 +213,13 @@ fn a_process_of_a_service_that_does_not_stay_up_may_end_by_the_restart_and_the_o
     crash();
     scene.supervisor("never", "");
     assert_eq!(run("r3").reason(), "service app: after the restart it is down: app: 0s, normally up, want up");
-    // The one that takes the place of a process is not forgiven.
+    // The process that takes the place of the first has to stay, whatever its supervisor means to do.
     fs::remove_file(scene.target.dir.path().join("never")).unwrap();
     crash();
+    scene.supervisor("wants", ", want up");
     let request = scene.fetched_in("r4", "sleep 0.2; exit 3");
     let reply = scene.run(&request, Stage::Promote);
-    assert_eq!(reply.reason(), "service app: after the restart it is down: app: 1s, normally up");
+    assert_eq!(reply.reason(), format!("service app: after the restart process {} ended", scene.pid()));
 }
 
 #[test]

@@ -77,22 +77,17 @@ impl Names {
 /// Whether a group is that of one of these users alone: it has the user's name, and nobody else is in it.
 pub fn is_own_group(group: u32, users: &[u32], until: Instant) -> bool {
     let (passwd, groups) = (Names::Users.file(), Names::Groups.file());
+    let names_of = |passwd: &str, user| procfs::names_in(passwd, user).map(str::to_owned).collect::<Vec<_>>();
     let names: Vec<String> = users
         .iter()
         .flat_map(|user| match names_of(&passwd, *user) {
-            names if names.is_empty() => names_of(&Names::Users.ask(&user.to_string(), until), *user),
-            names => names,
+            found if found.is_empty() => names_of(&Names::Users.ask(&user.to_string(), until), *user),
+            found => found,
         })
         .collect();
     is_own(&groups, &passwd, group, &names)
         .or_else(|| is_own(&Names::Groups.ask(&group.to_string(), until), &passwd, group, &names))
         .unwrap_or(false)
-}
-
-/// All names of a user in the text of a password file: root often has more than one.
-fn names_of(passwd: &str, uid: u32) -> Vec<String> {
-    let lines = passwd.lines().filter(|line| line.split(':').nth(2).is_some_and(|number| number.parse() == Ok(uid)));
-    lines.filter_map(|line| line.split(':').next()).map(str::to_owned).collect()
 }
 
 /// The same by the texts of a group and a password file; `None`: the group is not there.
@@ -152,8 +147,9 @@ mod tests {
             assert_eq!(own(line), None, "{line}");
         }
         let aliases = "root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\n";
-        assert_eq!(names_of(aliases, 0), ["root", "toor"]);
-        assert_eq!(is_own("root:x:0:", aliases, 0, &names_of(aliases, 0)), Some(true));
-        assert_eq!(is_own("root:x:0:", aliases, 0, &users), Some(false), "an account of another name and number");
+        let both: Vec<String> = procfs::names_in(aliases, 0).map(str::to_owned).collect();
+        assert_eq!(both, ["root", "toor"]);
+        assert_eq!(is_own("root:x:0:", aliases, 0, &both), Some(true));
+        assert_eq!(is_own("root:x:0:", aliases, 0, &users), Some(false), "toor is none of these users");
     }
 }
