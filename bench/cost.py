@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +21,7 @@ SYNCS = {"fsync", "fdatasync", "syncfs", "sync", "sync_file_range"}
 LOOKS = {"stat", "lstat", "newfstatat", "statx", "readlink", "readlinkat", "access", "faccessat", "faccessat2"}
 OPENS = {"open", "openat", "creat"}
 KINDS = {"reads": READS, "writes": WRITES, "syncs": SYNCS, "looks": LOOKS, "opens": OPENS}
+KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
 TRACED = ["execve", "clone", "clone3", "fork", "vfork", *sorted(set().union(*KINDS.values()))]
 CASES = ["first", "second", "rollback"]
 ORDER = ["probe", "fetch", "config_deploy", "promote", "finalize", "rollback"]
@@ -70,12 +72,14 @@ class Costs:
     def read(self):
         """What the meters wrote of one deployment, by stage."""
         stages = {}
-        for path in sorted(self.raw.glob("*.input"), key=lambda path: path.stat().st_mtime):
-            cost = json.loads(path.with_suffix(".json").read_text())
-            trace = path.with_suffix(".trace")
-            if trace.exists():
-                cost |= counted(trace.read_text(errors="replace").splitlines())
-            stages[stage_of(path)] = cost
+        for path in sorted(self.raw.glob("*.json"), key=lambda path: path.stat().st_mtime):
+            parts, trace = json.loads(path.read_text()), path.with_suffix(".trace")
+            calls = Calls(trace.read_text(errors="replace").splitlines()) if trace.exists() else None
+            for (stage, _, before), (_, until, after) in pairwise(parts):
+                cost = stages.setdefault(stage, {"cpu": 0})
+                cost["cpu"] += (after - before) / 1e9
+                for kind, count in (calls.until(until) if calls else {}).items():
+                    cost[kind] = cost.get(kind, 0) + count
         return stages
 
     def down(self):
@@ -116,7 +120,7 @@ class Metered:
     def __enter__(self):
         shutil.copy2(self.farm.wrapper, self.plain)
         script = self.farm.folder / "script"
-        meter = f'tee {self.raw}/$$.input | exec python3 {METER} {self.raw}/$$ {self.mode}'
+        meter = f"exec python3 -B {METER} {self.raw}/$$ {self.mode}"
         metered = self.farm.folder / "metered-wrapper"
         metered.write_text(script.read_text().replace(COMMAND, meter))
         metered.chmod(0o755)
@@ -128,42 +132,52 @@ class Metered:
         os.replace(self.plain, self.farm.wrapper)
 
 
-def stage_of(path):
-    """The stage that a command was for, from what it read. The request stands behind a line for shells."""
-    with open(path, "rb") as file:
-        lines = [file.readline(), file.readline()]
-    request = next((json.loads(line) for line in lines if line.startswith(b"{")), {})
-    return request["stage"] if request.get("action") == "run" else "probe"
+class Calls:
+    """What strace saw, in the order of time: how many processes ran which program, and how many calls of each kind."""
 
+    def __init__(self, lines):
+        # PID TIME CALL; what several processes did comes in the order in which it ended.
+        split = (line.split(maxsplit=2) for line in lines)
+        self.lines = sorted((float(time), pid, call) for pid, time, call in split)
+        self.programs, self.begun, self.at = {}, {}, 0
+        # The first process was not forked here.
+        self.processes = 1
 
-def counted(lines):
-    """Of strace's lines: how many processes ran which program, and how many calls of each kind."""
-    counts = dict.fromkeys(["processes", "hoist", "git", "service", *KINDS], 0)
-    kind_of = {name: kind for kind, names in KINDS.items() for name in names}
-    programs, begun = {}, {}
-    for line in lines:
-        pid, _, call = line.partition(" ")
-        call = call.lstrip()
+    def until(self, end):
+        """What came until then, and was not counted before."""
+        counts = dict.fromkeys(["processes", "hoist", "git", "service", *KINDS], 0)
+        counts["processes"], self.processes = self.processes, 0
+        while self.at < len(self.lines) and self.lines[self.at][0] <= end:
+            _, pid, call = self.lines[self.at]
+            self.count(counts, pid, call)
+            self.at += 1
+        return counts
+
+    def count(self, counts, pid, call):
         if call.startswith("<... execve resumed"):
-            call = begun.pop(pid, "") + call
+            call = self.begun.pop(pid, "") + call
         name = call.partition("(")[0]
         if name == "execve" and "<unfinished" in call and "resumed" not in call:
-            begun[pid] = call
+            self.begun[pid] = call
         elif name == "execve" and call.endswith(" = 0"):
-            programs[pid] = call.split('"')[1]
+            counts_as = kind_of_program(call.split('"')[1])
+            # A shell that becomes Hoist is one process, as the last that it was.
+            before = self.programs.get(pid)
+            if before in counts:
+                counts[before] -= 1
+            self.programs[pid] = counts_as
+            if counts_as in counts:
+                counts[counts_as] += 1
         elif name in ("clone", "clone3", "fork", "vfork"):
             # Resumed calls are not looked at, so each counts once.
             counts["processes"] += "CLONE_THREAD" not in call
-        elif name in kind_of:
-            counts[kind_of[name]] += 1
-    # The first one was not forked here.
-    counts["processes"] += 1
-    for program in programs.values():
-        base = program.rpartition("/")[2]
-        kind = "hoist" if program.endswith("/self/exe") else "service" if base == SERVICE else base
-        if kind in ("hoist", "git", "service"):
-            counts[kind] += 1
-    return counts
+        elif name in KIND_OF:
+            counts[KIND_OF[name]] += 1
+
+
+def kind_of_program(program):
+    base = program.rpartition("/")[2]
+    return "hoist" if program.endswith("/self/exe") else "service" if base == SERVICE else base
 
 
 COLUMNS = ["processes", "git", "service", "looks", "opens", "reads", "writes", "syncs"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from meter import Failed
 from peers import BATCH, HERE
+from session import stages
 
 REPO = "bench/app"
 GIT_PORT = 9418
@@ -173,9 +174,7 @@ class Deployment:
         recorder.write_text(
             f"""#!/bin/sh
 set -- $SSH_CONNECTION
-name={raw}/$3.$$
-printf %s "$SSH_ORIGINAL_COMMAND" >$name.command
-tee $name.input | {self.farm.folder}/plain-wrapper
+tee {raw}/$3.$$.input | {self.farm.folder}/plain-wrapper
 """
         )
         recorder.chmod(0o755)
@@ -185,17 +184,14 @@ tee $name.input | {self.farm.folder}/plain-wrapper
         if report["status"] != 0:
             raise Failed(f"the deployment that is recorded failed: see {output}")
         for path in raw.glob("*.input"):
-            with open(path, "rb") as file:
-                # The request stands behind a line for shells that have taken Hoist's place.
-                line = [file.readline(), file.readline()][1]
-            request = json.loads(line) if line.startswith(b"{") else {}
-            if request.get("action") == "run":
+            host = path.name.rpartition(".")[0].rpartition(".")[0]
+            [hoist] = self.farm.home(host).glob(".cache/hoist/*/hoist")
+            for name, request in stages(path):
                 # In the order of their names they are replayed.
-                stage = records / f"{STAGES.index(request['stage'])}-{request['stage']}"
+                stage = records / f"{STAGES.index(name)}-{name}"
                 stage.mkdir(parents=True, exist_ok=True)
-                host = path.name.rpartition(".")[0].rpartition(".")[0]
-                shutil.move(path, stage / f"{host}.input")
-                shutil.move(path.with_suffix(".command"), stage / f"{host}.command")
+                (stage / f"{host}.input").write_bytes(request)
+                (stage / f"{host}.command").write_text(f"exec {hoist} deploy-local")
         return records
 
     def replay(self, records, output, **how):

@@ -344,8 +344,9 @@ and after. With ssh for each stage (bench/stages.sh) the targets fetch from a
 git server, as Scap's do; what Scap's own program would cost there in each stage is not in it. Each host is one address
 with a `/srv` of its own."""
 
-STAGES = """The bare commands are the floor's again: one deployment was recorded, and each stage's command is run with what
-it read then, on sessions that are open already. So the stage's own work on the target is in both."""
+STAGES = """The bare commands are the floor's again: one deployment was recorded, and each stage's request is read by a command
+of its own, on sessions that are open already. So the stage's own work on the target is in both; a process of sshd and a
+shell, of which a stage of Hoist's needs none, are in the bare commands alone."""
 
 GROWTH = """Of one command client memory is the most that the process had resident, which is that of a batch; open
 sessions are measured apart: Hoist's at a probe of all hosts, as a deployment begins with; the floor's with nothing but
@@ -384,7 +385,8 @@ the machine does meanwhile for other hosts hides some of it, so the few hosts ar
 COST = """The target's own processes, from the command that sshd starts on; sshd itself is not in it. The second deployment
 changes one file, and so does the third, whose service does not restart, so that it is rolled back. Processes are all
 that run, Hoist's own and the shell's included. Calls are counted by strace: looks are `stat` and its like, syncs are
-`fsync`, `fdatasync` and `syncfs`. CPU time is that of other runs, the median, without strace. The host
+`fsync`, `fdatasync` and `syncfs`. CPU time is that of other runs, the median, without strace, as a control group counts
+it. The host
 has a file system of its own, where it can be mounted, and nothing is removed there before the end: ext4 looks past the
 inodes of files that were removed in the last seconds whenever it makes a file, which has doubled the CPU time of a first
 deployment."""

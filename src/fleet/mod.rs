@@ -9,6 +9,8 @@ mod host_id;
 mod host_result;
 mod hosts;
 pub mod keep_alive;
+mod lines;
+mod lock_holder;
 mod loss;
 mod measured;
 mod noise;

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::Payload;
+use super::lines::lines_of;
+use super::lock_holder::LockHolder;
 use super::output_sink::OutputSink;
 use super::ssh::{
     AfterLine, Bootstrap, ConnectErrorKind, Driven, ExecEnd, Input, Link, Marker, OutputChunk, Running, Ssh,
     UploadError, run_command,
 };
-use super::talk::{Failure, NoSession, Remote, lines_of, not_run, refusal, unanswered};
+use super::talk::{Failure, NoSession, Remote, not_run, refusal, unanswered};
 use crate::targets::Target;
 use crate::timings;
 use crate::timings::Part;
@@ -31,7 +33,10 @@ impl Remote {
         link.hold();
         let deadline = Instant::now() + timeout;
         match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
-            Ok((command, lock_holder, facts)) => Ok(Remote { link, command, lock_holder: Some(lock_holder), facts }),
+            Ok((command, running, facts)) => {
+                let lock_holder = Some(LockHolder::new(running, facts.takes_requests));
+                Ok(Remote { link, command, lock_holder, facts })
+            }
             Err(Failure::Lost(reason)) => {
                 let fault = Fault::Unreachable { reason: format!("connection lost at the probe: {reason}") };
                 Err(NoSession { fault, is_final: false, is_refused: false })
@@ -49,7 +54,8 @@ impl Remote {
         deadline: Instant,
         sink: &mut OutputSink,
     ) -> Result<(), Failure> {
-        let (command, lock_holder, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
+        let (command, running, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
+        let lock_holder = LockHolder::new(running, facts.takes_requests);
         (self.command, self.facts) = (command, facts);
         let surplus = if self.has_lock_holder() { Some(lock_holder) } else { self.lock_holder.replace(lock_holder) };
         if let Some(surplus) = surplus {

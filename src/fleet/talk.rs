@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::abort::Abort;
 use super::drain::LocalDrain;
+use super::lines::{line_of, lines_of};
+use super::lock_holder::{Answer, LockHolder};
 use super::output_sink::OutputSink;
 use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Running};
 use super::{HostResult, Payload};
 use crate::timings;
 use crate::timings::Part;
-use crate::wire::{FIRST_LINE, Facts, Fault, Level, LockHolderLine, Outcome, Recorded, Request, State, TargetEvent};
+use crate::wire::{Facts, Fault, Level, LockHolderLine, Outcome, Recorded, Request, State, TargetEvent};
 
 /// Time limit for a lock holder to release its lock.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -89,7 +91,7 @@ pub(super) struct Remote {
     /// The command line of `deploy-local`.
     pub command: String,
     /// The process of the probe, which stays to hold the lock.
-    pub lock_holder: Option<Running>,
+    pub lock_holder: Option<LockHolder>,
     pub facts: Facts,
 }
 
@@ -106,7 +108,7 @@ impl Remote {
             return Err(Failure::failed("no process on the target can hold its lock"));
         };
         let _exchange = timings::exchange(Part::Lock);
-        lock_holder.say(&line_of(if claims { &LockHolderLine::Claim } else { &LockHolderLine::Hold }));
+        lock_holder.say(if claims { &LockHolderLine::Claim } else { &LockHolderLine::Hold });
         sink.begin();
         let mut refused = None;
         let driven = lock_holder.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
@@ -126,6 +128,10 @@ impl Remote {
                 lock_holder.leave(&mut self.link);
                 None
             }
+            Driven::Ended(end @ ExecEnd::TimedOut) => {
+                lock_holder.leave(&mut self.link);
+                Some(end)
+            }
             Driven::Ended(end) => Some(end),
         };
         Err(match (refused, end) {
@@ -140,9 +146,9 @@ impl Remote {
     pub fn keep_alive(&mut self, renew: bool) {
         if let Some(lock_holder) = &mut self.lock_holder {
             if renew {
-                lock_holder.say(&line_of(&LockHolderLine::Renew));
+                lock_holder.say(&LockHolderLine::Renew);
             }
-            lock_holder.keep_alive(&mut self.link, &|said| !is_heartbeat(said));
+            lock_holder.keep_alive(&mut self.link);
         }
     }
 
@@ -157,7 +163,7 @@ impl Remote {
         self.lock_holder.is_some() && !self.has_lock_holder()
     }
 
-    /// Runs a stage. Meanwhile the target may request parts of its drain from this host.
+    /// Runs a stage: by the lock holder if that can take it, or else by a command of its own.
     pub fn run(
         &mut self,
         request: &Request,
@@ -166,13 +172,45 @@ impl Remote {
         abort: Option<&Abort>,
         sink: &mut OutputSink,
     ) -> Result<StageReply, Failure> {
-        let mut drain = match request {
+        sink.begin();
+        let _exchange = timings::exchange(Part::Other);
+        let drain = match request {
             Request::Run(run) => LocalDrain::of(&run.request),
             _ => None,
         };
+        // The target asks for the parts of a drain while the stage runs, and reads the replies from its own input.
+        let line = match (&drain, &self.lock_holder) {
+            (None, Some(holder)) => holder.line(&self.link, request, &payload),
+            _ => None,
+        };
+        let (answer, end) = if let Some(line) = line
+            && let Some(mut holder) = self.lock_holder.take()
+        {
+            let private = matches!(request, Request::Run(run) if run.secrets.is_some());
+            let given = holder.start(&self.link, line, private, &payload);
+            let ended = given.map(|number| holder.follow(&mut self.link, number, deadline, abort, sink));
+            self.lock_holder = Some(holder);
+            ended.map_err(|error| Failure::failed(format!("cannot read the pack on the deploy host: {error}")))?
+        } else {
+            self.run_by_command(request, payload, drain, deadline, abort, sink)?
+        };
+        match answer {
+            Some((said, state)) => Ok(StageReply { outcome: outcome_of(said, &end), state }),
+            None => Err(unanswered(end, "ended without a result", sink)),
+        }
+    }
+
+    /// Meanwhile the target may request parts of its drain from this host.
+    fn run_by_command(
+        &mut self,
+        request: &Request,
+        payload: Payload,
+        mut drain: Option<LocalDrain>,
+        deadline: Instant,
+        abort: Option<&Abort>,
+        sink: &mut OutputSink,
+    ) -> Result<(Option<Answer>, ExecEnd), Failure> {
         let input = Input { head: lines_of(request), payload, keep_open: drain.is_some() };
-        sink.begin();
-        let _exchange = timings::exchange(Part::Other);
         let mut running = self.start(input, deadline)?;
         let mut answer = None;
         let end = loop {
@@ -204,10 +242,7 @@ impl Remote {
             }
             running = self.heed_abort(running, abort)?;
         };
-        match answer {
-            Some((said, state)) => Ok(StageReply { outcome: outcome_of(said, &end), state }),
-            None => Err(unanswered(end, "ended without a result", sink)),
-        }
+        Ok((answer, end))
     }
 
     /// Aborts the stage if the operator wants it. Returns the stage, whose end is still to come.
@@ -281,7 +316,7 @@ impl Remote {
             return false;
         }
         if let Some(lock_holder) = &mut self.lock_holder {
-            lock_holder.say(&line_of(&abort.line()));
+            lock_holder.say(&abort.line());
         }
         self.keep_alive(false);
         true
@@ -295,7 +330,7 @@ impl Remote {
     /// The same after a successful run, once the target has cleaned up.
     pub fn close_after_cleanup(mut self, deadline: Instant) {
         if let Some(lock_holder) = &mut self.lock_holder {
-            lock_holder.say(&line_of(&LockHolderLine::Over));
+            lock_holder.say(&LockHolderLine::Over);
         }
         self.close_until(deadline);
     }
@@ -303,30 +338,10 @@ impl Remote {
     fn close_until(mut self, deadline: Instant) {
         if let Some(mut lock_holder) = self.lock_holder.take() {
             let _exchange = timings::exchange(Part::Work);
-            lock_holder.say(&line_of(&LockHolderLine::Release));
+            lock_holder.say(&LockHolderLine::Release);
             lock_holder.finish(&mut self.link, deadline);
         }
     }
-}
-
-/// One line of JSON.
-fn line_of(message: &impl serde::Serialize) -> Vec<u8> {
-    // These types can always be written as JSON; if one could not, the target would report an empty line.
-    let mut line = serde_json::to_vec(message).unwrap_or_default();
-    line.push(b'\n');
-    line
-}
-
-/// A request, preceded by the line that ends a shell which runs in place of Hoist.
-pub(super) fn lines_of(request: &Request) -> Vec<u8> {
-    let mut lines = format!("{FIRST_LINE}\n").into_bytes();
-    lines.extend(line_of(request));
-    lines
-}
-
-/// Whether a line is only a sign of life.
-fn is_heartbeat(said: OutputChunk) -> bool {
-    matches!(said, OutputChunk::Out(text) if text.is_empty() || matches!(serde_json::from_slice(text), Ok(TargetEvent::Alive)))
 }
 
 pub(super) fn not_run(error: OpenError) -> Failure {

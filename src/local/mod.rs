@@ -16,6 +16,7 @@ mod protocol;
 mod running;
 mod shared;
 mod stages;
+mod started;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ pub enum Audience {
 enum Message {
     Text(String),
     Flush(Sender<()>),
+    /// One more, or one less, of those who write to the same output.
+    Silent(bool),
 }
 
 /// The way out. Clones share one queue.
@@ -49,9 +51,13 @@ impl Out {
             };
             // What a start-up file of the login shell has printed may lack its newline.
             let mut open = reader == Audience::Person || write("\n");
+            let mut others = 0;
             // After the first error nobody reads any more; the queue is still emptied, and the work goes on.
             loop {
                 match messages.recv_timeout(HEARTBEAT) {
+                    Ok(Message::Silent(true)) => others += 1,
+                    Ok(Message::Silent(false)) => others -= 1,
+                    Err(RecvTimeoutError::Timeout) if others > 0 => {}
                     Ok(Message::Text(text)) => open = open && write(&text),
                     Ok(Message::Flush(done)) => drop(done.send(())),
                     Err(RecvTimeoutError::Timeout) if reader == Audience::Deployer => {
@@ -111,12 +117,28 @@ impl Out {
         self.line(Level::Debug, message);
     }
 
+    /// Nothing is said unasked until what is returned is dropped: another process writes to the same output, and a line
+    /// must not come into the middle of one of its own.
+    pub fn silent(&self) -> Silent {
+        let _ = self.queue.send(Message::Silent(true));
+        Silent(self.clone())
+    }
+
     /// Waits until all that was said is written, but no longer than `most`.
     pub fn flush(&self, most: Duration) {
         let (done, written) = mpsc::channel();
         if self.queue.send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(most);
         }
+    }
+}
+
+/// As of [`Out::silent`].
+pub struct Silent(Out);
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let _ = self.0.queue.send(Message::Silent(false));
     }
 }
 
@@ -153,6 +175,7 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
         }
         TargetEvent::Ended { outcome, state } => format!("{}; {}", ending(outcome), standing(state)),
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
+        TargetEvent::Exited { .. } => return None,
         TargetEvent::Waiting { what, seconds, limit } => format!("{what}: {seconds} of {limit} s"),
         TargetEvent::Wanted { .. } | TargetEvent::Timings { .. } => return None,
         TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
@@ -186,7 +209,30 @@ fn standing(state: &State) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::time::Instant;
+
     use super::*;
+
+    #[test]
+    fn signs_of_life_stop_while_another_process_writes_to_the_same_output() {
+        let (read, write) = std::io::pipe().unwrap();
+        let out = Out::new(write, Audience::Deployer);
+        let mut lines = BufReader::new(read).lines().map(Result::unwrap).filter(|line| !line.is_empty());
+        let (first, second) = (out.silent(), out.silent());
+        std::thread::spawn(move || {
+            std::thread::sleep(HEARTBEAT * 3 / 2);
+            drop(first);
+            std::thread::sleep(HEARTBEAT);
+            out.event(&TargetEvent::Held);
+            drop(second);
+            std::thread::sleep(HEARTBEAT * 2);
+        });
+        let began = Instant::now();
+        assert_eq!(lines.next().unwrap(), json(&TargetEvent::Held).unwrap().trim_end(), "what is said is said");
+        assert!(began.elapsed() >= HEARTBEAT * 5 / 2);
+        assert_eq!(lines.next().unwrap(), json(&TargetEvent::Alive).unwrap().trim_end());
+    }
 
     #[test]
     fn an_event_of_any_length_comes_in_lines_of_bounded_length_and_is_whole_again() {

@@ -21,6 +21,7 @@ use super::running;
 use super::shared;
 use super::stages::tidy;
 use super::stages::tidy::Tidying;
+use super::started;
 use super::state::claim;
 use super::state::confirmed;
 use super::state::fence;
@@ -78,6 +79,7 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
     };
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        takes_requests: true,
         state: observed::state(layout),
         revisions: layout.revisions().into_iter().filter(has_extras).collect(),
         cached: cached(layout, deadline)?,
@@ -218,6 +220,13 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
         }
         match serde_json::from_str(line.trim()) {
             Ok(LockHolderLine::Hold | LockHolderLine::Claim) if held.is_some() => out.event(&TargetEvent::Held),
+            Ok(LockHolderLine::Start { number, bytes, private }) => {
+                match started::take(&mut input, bytes, private) {
+                    Ok(request) => started::run(request, number, layout, out),
+                    // The connection is gone, and the request with it.
+                    Err(_) => return 0,
+                }
+            }
             Ok(LockHolderLine::Renew) => lease::renew(layout, run),
             Ok(LockHolderLine::Over) if held.is_some() => tidy_up(layout, probe),
             Ok(LockHolderLine::Over) => {}

@@ -3,7 +3,7 @@
 mod stopwatch;
 
 pub use stopwatch::{
-    Exchange, Timed, Waited, during, exchange, round_trip, sent, so_far, start, started, stop, told, wait,
+    Exchange, Timed, Waited, asked, during, exchange, round_trip, sent, so_far, start, started, stop, told, wait,
 };
 
 use std::collections::BTreeMap;

@@ -131,6 +131,14 @@ pub fn started(began: Instant) {
     });
 }
 
+/// A command that runs already was asked to start a process, one `round_trip` away. That is part of no answer's time.
+pub fn asked(round_trip: Duration) {
+    with(|stopwatch| {
+        stopwatch.round_trip = Some(stopwatch.round_trip.map_or(round_trip, |fastest| fastest.min(round_trip)));
+        stopwatch.command = Instant::now().checked_add(round_trip);
+    });
+}
+
 /// What the target says of the exchange under way.
 pub fn told(parts: Parts) {
     with(|stopwatch| stopwatch.told = Some((parts, Instant::now())));
@@ -166,7 +174,8 @@ impl Drop for Exchange {
                         stopwatch.shift(Part::Input, part, time);
                     }
                     // Until the answer came, the process was being started for as long as it says that it did not run.
-                    let waited = stopwatch.command.map_or(Duration::ZERO, |command| at.duration_since(command));
+                    let waited =
+                        stopwatch.command.map_or(Duration::ZERO, |command| at.saturating_duration_since(command));
                     let starting = waited.saturating_sub(told.whole());
                     stopwatch.shift(Part::Input, Part::Start, starting);
                     if stopwatch.timings.bytes > self.bytes { Part::Transfer } else { Part::Network }

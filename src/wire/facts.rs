@@ -44,6 +44,9 @@ impl fmt::Display for ScapProcess {
 pub struct Facts {
     /// Hoist's version on the target.
     pub version: String,
+    /// The lock holder takes [`super::LockHolderLine::Start`].
+    #[serde(default)]
+    pub takes_requests: bool,
     pub state: State,
     /// Revisions with a complete working tree, with all the extras that the request asks for.
     pub revisions: Vec<Revision>,

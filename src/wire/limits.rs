@@ -112,6 +112,7 @@ impl TargetEvent {
             TargetEvent::Ended { outcome, state } => bound_end(outcome, state),
             TargetEvent::Waiting { what, .. } => shorten(what, NAME),
             TargetEvent::Wanted { .. } | TargetEvent::Timings { .. } => {}
+            TargetEvent::Exited { signal, .. } => signal.iter_mut().for_each(|signal| shorten(signal, NAME)),
             TargetEvent::Alive | TargetEvent::Piece { .. } => {}
         }
         self

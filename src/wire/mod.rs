@@ -43,7 +43,9 @@ pub use header::Header;
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, StartedBy};
 pub use origin::{ARTIFACT_AUTHOR, ARTIFACT_MESSAGE, Origin, OriginKind, artifact_commit, is_artifact_commit};
-pub use request::{Ask, LockHolderLine, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Unlock};
+pub use request::{
+    Ask, LONGEST_START, LockHolderLine, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Unlock,
+};
 pub use running::{RunningService, VerifyService};
 pub use secrets::Secrets;
 pub use service::{Service, ServiceName};
@@ -132,4 +134,7 @@ pub enum TargetEvent {
         outcome: Outcome,
         state: State,
     },
+    /// The process of [`LockHolderLine::Start`] has ended, with this status or by this signal (its name without `SIG`), and
+    /// says nothing more.
+    Exited { number: u32, status: Option<i32>, signal: Option<String> },
 }

@@ -157,10 +157,18 @@ pub struct Render {
     pub secrets: Secrets,
 }
 
+/// Requests of more bytes, with all that belongs to them, are no lock holder's to take: it has them in memory, and reads
+/// nothing else meanwhile.
+pub const LONGEST_START: u64 = 1 << 20;
+
 /// One line of a lock holder's standard input, after the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LockHolderLine {
+    /// So many bytes follow, a [`Request`] with all that belongs to it: have a process of its own carry it out, which spares
+    /// sshd a channel and the target a shell. Answered by what that process says and then by [`super::TargetEvent::Exited`]
+    /// with this number. `private`: the request contains secrets.
+    Start { number: u32, bytes: u64, private: bool },
     /// Take the lock; answered by [`super::TargetEvent::Held`], or `Ended` with the reason.
     Hold,
     /// As [`LockHolderLine::Hold`], by a deployer that closes this session in between: other runs are kept out until

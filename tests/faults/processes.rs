@@ -1,5 +1,7 @@
 //! Processes, found by what they are and whose they are, and never by name alone.
 
+use rustix::process::Signal;
+
 /// A file of a process in `/proc`; empty when the process is gone.
 pub fn proc_file(pid: u32, name: &str) -> String {
     let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
@@ -32,8 +34,12 @@ pub fn above(pid: u32, wanted: impl Fn(u32) -> bool) -> u32 {
 }
 
 pub fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+pub fn signal(pid: u32, signal: Signal) {
     let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 /// As [`kill`], of a process that may have ended by itself meanwhile.

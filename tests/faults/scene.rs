@@ -432,7 +432,7 @@ impl Scene {
     }
 
     /// The processes of a host, known by their environment.
-    fn processes(&self, n: usize) -> Vec<u32> {
+    pub fn processes(&self, n: usize) -> Vec<u32> {
         let mark = format!("HOIST_FARM_HOST={}", self.farm.host(&address(n)).display());
         let names = std::fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().into_string().ok());
         let mut pids: Vec<u32> = names.filter_map(|name| name.parse().ok()).collect();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::processes::kill;
+use rustix::process::Signal;
+
+use crate::common;
+use crate::processes::{above, cmdline, kill, signal};
 use crate::running::Summary;
 use crate::scene::{STAGES, Scene};
 
@@ -42,6 +45,46 @@ fn failed_in_each_stage(mut scene: Scene, words: &str, strike: impl Fn(&Scene, &
 #[test]
 fn deploy_local_killed_in_any_stage_fails_its_host_and_that_one_is_brought_back() {
     failed_in_each_stage(Scene::new(1, 2), "KILL", |scene, stage| kill(scene.deploy_local(0, stage)));
+}
+
+#[test]
+fn a_lock_holder_that_is_killed_while_its_stage_works_changes_nothing() {
+    let mut scene = Scene::new(0, 3);
+    for stage in STAGES {
+        let revision = scene.revision();
+        scene.stop_in(0, stage);
+        let running = scene.start_deploy(&[]);
+        let lock_holder = above(scene.deploy_local(0, stage), |pid| cmdline(pid).contains("deploy-local"));
+        kill(lock_holder);
+        scene.go_on(0, stage);
+        running.end(&scene).ends(0);
+        scene.all_on(&revision, stage);
+        scene.stands = revision;
+    }
+}
+
+/// A process that is stopped does not even see its time limit pass.
+#[test]
+fn a_stage_whose_process_stands_still_is_given_up_and_what_it_does_later_is_not_taken_for_another() {
+    let mut scene = Scene::new(0, 3);
+    let stands = scene.stands.clone();
+    scene.revision();
+    scene.stop_in(0, "promote");
+    let running = scene.start_deploy(&["-D", "promote_timeout:2", "-D", "rollback_timeout:60"]);
+    let process = scene.deploy_local(0, "promote");
+    signal(process, Signal::STOP);
+    // Its rollback waits for it, on a channel of its own: the first one is still the stage's.
+    common::wait_for("the rollback", || {
+        let above_all = scene.processes(0).into_iter();
+        above_all.filter(|pid| *pid != process && cmdline(*pid).contains("deploy-local")).count() > 1
+    });
+    signal(process, Signal::CONT);
+    scene.go_on(0, "promote");
+    let summary = running.end(&scene).ends(1).says("timed out after 2 s");
+    assert_eq!(summary.state(0), "rolled_back");
+    for n in 0..scene.hosts {
+        assert_eq!(scene.look(n), scene.finalized(&stands), "{summary:#?}");
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod share;
 mod shared;
 mod shared_places;
 mod stages;
+mod started;
 mod stdio;
 mod strangers;
 mod surroundings;

@@ -49,7 +49,9 @@ fn a_repository_of_scaps_deploys_unedited_and_goes_back() {
         format!("../../deployment/service/page-cache/revs/{one}/.git/config-files/srv/etc/page/page.ini")
     );
     assert_eq!(target.sh(&format!("readlink {LIVE}")), format!("page-cache/revs/{one}"));
-    assert_eq!(target.sh(&format!("stat -c %a {LIVE}/version")), "644", "the umask is scap.cfg's");
+    assert_eq!(target.sh(&format!("stat -c %a {LIVE}/version")), "644", "the umask is the login's");
+    let folders = "/srv/deployment /srv/deployment/service /srv/deployment/service/page-cache/revs";
+    assert_eq!(target.sh(&format!("stat -c %a {folders} {LIVE}/.")), "755\n755\n755\n755", "others may look into them");
 
     let worker = target.wait_until_runs(1, "1");
     let page = target.wait_until_runs(0, "1");

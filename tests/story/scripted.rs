@@ -452,6 +452,7 @@ impl Scripted {
         if step == Step::Probe && result.outcome.is_ok() {
             result.facts = Some(Facts {
                 version: "test".into(),
+                takes_requests: true,
                 state: self.world.borrow().states[host].clone(),
                 revisions: vec![revision('b')],
                 cached: Vec::new(),

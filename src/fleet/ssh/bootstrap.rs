@@ -174,7 +174,6 @@ fn script(text: &str) -> String {
 /// others may write to, as `ls -ldn` shows it.
 fn preamble(sha256: &str) -> String {
     [
-        "umask 077",
         // The output of a start-up file of the login shell may not end with a newline.
         r#"say() { echo; echo "hoist-bootstrap: $*"; }"#,
         r#"fail() { say "$@"; exit 0; }"#,
@@ -188,6 +187,7 @@ fn preamble(sha256: &str) -> String {
     .join("; ")
 }
 
+/// What it starts has the umask of the login: it starts stages.
 fn start_script(sha256: &str) -> String {
     let machine = machine();
     [
@@ -222,6 +222,7 @@ fn start_script(sha256: &str) -> String {
 /// cannot be there.
 fn upload_script(sha256: &str, unpack: &str) -> String {
     [
+        "umask 077".into(),
         preamble(sha256),
         // Whether there are other builds, and leftovers of interrupted uploads of this one.
         r#"set -- "$b"/*; o=$*; n=; [ -d "$d" ] && n=1"#.into(),
@@ -293,6 +294,23 @@ mod tests {
         assert_eq!(run(&run_command(path.to_str().unwrap()), &home, &request), "ran deploy-local\nthe request\n");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o700, 0o700));
+    }
+
+    #[test]
+    fn what_is_started_has_the_umask_of_the_login_and_others_have_no_access_to_what_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, program) = (dir.path().join("home"), dir.path().join("program"));
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(&program, "#!/bin/sh\necho umask $(umask)\n").unwrap();
+        let own = OwnBuild::open(&program).unwrap();
+        for script_text in [upload_script(own.sha256().unwrap(), "cat"), start_script(own.sha256().unwrap())] {
+            let said = run(&format!("umask 002; {}", script(&script_text)), &home, &program);
+            assert!(said.ends_with("stored\n") || said.ends_with("umask 0002\n"), "{said}");
+        }
+        let folder = home.join(".cache/hoist").join(own.sha256().unwrap());
+        for path in [home.join(".cache"), home.join(".cache/hoist"), folder] {
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+        }
     }
 
     #[test]

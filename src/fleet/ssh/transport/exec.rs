@@ -39,6 +39,8 @@ pub struct Running {
     unheard: VecDeque<(bool, Vec<u8>)>,
     /// If it is set, the command is not waited for any longer.
     given_up: Arc<AtomicBool>,
+    /// Whether a deadline that passes leaves the channel open.
+    stays: bool,
 }
 
 enum WriteProgress {
@@ -72,6 +74,7 @@ impl Running {
             err: Lines::new(LONGEST_ERR_LINE),
             unheard: VecDeque::new(),
             given_up: Arc::default(),
+            stays: false,
         }
     }
 
@@ -87,6 +90,12 @@ impl Running {
         self
     }
 
+    /// Has the command outlive a deadline of [`Running::drive`], which is then not that of the command.
+    pub fn that_stays(mut self) -> Running {
+        self.stays = true;
+        self
+    }
+
     /// Sends more input; only for a command whose input is kept open.
     pub fn say(&mut self, bytes: &[u8]) {
         self.feed.add(bytes);
@@ -95,6 +104,7 @@ impl Running {
     /// Ends the input and waits for the command's end.
     pub fn finish(mut self, link: &mut Link, deadline: Instant) -> ExecEnd {
         self.feed.end();
+        self.stays = false;
         loop {
             if let Driven::Ended(end) = self.drive(link, deadline, &mut |_| AfterLine::More) {
                 return end;
@@ -104,7 +114,7 @@ impl Running {
 
     /// Sends and receives what it can without waiting. This is for an idle command, so that the host's keepalive
     /// messages are answered. Received lines are kept for later if `keep` is set.
-    pub fn keep_alive(&mut self, link: &mut Link, keep: &dyn Fn(OutputChunk) -> bool) {
+    pub fn keep_alive(&mut self, link: &mut Link, keep: &mut dyn FnMut(OutputChunk) -> bool) {
         if link.broken().is_some() || !link.has_room() {
             return;
         }
@@ -142,7 +152,7 @@ impl Running {
     }
 
     /// Moves input and output until the command ends, or `on` says pause, or the deadline passes. After an end the
-    /// channel is closed.
+    /// channel is closed, but for a command that stays.
     pub fn drive(
         &mut self,
         link: &mut Link,
@@ -150,6 +160,7 @@ impl Running {
         on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Driven {
         match self.move_until(link, deadline, on) {
+            Ok(Some(ExecEnd::TimedOut)) if self.stays => Driven::Ended(ExecEnd::TimedOut),
             Ok(Some(end)) => {
                 close(&mut self.channel, link);
                 Driven::Ended(end)

@@ -67,6 +67,12 @@ impl Link {
         timings::round_trip(self.round_trip);
     }
 
+    /// How long the server took for the fastest answer to a request that takes it no work; `Duration::MAX`: it was not
+    /// asked yet.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
     /// Whether files are sent no faster than a limit says.
     pub fn is_limited(&self) -> bool {
         self.transfer_limit.is_some()

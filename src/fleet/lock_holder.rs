@@ -1,0 +1,156 @@
+//! The command that stays on a session: it holds the target's lock, and has stages carried out by processes of their own.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+use super::Payload;
+use super::abort::Abort;
+use super::lines::line_of;
+use super::output_sink::OutputSink;
+use super::ssh::{AfterLine, Driven, ExecEnd, Link, OutputChunk, Running};
+
+use crate::timings;
+use crate::wire::{LONGEST_START, LockHolderLine, Outcome, Request, State, TargetEvent};
+
+/// How a stage ended, as it says itself, and the target after it.
+pub(super) type Answer = (Outcome, State);
+
+/// A lock holder, which is the command of a session's probe.
+pub(super) struct LockHolder {
+    running: Running,
+    /// As of [`crate::wire::Facts::takes_requests`].
+    takes_requests: bool,
+    /// How many it was given.
+    given: u32,
+    /// A request whose end was not waited for. What is still said about it must be passed over.
+    abandoned: Option<u32>,
+}
+
+impl LockHolder {
+    /// `takes_requests`: as it says in its facts.
+    pub fn new(running: Running, takes_requests: bool) -> LockHolder {
+        LockHolder { running: running.that_stays(), takes_requests, given: 0, abandoned: None }
+    }
+
+    /// Whether the other side has closed its output, as far as that was read.
+    pub fn has_closed(&self) -> bool {
+        self.running.has_closed()
+    }
+
+    pub fn say(&mut self, line: &LockHolderLine) {
+        self.running.say(&line_of(line));
+    }
+
+    /// As [`Running::drive`]. A deadline that passes leaves the lock holder running.
+    pub fn drive(
+        &mut self,
+        link: &mut Link,
+        deadline: Instant,
+        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
+    ) -> Driven {
+        self.running.drive(link, deadline, on)
+    }
+
+    /// As [`Running::keep_alive`]. What nobody waits for is dropped.
+    pub fn keep_alive(&mut self, link: &mut Link) {
+        let abandoned = &mut self.abandoned;
+        self.running.keep_alive(link, &mut |said| match event_of(said) {
+            Some(TargetEvent::Exited { number, .. }) => {
+                abandoned.take_if(|abandoned| *abandoned == number);
+                false
+            }
+            Some(TargetEvent::Alive) => false,
+            _ => abandoned.is_none() && !matches!(said, OutputChunk::Out(b"")),
+        });
+    }
+
+    /// Stops reading it; it ends.
+    pub fn leave(self, link: &mut Link) {
+        self.running.leave(link);
+    }
+
+    /// Ends it, and waits for that.
+    pub fn finish(self, link: &mut Link, deadline: Instant) -> ExecEnd {
+        self.running.finish(link, deadline)
+    }
+
+    /// The line of a request, if the lock holder takes it with what belongs to it.
+    pub fn line(&self, link: &Link, request: &Request, payload: &Payload) -> Option<Vec<u8>> {
+        let pack = payload.pack.as_ref().map_or(0, |pack| pack.bytes);
+        // The transfer limit is for files, and the lock holder's input is none.
+        let is_message = payload.large_files.is_empty() && (pack == 0 || !link.is_limited());
+        let is_free = self.takes_requests && self.abandoned.is_none() && !self.has_closed();
+        let line = (is_free && is_message).then(|| line_of(request));
+        line.filter(|line| pack + line.len() as u64 <= LONGEST_START)
+    }
+
+    /// Gives it the request of a [line](LockHolder::line); returns its number.
+    pub fn start(&mut self, link: &Link, line: Vec<u8>, private: bool, payload: &Payload) -> io::Result<u32> {
+        let (number, mut input) = (self.given, line);
+        if let Some(pack) = &payload.pack {
+            let (from, bytes) = (input.len(), usize::try_from(pack.bytes).unwrap_or(0));
+            input.resize(from + bytes, 0);
+            pack.file.read_exact_at(&mut input[from..], 0)?;
+            timings::sent(bytes);
+        }
+        self.say(&LockHolderLine::Start { number, bytes: input.len() as u64, private });
+        self.running.say(&input);
+        self.given += 1;
+        timings::asked(link.round_trip());
+        Ok(number)
+    }
+
+    /// Waits for the end of a stage that it was given.
+    pub fn follow(
+        &mut self,
+        link: &mut Link,
+        number: u32,
+        deadline: Instant,
+        abort: Option<&Abort>,
+        sink: &mut OutputSink,
+    ) -> (Option<Answer>, ExecEnd) {
+        let mut answer: Option<Answer> = None;
+        let end = loop {
+            let mut exit = None;
+            let driven = self.drive(link, deadline, &mut |said| match sink.said(said) {
+                Some(TargetEvent::Ended { outcome, state }) => {
+                    // After a success there is nothing left to learn from the process.
+                    let after = if outcome.is_ok() { AfterLine::Pause } else { AfterLine::More };
+                    answer = Some((outcome, state));
+                    after
+                }
+                Some(TargetEvent::Exited { number: of, status, signal }) if of == number => {
+                    exit = Some(match (status, signal) {
+                        (_, Some(signal)) => ExecEnd::Signal(signal),
+                        (Some(status), None) => ExecEnd::Status(status),
+                        (None, None) => ExecEnd::Closed,
+                    });
+                    AfterLine::Pause
+                }
+                _ if abort.is_some_and(Abort::is_due) => AfterLine::Pause,
+                _ => AfterLine::More,
+            });
+            match (driven, exit, &answer) {
+                (_, Some(end), _) => break end,
+                (_, None, Some((Ok(()), _))) => break ExecEnd::Status(0),
+                (Driven::Ended(end), None, _) => {
+                    if end == ExecEnd::TimedOut {
+                        self.abandoned = Some(number);
+                    }
+                    break end;
+                }
+                (Driven::Paused, None, _) => {}
+            }
+            if let Some(abort) = abort.filter(|abort| abort.is_due()) {
+                self.say(&abort.line());
+            }
+        };
+        (answer, end)
+    }
+}
+
+fn event_of(said: OutputChunk) -> Option<TargetEvent> {
+    let OutputChunk::Out(text) = said else { return None };
+    serde_json::from_slice(text).ok()
+}
