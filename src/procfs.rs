@@ -2,7 +2,7 @@
 //! whoever started them.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -60,11 +60,26 @@ impl fmt::Display for Process {
 /// How often the list of locks is read before it counts that a lock is not in it.
 const LOOKS: usize = 5;
 
+/// Whether a process holds a lock of `flock` on this file by this descriptor of its own, from `/proc/ID/fdinfo`
+/// (proc_pid_fdinfo(5)), which is short where the list of all locks may be long. Where this process may not see that, and
+/// before Linux 4.1, the answer is no: [`lock_holders`] can tell.
+pub fn has_lock(id: u32, descriptor: i32, file: &File) -> bool {
+    let Ok(about) = file.metadata() else { return false };
+    let info = text(format!("/proc/{id}/fdinfo/{descriptor}"));
+    let locks: Vec<&str> = info.lines().filter_map(|line| line.strip_prefix("lock:\t")).collect();
+    holders_in(&locks.join("\n"), &device_of(&about), about.ino()).contains(&id)
+}
+
+/// As `/proc/locks` shows it.
+fn device_of(about: &Metadata) -> String {
+    format!("{:02x}:{:02x}", rustix::fs::major(about.dev()), rustix::fs::minor(about.dev()))
+}
+
 /// The living processes that hold a lock of `flock` on this file, from `/proc/locks` (proc_locks(5)). Processes of
 /// another PID namespace are not listed there, so an empty answer does not mean that nobody has the lock.
 pub fn lock_holders(file: &File) -> Vec<Process> {
     let Ok(about) = file.metadata() else { return Vec::new() };
-    let device = format!("{:02x}:{:02x}", rustix::fs::major(about.dev()), rustix::fs::minor(about.dev()));
+    let device = device_of(&about);
     let look = || {
         let locks = text("/proc/locks");
         holders_in(&locks, &device, about.ino()).into_iter().filter_map(process).collect::<Vec<_>>()
@@ -166,6 +181,8 @@ pub fn number_in(passwd: &str, name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     const LOCKS: &str = "1: POSIX  ADVISORY  WRITE 11 fe:00:77 0 EOF\n\
@@ -191,5 +208,10 @@ mod tests {
         let holders = lock_holders(&file);
         assert_eq!(holders.iter().map(|it| it.id).collect::<Vec<_>>(), [std::process::id()]);
         assert_eq!(holders[0].user, user_name(rustix::process::getuid().as_raw()));
+        let own = std::process::id();
+        assert!(has_lock(own, file.as_raw_fd(), &file));
+        let other = tempfile::tempfile().unwrap();
+        assert!(!has_lock(own, other.as_raw_fd(), &file) && !has_lock(own, file.as_raw_fd(), &other));
+        drop(file);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -40,6 +41,9 @@ pub struct Note {
     pub holder: Holder,
     /// The process on this target.
     pub process: u32,
+    /// Its descriptor of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptor: Option<i32>,
     /// Which stage, in the stage's lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<(Stage, u32)>,
@@ -48,7 +52,7 @@ pub struct Note {
 impl Note {
     /// A note of this process.
     pub fn new(holder: &Holder, at: Option<(Stage, u32)>) -> Note {
-        Note { holder: holder.clone(), process: std::process::id(), at }
+        Note { holder: holder.clone(), process: std::process::id(), descriptor: None, at }
     }
 }
 
@@ -131,12 +135,17 @@ pub fn holder(path: &Path) -> Option<Note> {
 /// Who has a lock that is taken; `None` after a pause when that cannot be told yet: a passing look at the lock by a
 /// probe, or a holder that has not signed yet, are both over soon.
 fn whose(file: &File, path: &Path, started: Instant) -> Option<Found> {
+    let note = read(path);
+    let has_it = |note: &Note| note.descriptor.is_some_and(|it| procfs::has_lock(note.process, it, file));
+    if let Some(note) = note.as_ref().filter(|note| has_it(note)) {
+        return Some(Found::Run(note.clone()));
+    }
     let holders = procfs::lock_holders(file);
     let is_the_holder = |note: &Note| {
         let named = holders.iter().any(|holder| holder.id == note.process);
         sys::is_alive(note.process) && (named || holders.is_empty())
     };
-    match read(path).filter(is_the_holder) {
+    match note.filter(is_the_holder) {
         Some(note) => Some(Found::Run(note)),
         None if started.elapsed() > NAMING => Some(Found::Stranger(stranger(path, &holders))),
         None => {
@@ -158,8 +167,9 @@ fn stranger(path: &Path, holders: &[procfs::Process]) -> String {
 }
 
 fn sign(mut file: File, note: &Note) -> Held {
+    let note = Note { descriptor: Some(file.as_raw_fd()), ..note.clone() };
     // A full disk may refuse the name of the holder; the lock holds all the same, and a rollback needs it.
-    let _ = overwrite(&mut file, &serde_json::to_string(note).unwrap_or_default());
+    let _ = overwrite(&mut file, &serde_json::to_string(&note).unwrap_or_default());
     Held(file)
 }
 

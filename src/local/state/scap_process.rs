@@ -13,12 +13,17 @@ use crate::local::os::files;
 /// More of a command is not told.
 const SHOWN: usize = 200;
 
+/// The command of Scap's that works on targets.
+const DEPLOYS: &str = "deploy-local";
+
 /// The process of Scap's that works on this repository, if there is one.
 pub fn at_work(layout: &Layout) -> Option<ScapProcess> {
     let mut pids =
         fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.find_map(|pid| {
         let line = procfs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        // A host may have thousands of processes, which are told apart without taking each line to pieces.
+        line.split(|byte| *byte == 0).find(|word| *word == DEPLOYS.as_bytes())?;
         let words: Vec<String> = line.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into()).collect();
         let begin = deploys(&words, layout.repo()).filter(|_| is_here(pid, layout))?;
         let command: String = words[begin..].join(" ").trim().chars().filter(|c| !c.is_control()).take(SHOWN).collect();
@@ -32,7 +37,7 @@ fn deploys(words: &[String], repo: &str) -> Option<usize> {
     let is_scap = |word: &String| Path::new(word).file_name().is_some_and(|name| name == "scap");
     let begin = words.iter().take(3).position(is_scap)?;
     let rest = &words[begin + 1..];
-    let at = rest.iter().position(|word| word == "deploy-local")?;
+    let at = rest.iter().position(|word| word == DEPLOYS)?;
     let rest = &rest[at + 1..];
     let named = |pair: &[String]| matches!(pair[0].as_str(), "--repo" | "-r") && pair[1] == repo;
     let joined = |word: &String| word.strip_prefix("--repo=") == Some(repo);
