@@ -271,6 +271,18 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it is one of a batch of events, after which there is a [`super::Reporter::flush`].
+    pub fn comes_in_batches(&self) -> bool {
+        matches!(
+            self,
+            Event::HostStarted { .. }
+                | Event::HostLine { .. }
+                | Event::HostDiff { .. }
+                | Event::HostWaiting { .. }
+                | Event::HostEnded { .. }
+        )
+    }
+
     /// A remark.
     pub fn note(level: Level, message: impl Into<String>) -> Event {
         Event::Note(Note::new(level, message))

@@ -46,7 +46,7 @@ pub(super) fn line(event: &Event, moment: Moment) -> Option<String> {
     Some(line.unwrap_or_else(|error| format!("{{\"event\":\"unwritable\",\"reason\":{:?}}}", error.to_string())))
 }
 
-/// One event a line, written at once.
+/// One event a line; those of a batch are written in one piece.
 pub struct Json<W> {
     sink: Sink<W>,
     replayed: Option<Option<String>>,
@@ -61,8 +61,15 @@ impl<W: Write> Json<W> {
 impl<W: Write> Reporter for Json<W> {
     fn event(&mut self, event: &Event) {
         if let Some(line) = line(event, Moment::of(&self.replayed)) {
-            self.sink.lines([line]);
+            self.sink.hold(line);
         }
+        if !event.comes_in_batches() {
+            self.sink.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.sink.flush();
     }
 
     fn replays(&mut self, at: Option<Option<&str>>) {

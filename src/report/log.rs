@@ -21,6 +21,8 @@ pub struct LogFile {
     file: Option<File>,
     replayed: Option<Option<String>>,
     warning: Option<String>,
+    /// Lines that are written at the next flush.
+    held: String,
     /// Lines that are not in the file.
     lost: usize,
     /// Half a line may stand at the end of the file.
@@ -50,7 +52,8 @@ impl LogFile {
     /// Of the logs that Hoist left there the newest `keep` stay, this one among them; others' logs are let be.
     pub fn open(control: &Path, run: &RunId, keep: usize) -> LogFile {
         let path = LogFile::path_of(control, run);
-        let mut log = LogFile { path, file: None, replayed: None, warning: None, lost: 0, torn: false };
+        let mut log =
+            LogFile { path, file: None, replayed: None, warning: None, held: String::new(), lost: 0, torn: false };
         match open(&log.path) {
             Ok(file) => log.file = Some(file),
             Err(error) => {
@@ -69,15 +72,15 @@ impl LogFile {
         self.warning = Some(format!("cannot write the log {path}: {why}; this run continues without it"));
     }
 
-    /// Writes a line, behind whole lines only.
-    fn write(&mut self, line: &str) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+    /// Writes lines, behind whole lines only: all of them or none.
+    fn write(&mut self, lines: &str) -> io::Result<()> {
+        let Some(file) = self.file.as_mut().filter(|_| !lines.is_empty()) else { return Ok(()) };
         if self.torn {
             file.write_all(b"\n")?;
             self.torn = false;
         }
         let before = file.metadata()?.len();
-        file.write_all(line.as_bytes()).inspect_err(|_| self.torn = file.set_len(before).is_err())
+        file.write_all(lines.as_bytes()).inspect_err(|_| self.torn = file.set_len(before).is_err())
     }
 }
 
@@ -134,16 +137,24 @@ impl Reporter for LogFile {
         }
         // Whoever looks at the file with other tools is as safe as with `hoist log`.
         let Some(line) = json::line(event, json::Moment::of(&self.replayed)) else { return };
-        let line = sanitize_json(line) + "\n";
-        if let Err(error) = self.write(&line) {
-            if self.lost == 0 {
-                self.give_up(error);
-            }
-            self.lost += 1;
+        self.held += &sanitize_json(line);
+        self.held.push('\n');
+        if !event.comes_in_batches() {
+            self.flush();
         }
         if self.lost > 0 && matches!(event, Event::Ended { .. }) {
             self.warning =
                 Some(format!("the log {} is missing {}", self.path.display(), crate::text::counted(self.lost, "line")));
+        }
+    }
+
+    fn flush(&mut self) {
+        let lines = std::mem::take(&mut self.held);
+        if let Err(error) = self.write(&lines) {
+            if self.lost == 0 {
+                self.give_up(error);
+            }
+            self.lost += lines.lines().count();
         }
     }
 
