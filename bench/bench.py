@@ -38,6 +38,7 @@ import headline
 import machine
 import named
 import peers
+import playbook
 import results
 import transfers
 from cost import Costs
@@ -144,24 +145,6 @@ class Bench:
         way = {"hoist": site.run_hoist, "ansible": site.run_ansible, "stages": site.run_ssh}[tool]
         for part, revision in (("first", site.first), ("second", site.second)):
             self.note(part, tool, number, way(revision, self.output), memory=False)
-
-    def playbook(self):
-        """(c) The same deployments by Ansible, once, with Hoist's ahead and after; the round's name keeps them together."""
-        if not any(peer.name == "ansible" for peer in wanted()):
-            return
-        if not (self.tools.venv / "parallel-ssh").exists():
-            self.notes.append((self.section, "The playbook was left out: Ansible is not installed."))
-            return
-        farm = self.farm(hosts=True)
-        try:
-            farm.fresh(DEPLOYED)
-            site = Deployment(self.tools, farm, DEPLOYED, self.folder("playbook"))
-            site.share_hoist(self.output)
-            site.bring_hoist(self.output)
-            for tool in ("hoist", "ansible", "hoist"):
-                self.both(farm, site, tool, "playbook")
-        finally:
-            farm.down()
 
     def growth(self):
         """(d) Many times the hosts: one command, and sessions that are held open, as in a deployment."""
@@ -274,6 +257,10 @@ class Bench:
     def say(text):
         say(text)
 
+    @staticmethod
+    def wanted():
+        return wanted()
+
     def folder(self, name):
         path = self.work / name
         path.mkdir()
@@ -289,12 +276,13 @@ def say(text):
     print(text, flush=True)
 
 
-# Name, about how many minutes it takes on two quiet cores with ROUNDS=2, what it measures, and how. All but bytes are to take
+# Name, about how many minutes it takes on two quiet cores with ROUNDS=2, what it measures, and how. All are to take
 # less than five, and all but compare together less than 40; the results say how long they took.
 PARTS = {
     "run": (3.5, "one command on HOSTS hosts, by every tool", Bench.run),
     "deploy": (2, "a deployment of four stages to DEPLOY_HOSTS hosts, beside bare commands and ssh for each stage", Bench.deploy),
-    "playbook": (4, "the same deployment, beside Ansible's playbook", Bench.playbook),
+    "playbook": (2.5, "the same first deployment, by Ansible's playbook", playbook.playbook),
+    "again": (2.5, "on the same hosts, the second deployment by the playbook", playbook.again),
     "headline": (4.5, "HEADLINE_HOSTS hosts that have no Hoist: first deployment", headline.headline),
     "onward": (2.5, "the same hosts: second deployment, and one that fails and is rolled back", headline.onward),
     "back": (1.5, "the same hosts: `hoist rollback`", headline.back),
@@ -303,12 +291,16 @@ PARTS = {
     "names": (0.5, "hosts by name, from a name server, beside hosts by address", named.names),
     "target": (1, "what each stage costs a target: CPU, processes, calls", Bench.target),
     "contact": (1.5, "hosts without Hoist get it, also over a link of 100 Mbit/s; with OLD by both builds", contact.contact),
-    "bytes": (6, "CHANGED megabytes to BYTES_HOSTS hosts, beside rsync and from an object store; transfer_limit", transfers.transfers),
-    "servers": (4, "the same from a git server through a cache, also beside git", transfers.servers),
+    "bytes": (4, "CHANGED megabytes to BYTES_HOSTS hosts, beside rsync; transfer_limit", transfers.transfers),
+    "servers": (5, "the same from a git server through a cache, also beside git, and from an object store", transfers.servers),
     "large": (3, "LARGE megabytes to LARGE_HOSTS hosts, by all these ways", transfers.large),
     "artifact": (1, "an artifact of MEGABYTES, of which 1 % changes, to one host", Bench.artifact),
     "compare": (4, "two builds by turns, the other one is OLD; only when it is asked for", compare.compare),
 }
+
+
+# Parts that take over the hosts of the one before.
+ON_THE_SAME_HOSTS = ("again", "onward", "back")
 
 
 def wanted_parts():
@@ -373,7 +365,7 @@ def main():
             say(f"{part}:")
             bench.section, began = part, time.monotonic()
             try:
-                if part not in headline.ON_THE_SAME_HOSTS:
+                if part not in ON_THE_SAME_HOSTS:
                     bench.let_go()
                 PARTS[part][2](bench)
             except (OSError, subprocess.CalledProcessError, Failed) as error:

@@ -6,9 +6,6 @@ Three parts, each less than five minutes: one takes over the hosts of the one be
 import settings
 from deploys import Deployment
 
-# Parts that take over hosts.
-ON_THE_SAME_HOSTS = ("onward", "back")
-
 
 class Thousand:
     """Hosts with a service, and revisions for them; `step` is the deployment that they have had last."""
@@ -62,7 +59,7 @@ def back(bench):
 
 def taken_over(bench, steps):
     """Hosts that have had those deployments: those of the part before, or others, which get them without being measured."""
-    if not bench.kept or bench.kept.step != steps[-1]:
+    if not isinstance(bench.kept, Thousand) or bench.kept.step != steps[-1]:
         bench.let_go()
         bench.kept = Thousand(bench, settings.THOUSAND)
         bench.kept.site.share_hoist(bench.output)

@@ -50,7 +50,7 @@ TITLES = {
     "cache": "ssh + git clone from a git server's cache",
     "rsync": "rsync",
 }
-BY_SSH, BY_SERVERS = ["hoist", "store", "rsync"], ["server", "cache"]
+BY_SSH, BY_SERVERS = ["hoist", "rsync"], ["server", "cache", "store"]
 
 
 def transfers(bench):
