@@ -9,7 +9,6 @@ use super::abort::Abort;
 use super::lines::line_of;
 use super::output_sink::OutputSink;
 use super::ssh::{AfterLine, Driven, ExecEnd, Link, OutputChunk, Running};
-
 use crate::timings;
 use crate::wire::{LONGEST_START, LockHolderLine, Outcome, Request, State, TargetEvent};
 
@@ -23,19 +22,19 @@ pub(super) struct LockHolder {
     takes_requests: bool,
     /// How many it was given.
     given: u32,
-    /// A request whose end was not waited for. What is still said about it must be passed over.
-    abandoned: Option<u32>,
+    /// The end of a request was not waited for. What is said from now on may be of that.
+    is_abandoned: bool,
 }
 
 impl LockHolder {
     /// `takes_requests`: as it says in its facts.
     pub fn new(running: Running, takes_requests: bool) -> LockHolder {
-        LockHolder { running: running.that_stays(), takes_requests, given: 0, abandoned: None }
+        LockHolder { running: running.that_stays(), takes_requests, given: 0, is_abandoned: false }
     }
 
-    /// Whether the other side has closed its output, as far as that was read.
-    pub fn has_closed(&self) -> bool {
-        self.running.has_closed()
+    /// Whether it can be asked something: it has not ended, as far as that was read, and nothing else is still to come.
+    pub fn is_there(&self) -> bool {
+        !self.is_abandoned && !self.running.has_closed()
     }
 
     pub fn say(&mut self, line: &LockHolderLine) {
@@ -54,15 +53,8 @@ impl LockHolder {
 
     /// As [`Running::keep_alive`]. What nobody waits for is dropped.
     pub fn keep_alive(&mut self, link: &mut Link) {
-        let abandoned = &mut self.abandoned;
-        self.running.keep_alive(link, &mut |said| match event_of(said) {
-            Some(TargetEvent::Exited { number, .. }) => {
-                abandoned.take_if(|abandoned| *abandoned == number);
-                false
-            }
-            Some(TargetEvent::Alive) => false,
-            _ => abandoned.is_none() && !matches!(said, OutputChunk::Out(b"")),
-        });
+        let is_abandoned = self.is_abandoned;
+        self.running.keep_alive(link, &|said| !is_abandoned && !is_idle(said));
     }
 
     /// Stops reading it; it ends.
@@ -80,8 +72,7 @@ impl LockHolder {
         let pack = payload.pack.as_ref().map_or(0, |pack| pack.bytes);
         // The transfer limit is for files, and the lock holder's input is none.
         let is_message = payload.large_files.is_empty() && (pack == 0 || !link.is_limited());
-        let is_free = self.takes_requests && self.abandoned.is_none() && !self.has_closed();
-        let line = (is_free && is_message).then(|| line_of(request));
+        let line = (self.takes_requests && self.is_there() && is_message).then(|| line_of(request));
         line.filter(|line| pack + line.len() as u64 <= LONGEST_START)
     }
 
@@ -136,7 +127,7 @@ impl LockHolder {
                 (_, None, Some((Ok(()), _))) => break ExecEnd::Status(0),
                 (Driven::Ended(end), None, _) => {
                     if end == ExecEnd::TimedOut {
-                        self.abandoned = Some(number);
+                        self.is_abandoned = true;
                     }
                     break end;
                 }
@@ -150,7 +141,8 @@ impl LockHolder {
     }
 }
 
-fn event_of(said: OutputChunk) -> Option<TargetEvent> {
-    let OutputChunk::Out(text) = said else { return None };
-    serde_json::from_slice(text).ok()
+/// Whether a line is only a sign of life, or tells that a process has ended whose result is known.
+fn is_idle(said: OutputChunk) -> bool {
+    let OutputChunk::Out(text) = said else { return false };
+    text.is_empty() || matches!(serde_json::from_slice(text), Ok(TargetEvent::Alive | TargetEvent::Exited { .. }))
 }

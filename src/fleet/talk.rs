@@ -154,7 +154,7 @@ impl Remote {
 
     /// Whether there is a lock holder, as far as is known.
     pub fn has_lock_holder(&self) -> bool {
-        self.lock_holder.as_ref().is_some_and(|lock_holder| !lock_holder.has_closed())
+        self.lock_holder.as_ref().is_some_and(LockHolder::is_there)
     }
 
     /// Whether there was a lock holder and its command has ended, and the lock with it.

@@ -73,7 +73,7 @@ fn a_stage_whose_process_stands_still_is_given_up_and_what_it_does_later_is_not_
     let running = scene.start_deploy(&["-D", "promote_timeout:2", "-D", "rollback_timeout:60"]);
     let process = scene.deploy_local(0, "promote");
     signal(process, Signal::STOP);
-    // Its rollback waits for it, on a channel of its own: the first one is still the stage's.
+    // Its rollback waits for it, by another lock holder: the first one's output is still the stage's.
     common::wait_for("the rollback", || {
         let above_all = scene.processes(0).into_iter();
         above_all.filter(|pid| *pid != process && cmdline(*pid).contains("deploy-local")).count() > 1

@@ -114,7 +114,7 @@ impl Running {
 
     /// Sends and receives what it can without waiting. This is for an idle command, so that the host's keepalive
     /// messages are answered. Received lines are kept for later if `keep` is set.
-    pub fn keep_alive(&mut self, link: &mut Link, keep: &mut dyn FnMut(OutputChunk) -> bool) {
+    pub fn keep_alive(&mut self, link: &mut Link, keep: &dyn Fn(OutputChunk) -> bool) {
         if link.broken().is_some() || !link.has_room() {
             return;
         }
