@@ -20,11 +20,16 @@ class Farm:
     # CPU seconds of processes that had left their session, and ended.
     adopted = 0.0
 
-    def __init__(self, folder, enter=None, within=(), network=127):
+    def __init__(self, folder, enter=None, within=(), network=127, in_memory=False):
         """`enter`: the program of enter.rs, by which a command runs in a home of its own, with the /srv of its host; none:
         where the server is. `within` is put ahead of the command that starts it; `network` is the first byte of its addresses.
+        in_memory: the hosts' homes and /srv are on no disk.
         """
-        self.folder, self.network = Path(folder), network
+        self.folder, self.network, self.in_memory = Path(folder), network, in_memory
+        if in_memory:
+            # Ahead of the server, which may have a view of mounts of its own.
+            (self.folder / "hosts").mkdir(parents=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g", "hoist-bench", self.folder / "hosts"], check=True)
         # More than any tool has open: by default sshd turns connections away from the tenth on that is not logged in.
         options = "MaxStartups 10000"
         if enter is None:
@@ -120,5 +125,7 @@ class Farm:
     def down(self):
         subprocess.run([FARM_SH, "down", self.folder], check=False)
         Farm.listeners.discard(self.listener)
+        if self.in_memory:
+            subprocess.run(["umount", "--lazy", self.folder / "hosts"], check=False)
         # A thousand hosts with a copy of Hoist each take more than 10 GB.
         subprocess.run(["rm", "-rf", self.folder / "hosts"], check=False)

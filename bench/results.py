@@ -380,7 +380,8 @@ build's of the same round, with the least and the most in brackets."""
 
 DELAY = """Both columns are of one network of two namespaces, whose link holds packets back in the one and passes them
 on at once in the other. The difference over the round trip, a batch, is how often a batch waits for the network; what
-the machine does meanwhile for other hosts hides some of it, so the few hosts are the stricter figure. A first probe, not shown, has brought Hoist there."""
+the machine does meanwhile for other hosts hides some of it, so the few hosts are the stricter figure. The hosts' files are in
+memory: what a disk takes varies by more than a few round trips. A first probe, not shown, has brought Hoist there."""
 
 COST = """The target's own processes, from the command that sshd starts on; sshd itself is not in it. The second deployment
 changes one file, and so does the third, whose service does not restart, so that it is rolled back. Processes are all
