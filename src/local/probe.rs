@@ -207,7 +207,7 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
         }
         Err(fault) => return failed(fault),
     }
-    let mut held: Option<RunLock> = None;
+    let (mut held, mut process): (Option<RunLock>, _) = (None, None);
     loop {
         let mut line = String::new();
         let mut limited = std::io::Read::take(&mut input, LINE);
@@ -222,7 +222,7 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
             Ok(LockHolderLine::Hold | LockHolderLine::Claim) if held.is_some() => out.event(&TargetEvent::Held),
             Ok(LockHolderLine::Start { number, bytes, private }) => {
                 match started::take(&mut input, bytes, private) {
-                    Ok(request) => started::run(request, number, layout, out),
+                    Ok(request) => process = started::run(request, number, process.take(), layout, out),
                     // The connection is gone, and the request with it.
                     Err(_) => return 0,
                 }

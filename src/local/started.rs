@@ -8,6 +8,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::fault::{Fault, plain};
@@ -34,8 +35,20 @@ pub fn take(input: &mut impl Read, bytes: u64, private: bool) -> io::Result<Vec<
     Ok(request)
 }
 
-/// Starts the process of a request. Its end is told on `out`.
-pub fn run(request: Vec<u8>, number: u32, layout: &Layout, out: &Out) {
+/// Starts the process of a request. Its end is told on `out`, by a thread, which this returns.
+///
+/// `before`: that of the request before. Its process has said how the request ended, or the deployer asks here for nothing
+/// more; what is told of its end goes ahead of all that the next one says.
+pub fn run(
+    request: Vec<u8>,
+    number: u32,
+    before: Option<JoinHandle<()>>,
+    layout: &Layout,
+    out: &Out,
+) -> Option<JoinHandle<()>> {
+    if let Some(before) = before {
+        let _ = before.join();
+    }
     let silent = out.silent();
     out.flush(PATIENCE);
     let mut command = Command::new(program());
@@ -43,16 +56,17 @@ pub fn run(request: Vec<u8>, number: u32, layout: &Layout, out: &Out) {
     match command.spawn() {
         Ok(child) => {
             let out = out.clone();
-            thread::spawn(move || {
-                let (status, signal) = attend(child, &request);
+            Some(thread::spawn(move || {
+                let (status, signal) = attend(child, request);
                 out.event(&TargetEvent::Exited { number, status, signal });
                 drop(silent);
-            });
+            }))
         }
         Err(error) => {
             let fault = Fault::failed(format!("cannot start a process on the target: {}", plain(&error)));
             out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: observed::state(layout) });
             out.event(&TargetEvent::Exited { number, status: Some(1), signal: None });
+            None
         }
     }
 }
@@ -64,11 +78,13 @@ fn program() -> PathBuf {
 }
 
 /// Gives a process its request, and waits for its end.
-fn attend(mut child: Child, request: &[u8]) -> (Option<i32>, Option<String>) {
+fn attend(mut child: Child, request: Vec<u8>) -> (Option<i32>, Option<String>) {
     if let Some(mut input) = child.stdin.take() {
         // One that has ended before tells by its end.
-        let _ = input.write_all(request);
+        let _ = input.write_all(&request);
     }
+    // It may be long, and contain secrets.
+    drop(request);
     match child.wait() {
         Ok(end) => (end.code(), end.signal().map(|signal| sys::signal_name(signal).to_owned())),
         Err(_) => (None, None),

@@ -65,10 +65,15 @@ impl Watched {
         self.replaced.is_some() && seen.start.pid == self.replaced
     }
 
-    /// Forgets the process that was first seen if it is gone and may be one that the restart was to replace: one at most.
-    fn forget_replaced(&mut self, now: &Seen) {
+    /// Whether the process that was first seen has ended.
+    fn has_ended(&self) -> bool {
+        self.first.as_ref().and_then(|(first, _)| first.start.pid).is_some_and(|pid| !sys::is_alive(pid))
+    }
+
+    /// Forgets the process that was first seen if it `has_ended` and may be one that the restart was to replace: one at most.
+    fn forget_replaced(&mut self, now: &Seen, has_ended: bool) {
         let Some(first) = self.first.as_ref().and_then(|(first, _)| first.start.pid) else { return };
-        let is_gone = now.start.pid != Some(first) && !sys::is_alive(first);
+        let is_gone = now.start.pid != Some(first) && has_ended;
         if self.is_unsteady && is_gone && self.since.elapsed() < GRACE {
             (self.first, self.replaced, self.is_unsteady) = (None, Some(first), false);
         }
@@ -138,7 +143,7 @@ impl Proof<'_> {
             }
             _ => None,
         };
-        match problem.or_else(|| trouble(&watched, &seen, self.job)) {
+        match problem.or_else(|| trouble(&watched, &seen, false, self.job)) {
             Some(problem) => self.found(&watched, &problem, false),
             None => {
                 watched.note(seen);
@@ -160,8 +165,10 @@ impl Proof<'_> {
                 index += 1;
                 continue;
             };
-            self.watched[index].forget_replaced(&seen);
-            match trouble(&self.watched[index], &seen, self.job) {
+            // Looked at once: a process that ends between two looks would be told of by the one, and forgiven by the other.
+            let has_ended = self.watched[index].has_ended();
+            self.watched[index].forget_replaced(&seen, has_ended);
+            match trouble(&self.watched[index], &seen, has_ended, self.job) {
                 Some(problem) => {
                     let watched = self.watched.remove(index);
                     self.found(&watched, &problem, false)?;
@@ -259,8 +266,8 @@ fn is_promised(was: Option<&Seen>, is: &Seen) -> bool {
         && was.is_some_and(|was| was.start.invocation.is_some() && was.start.invocation == is.start.invocation)
 }
 
-/// What has become of a service since it was first seen.
-fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
+/// What has become of a service since it was first seen; `has_ended`: the process that it was on then.
+fn trouble(watched: &Watched, now: &Seen, has_ended: bool, job: &Job) -> Option<String> {
     let limit = Duration::from_secs(job.request.service.timeout.max(1));
     match now.up {
         Up::No => return Some(format!("it is {}", now.words)),
@@ -285,7 +292,7 @@ fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
         (Some(first_pid), Some(pid)) if first_pid != pid && !is_promised(Some(first), now) => {
             Some(format!("process {first_pid} ended, and process {pid} took its place"))
         }
-        (Some(pid), None) if !sys::is_alive(pid) => Some(format!("process {pid} ended")),
+        (Some(pid), None) if has_ended => Some(format!("process {pid} ended")),
         _ => None,
     }
 }
