@@ -22,12 +22,17 @@ class Group:
     def __init__(self, name):
         self.old = CGROUP_1.is_dir()
         self.path = (CGROUP_1 if self.old else CGROUP_2) / f"hoist-bench-{name}"
-        self.path.mkdir()
+        # One may be left of a process with the same id, which something still was in.
+        self.path.mkdir(exist_ok=True)
+        self.before = self.counted()
 
     def enter(self):
         (self.path / "cgroup.procs").write_text("0")
 
     def nanoseconds(self):
+        return self.counted() - self.before
+
+    def counted(self):
         if self.old:
             return int((self.path / "cpuacct.usage").read_text())
         usage = next(line for line in (self.path / "cpu.stat").read_text().splitlines() if line.startswith("usage_usec"))

@@ -17,7 +17,8 @@ pub(super) type Answer = (Outcome, State);
 
 /// A lock holder, which is the command of a session's probe.
 pub(super) struct LockHolder {
-    running: Running,
+    /// A deadline that passes leaves it running.
+    pub running: Running,
     /// As of [`crate::wire::Facts::takes_requests`].
     takes_requests: bool,
     /// How many it was given.
@@ -41,30 +42,10 @@ impl LockHolder {
         self.running.say(&line_of(line));
     }
 
-    /// As [`Running::drive`]. A deadline that passes leaves the lock holder running.
-    pub fn drive(
-        &mut self,
-        link: &mut Link,
-        deadline: Instant,
-        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
-    ) -> Driven {
-        self.running.drive(link, deadline, on)
-    }
-
     /// As [`Running::keep_alive`]. What nobody waits for is dropped.
     pub fn keep_alive(&mut self, link: &mut Link) {
         let is_abandoned = self.is_abandoned;
         self.running.keep_alive(link, &|said| !is_abandoned && !is_idle(said));
-    }
-
-    /// Stops reading it; it ends.
-    pub fn leave(self, link: &mut Link) {
-        self.running.leave(link);
-    }
-
-    /// Ends it, and waits for that.
-    pub fn finish(self, link: &mut Link, deadline: Instant) -> ExecEnd {
-        self.running.finish(link, deadline)
     }
 
     /// The line of a request, if the lock holder takes it with what belongs to it.
@@ -104,7 +85,7 @@ impl LockHolder {
         let mut answer: Option<Answer> = None;
         let end = loop {
             let mut exit = None;
-            let driven = self.drive(link, deadline, &mut |said| match sink.said(said) {
+            let driven = self.running.drive(link, deadline, &mut |said| match sink.said(said) {
                 Some(TargetEvent::Ended { outcome, state }) => {
                     // After a success there is nothing left to learn from the process.
                     let after = if outcome.is_ok() { AfterLine::Pause } else { AfterLine::More };

@@ -59,7 +59,7 @@ impl Remote {
         (self.command, self.facts) = (command, facts);
         let surplus = if self.has_lock_holder() { Some(lock_holder) } else { self.lock_holder.replace(lock_holder) };
         if let Some(surplus) = surplus {
-            surplus.leave(&mut self.link);
+            surplus.running.leave(&mut self.link);
         }
         Ok(())
     }

@@ -111,7 +111,7 @@ impl Remote {
         lock_holder.say(if claims { &LockHolderLine::Claim } else { &LockHolderLine::Hold });
         sink.begin();
         let mut refused = None;
-        let driven = lock_holder.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
+        let driven = lock_holder.running.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Held) => AfterLine::Pause,
             Some(TargetEvent::Ended { outcome, .. }) => {
                 refused = Some(outcome);
@@ -125,11 +125,11 @@ impl Remote {
                 return Ok(());
             }
             Driven::Paused => {
-                lock_holder.leave(&mut self.link);
+                lock_holder.running.leave(&mut self.link);
                 None
             }
             Driven::Ended(end @ ExecEnd::TimedOut) => {
-                lock_holder.leave(&mut self.link);
+                lock_holder.running.leave(&mut self.link);
                 Some(end)
             }
             Driven::Ended(end) => Some(end),
@@ -300,7 +300,7 @@ impl Remote {
             && let Some(lock_holder) = self.lock_holder.take()
         {
             // The server allows one command per session. End the lock holder: the stage takes the lock itself.
-            lock_holder.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
+            lock_holder.running.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
             started = self.link.start(&self.command, again, deadline);
         }
         started.map_err(|error| match not_run(error) {
@@ -339,7 +339,7 @@ impl Remote {
         if let Some(mut lock_holder) = self.lock_holder.take() {
             let _exchange = timings::exchange(Part::Work);
             lock_holder.say(&LockHolderLine::Release);
-            lock_holder.finish(&mut self.link, deadline);
+            lock_holder.running.finish(&mut self.link, deadline);
         }
     }
 }

@@ -74,6 +74,23 @@ fn every_stage_of_a_small_change_takes_one_round_trip() {
     panic!("{counts:?} round trips");
 }
 
+/// With `transfer_limit` the pack of a fetch is a file, which is sent by a channel of its own.
+#[test]
+fn a_stage_with_a_channel_of_its_own_takes_three_round_trips() {
+    let Far { project, .. } = &Far::new();
+    let limit = ["-D", "transfer_limit:10000000"];
+    let words = [&["deploy", "--yes", "--timings", "--format", "json"][..], &limit].concat();
+    let output = project.hoist(&words).output().unwrap();
+    assert!(output.status.success());
+    let told = |stage: &str| {
+        let events =
+            output.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+        let mut ended = events.filter(|event| event["event"] == "host_ended" && event["step"]["run"] == stage);
+        ended.next().unwrap()["timings"]["round_trips"].as_u64().unwrap() as usize
+    };
+    assert_eq!((told("fetch"), told("promote"), told("finalize")), (3, STAGE, STAGE));
+}
+
 #[test]
 fn a_probe_takes_three_round_trips_beside_the_login_and_a_rollback_one() {
     let Far { project, .. } = &Far::new();
