@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Farm, Links, Project, address};
+use common::{Farm, HOIST, Links, Project, address};
 
 /// Watches how many connections to the farm are open on this side, for as long as it lives.
 struct Watch {
@@ -47,6 +47,24 @@ fn open_to(port: u16) -> usize {
         fields.nth(2).is_some_and(|end| end.ends_with(&far)) && fields.next() == Some("01")
     };
     table.lines().filter(open).count()
+}
+
+/// The target's program counts how often it is run, and hides or shows what it says of its lock holder.
+#[test]
+fn a_target_whose_lock_holder_takes_no_requests_has_its_stages_run_by_commands_of_their_own() {
+    for (takes_requests, commands) in [("false", 4), ("true", 1)] {
+        let farm = Farm::up();
+        let project = Project::new(&farm, 0, 1);
+        let (program, runs) = (project.path("program"), project.path("runs"));
+        let fact = r#"s/"takes_requests":true/"takes_requests":"#;
+        let script =
+            format!("#!/bin/sh\necho >>{}\n{HOIST} \"$@\" | sed -u '{fact}{takes_requests}/'\n", runs.display());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        project.deploy(&["-D", &format!("remote_binary:{}", program.display())]).ends(0);
+        // The probe, fetch, promote and finalize.
+        assert_eq!(std::fs::read_to_string(&runs).unwrap().lines().count(), commands, "{takes_requests}");
+    }
 }
 
 #[test]
