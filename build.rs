@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What is compiled: a change in it makes another program.
 const SOURCE: [&str; 4] = ["src", "Cargo.toml", "Cargo.lock", "build.rs"];
@@ -36,25 +36,38 @@ fn for_targets() -> Result<(), Box<dyn Error>> {
     let place = Path::new(&std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("for-targets.zst");
     let Some(packed) = std::env::var_os("HOIST_FOR_TARGETS").filter(|path| !path.is_empty()) else {
         println!("cargo::rustc-env=HOIST_FOR_TARGETS_SHA256=");
+        println!("cargo::rustc-env=HOIST_FOR_TARGETS_BYTES=0");
         return Ok(std::fs::write(place, "")?);
     };
     let packed = PathBuf::from(packed);
     println!("cargo::rerun-if-changed={}", packed.display());
     let cannot = |error| format!("HOIST_FOR_TARGETS: cannot read {}: {error}", packed.display());
-    std::fs::write(&place, std::fs::read(&packed).map_err(cannot)?)?;
-    println!("cargo::rustc-env=HOIST_FOR_TARGETS_SHA256={}", digest_of_unpacked(&place)?);
+    let content = std::fs::read(&packed).map_err(cannot)?;
+    if content.get(4).is_none_or(|descriptor| descriptor & ZSTD_CHECKSUM == 0) {
+        return Err("HOIST_FOR_TARGETS: it has no checksum, by which targets know that it is whole".into());
+    }
+    std::fs::write(&place, content)?;
+    let (digest, bytes) = unpacked(&place)?;
+    println!("cargo::rustc-env=HOIST_FOR_TARGETS_SHA256={digest}");
+    println!("cargo::rustc-env=HOIST_FOR_TARGETS_BYTES={bytes}");
     Ok(())
 }
 
-/// The SHA-256 digest of what a file by zstd contains, so that the program need not unpack it to know.
-fn digest_of_unpacked(packed: &Path) -> Result<String, Box<dyn Error>> {
-    let mut zstd = Command::new("zstd").arg("-dc").stdin(File::open(packed)?).stdout(Stdio::piped()).spawn()?;
-    let content = zstd.stdout.take().ok_or("zstd has no output")?;
-    let hashed = Command::new("sha256sum").stdin(content).output()?;
-    if !zstd.wait()?.success() || !hashed.status.success() {
+/// In the frame header descriptor, behind the four bytes that begin a file by zstd (RFC 8878, section 3.1.1.1.1).
+const ZSTD_CHECKSUM: u8 = 0x04;
+
+/// The SHA-256 digest of what a file by zstd contains and how many bytes that is, so that the program need not unpack it to
+/// know.
+fn unpacked(packed: &Path) -> Result<(String, u64), Box<dyn Error>> {
+    let place = packed.with_extension("unpacked");
+    let zstd = Command::new("zstd").arg("-dc").stdin(File::open(packed)?).stdout(File::create(&place)?).status()?;
+    let hashed = Command::new("sha256sum").stdin(File::open(&place)?).output()?;
+    if !zstd.success() || !hashed.status.success() {
         return Err("HOIST_FOR_TARGETS: zstd and sha256sum cannot read it".into());
     }
-    Ok(String::from_utf8(hashed.stdout)?.split_whitespace().next().ok_or("sha256sum printed nothing")?.to_owned())
+    let digest = String::from_utf8(hashed.stdout)?;
+    let digest = digest.split_whitespace().next().ok_or("sha256sum printed nothing")?.to_owned();
+    Ok((digest, std::fs::metadata(&place)?.len()))
 }
 
 /// The commit that is checked out, `-dirty` behind it where the source differs from it. `None`: this is no checkout of

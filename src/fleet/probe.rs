@@ -74,22 +74,25 @@ fn probe(
     sink: &mut OutputSink,
 ) -> Result<(String, Running, Facts), Failure> {
     let first_command = bootstrap.first_command().map_err(Failure::failed)?;
-    let (mut uploaded, mut asked_again) = (false, false);
+    let (mut uploaded, mut asked_again) = (None, false);
     loop {
         let input = Input { head: lines_of(request), payload: Payload::default(), keep_open: true };
         let began = Instant::now();
         sink.begin();
         let _exchange = timings::exchange(Part::Start);
-        let mut running = link.start(&first_command, input, deadline).map_err(not_run)?;
-        let mut command = bootstrap.installed();
-        let (mut facts, mut ended, mut stop) = (None, None, None);
+        let started = uploaded.as_ref().unwrap_or(&first_command);
+        let mut running = link.start(started, input, deadline).map_err(not_run)?;
+        let mut command = uploaded.clone().or_else(|| bootstrap.installed());
+        let (mut facts, mut ended) = (None, None);
+        let (mut missing, mut unfit) = (None, None);
         let driven = running.drive(link, deadline, &mut |said| {
             if let (OutputChunk::Out(text), true) = (said, command.is_none())
                 && let Some(marker) = Marker::parse(&String::from_utf8_lossy(text))
             {
                 match marker {
                     Marker::At(path) => command = Some(run_command(&path)),
-                    other => stop = Some(other),
+                    Marker::Missing(unpackers) => missing = Some(unpackers),
+                    Marker::Unfit(why) => unfit = Some(why),
                 }
                 return AfterLine::More;
             }
@@ -116,30 +119,27 @@ fn probe(
             },
             Driven::Ended(end) => end,
         };
-        match (stop, ended) {
-            (Some(Marker::Missing(unpackers)), _) if !uploaded => {
-                uploaded = true;
-                let (began, _timed) = (Instant::now(), timings::during(Part::Transfer));
-                bootstrap.upload(link, unpackers, deadline).map_err(|error| match error {
-                    UploadError::Lost(why) => Failure::Lost(why),
-                    UploadError::Failed(why) => Failure::failed(why),
-                })?;
-                if link.is_limited() {
-                    deadline += began.elapsed();
-                }
+        if let Some(why) = unfit {
+            return Err(Failure::unanswered(why));
+        }
+        if let Some(unpackers) = missing {
+            let (began, _timed) = (Instant::now(), timings::during(Part::Transfer));
+            uploaded = Some(bootstrap.upload(link, unpackers, deadline).map_err(|error| match error {
+                UploadError::Lost(why) => Failure::Lost(why),
+                UploadError::Failed(why) => Failure::failed(why),
+            })?);
+            if link.is_limited() {
+                deadline += began.elapsed();
             }
-            (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why)),
-            (Some(_), _) => {
-                return Err(Failure::unanswered("hoist was copied to the target but does not exist there"));
-            }
-            (None, Some(refused)) => return Err(Failure::Ended(refusal(refused, Some(&end)))),
+            continue;
+        }
+        match ended {
+            Some(refused) => return Err(Failure::Ended(refusal(refused, Some(&end)))),
             // A channel that the server closed may look the same.
-            (None, None)
-                if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() =>
-            {
+            None if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() => {
                 asked_again = true;
             }
-            (None, None) => return Err(no_answer(end, bootstrap, began.elapsed(), sink)),
+            None => return Err(no_answer(end, bootstrap, began.elapsed(), sink)),
         }
     }
 }

@@ -3,18 +3,19 @@
 //! The first command on a session is a small script for the target's `/bin/sh`. It checks that the target has this
 //! exact build, in a folder that nobody else can write to, and executes it in its own place, so that `deploy-local`
 //! reads the probe's request, which was already sent. If the build is missing, the script says so, the build is
-//! uploaded, and the script runs again. Later commands use the path that the script printed.
+//! uploaded by another one, and executed. Later commands use the path that the scripts print.
 //!
-//! A build is hashed when it is first run and whenever its file has changed. The file `ok` beside it records the size,
-//! inode and ctime of the hashed file; the ctime cannot be set by users. Hashing megabytes for each connection would cost a
-//! target more than everything else about a connection.
+//! An upload is checked by the checksum and the size of what was compressed; one that is not compressed is hashed. The file
+//! `ok` beside the build records the size, inode and ctime of the file that was checked; the ctime cannot be set by users. A
+//! file that differs from the record is hashed before it is run. Hashing megabytes for each connection would cost a target
+//! more than everything else about a connection.
 //!
 //! The scripts contain no single quotes, newlines and exclamation marks, so that `exec /bin/sh -c '…'` has the same
 //! meaning in sh, csh and fish. The user's login shell may be any of them.
 
 use std::time::Instant;
 
-use super::own_build::{OwnBuild, Unpackers};
+use super::own_build::{OwnBuild, ToSend, Unpackers};
 use super::transport::ends::{AfterLine, ExecEnd, OpenError, OutputChunk};
 use super::{Input, Link, Program, SshOptions};
 
@@ -98,37 +99,42 @@ impl Bootstrap {
     }
 
     /// Copies this build to the target, compressed for one of its programs if it can be. Several copies may race: each
-    /// is renamed into place when it is complete.
+    /// is renamed into place when it is complete. Returns the command that executes it.
     ///
     /// # Errors
     /// With a fragment for the operator.
-    pub fn upload(&self, link: &mut Link, unpackers: Unpackers, deadline: Instant) -> Result<(), UploadError> {
-        let Bootstrap::Copied(build) = self else { return Ok(()) };
-        let (payload, unpack) = build.to_send(unpackers).map_err(UploadError::Failed)?;
-        let input = Input { head: Vec::new(), payload: payload.into(), keep_open: false };
-        let (mut stored, mut complaint, mut noise) = (false, String::new(), String::new());
-        let sha256 = build.sha256().map_err(UploadError::Failed)?;
-        let end = link.exec(&script(&upload_script(sha256, unpack)), input, deadline, &mut |said| {
+    pub fn upload(&self, link: &mut Link, unpackers: Unpackers, deadline: Instant) -> Result<String, UploadError> {
+        let build = match self {
+            Bootstrap::Installed(path) => return Ok(run_command(path)),
+            Bootstrap::Copied(build) => build,
+        };
+        let to_send = build.to_send(unpackers).map_err(UploadError::Failed)?;
+        let upload = script(&upload_script(build, &to_send).map_err(UploadError::Failed)?);
+        let input = Input { head: Vec::new(), payload: to_send.content.into(), keep_open: false };
+        let (mut stored, mut complaint, mut noise) = (None, String::new(), String::new());
+        let end = link.exec(&upload, input, deadline, &mut |said| {
             let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
             let line = String::from_utf8_lossy(line);
             match line.strip_prefix("hoist-bootstrap: ") {
-                Some("stored") => stored = true,
-                Some(other) => complaint = other.trim_start_matches("error ").to_owned(),
+                Some(said) => match said.strip_prefix("stored ") {
+                    Some(path) => stored = Some(path.to_owned()),
+                    None => complaint = said.trim_start_matches("error ").to_owned(),
+                },
                 None if matches!(said, OutputChunk::Err(_)) && noise.is_empty() => noise = line.into_owned(),
                 None => {}
             }
             AfterLine::More
         });
-        match end {
-            Ok(ExecEnd::Status(0) | ExecEnd::Closed) if stored => Ok(()),
-            Ok(ExecEnd::Lost(why)) | Err(OpenError::Lost(why)) => Err(UploadError::Lost(why)),
-            Ok(ExecEnd::TimedOut) | Err(OpenError::TimedOut) => {
+        match (end, stored) {
+            (Ok(ExecEnd::Status(0) | ExecEnd::Closed), Some(path)) => Ok(run_command(&path)),
+            (Ok(ExecEnd::Lost(why)) | Err(OpenError::Lost(why)), _) => Err(UploadError::Lost(why)),
+            (Ok(ExecEnd::TimedOut) | Err(OpenError::TimedOut), _) => {
                 Err(UploadError::Failed("copying hoist to the target took too long".into()))
             }
-            Err(OpenError::NoChannel(why) | OpenError::Denied(why)) => {
+            (Err(OpenError::NoChannel(why) | OpenError::Denied(why)), _) => {
                 Err(UploadError::Failed(format!("the target runs no commands: {why}")))
             }
-            Ok(ExecEnd::Status(_) | ExecEnd::Signal(_) | ExecEnd::Closed) => {
+            (Ok(ExecEnd::Status(_) | ExecEnd::Signal(_) | ExecEnd::Closed), _) => {
                 let words = [complaint.as_str(), noise.as_str(), "it ended without output"];
                 let why = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
                 Err(UploadError::Failed(format!(
@@ -216,12 +222,14 @@ fn start_script(sha256: &str) -> String {
     .join("; ")
 }
 
-/// `unpack` is the command that turns what is sent into the build.
-///
 /// To start a process costs a small target as much as to write a megabyte, so there are few: nothing is looked for that
 /// cannot be there.
-fn upload_script(sha256: &str, unpack: &str) -> String {
-    [
+///
+/// # Errors
+/// A fragment for the operator: this build cannot be read.
+fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String, String> {
+    let (sha256, bytes, unpack) = (build.sha256()?, build.bytes(), to_send.unpack);
+    let mut lines = vec![
         "umask 077".into(),
         preamble(sha256),
         // Whether there are other builds, and leftovers of interrupted uploads of this one.
@@ -240,13 +248,22 @@ fn upload_script(sha256: &str, unpack: &str) -> String {
         r#"[ -z "$n" ] || find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
         r#"t=$(mktemp "$d/.new.XXXXXX" 2>&1) || fail error cannot write to "$d": $t"#.into(),
         format!(r#"e=$({{ {unpack} > "$t"; }} 2>&1) || {{ rm -f "$t"; fail error cannot write to "$d": $e; }}"#),
-        format!(r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it was damaged on the way; }}"#),
-        r#"e=$({ chmod 700 "$t" && mv -f "$t" "$f"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#.into(),
-        // It was just hashed, so its first run does not have to read it once more.
-        r#"set -- $(stat -c "%s %i %z" "$f"); { echo "$1 $2 $3 $4" > "$d/ok"; } 2>/dev/null"#.into(),
-        "say stored".into(),
-    ]
-    .join("; ")
+    ];
+    if !to_send.is_checked {
+        lines.push(format!(
+            r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it was damaged on the way; }}"#
+        ));
+    }
+    lines.extend([
+        r#"e=$({ chmod 700 "$t" && mv -f "$t" "$f"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#
+            .into(),
+        r#"set -- $(stat -c "%s %i %z" "$f")"#.into(),
+        format!(r#"[ "$1" = {bytes} ] || {{ rm -f "$f"; fail error it was damaged on the way; }}"#),
+        // It was just checked, so that its first run does not have to read it once more.
+        r#"{ echo "$1 $2 $3 $4" > "$d/ok"; } 2>/dev/null"#.into(),
+        r#"say stored "$f""#.into(),
+    ]);
+    Ok(lines.join("; "))
 }
 
 #[cfg(test)]
@@ -264,6 +281,21 @@ mod tests {
         std::fs::create_dir(&home).unwrap();
         std::fs::write(&program, "#!/bin/sh\necho ran $*\ncat\n").unwrap();
         (home, OwnBuild::open(&program).unwrap())
+    }
+
+    /// The script that stores a build which is sent as it is.
+    fn upload_of(own: &OwnBuild) -> String {
+        let nothing = Unpackers { zstd: false, gzip: false };
+        script(&upload_script(own, &own.to_send(nothing).unwrap()).unwrap())
+    }
+
+    /// What it prints of a build that is now in this home.
+    fn stored(home: &Path, own: &OwnBuild) -> String {
+        format!("\nhoist-bootstrap: stored {}\n", folder_of(home, own).join("hoist").display())
+    }
+
+    fn folder_of(home: &Path, own: &OwnBuild) -> PathBuf {
+        home.join(".cache/hoist").join(own.sha256().unwrap())
     }
 
     fn run(command: &str, home: &Path, input: &Path) -> String {
@@ -284,9 +316,8 @@ mod tests {
         std::fs::write(&request, "the request\n").unwrap();
         let start = script(&start_script(own.sha256().unwrap()));
         assert_eq!(run(&start, &home, &request), "\nhoist-bootstrap: missing zstd gzip\n");
-        let upload = script(&upload_script(own.sha256().unwrap(), "cat"));
-        assert_eq!(run(&upload, &home, &dir.path().join("program")), "\nhoist-bootstrap: stored\n");
-        let path = home.join(".cache/hoist").join(own.sha256().unwrap()).join("hoist");
+        assert_eq!(run(&upload_of(&own), &home, &dir.path().join("program")), stored(&home, &own));
+        let path = folder_of(&home, &own).join("hoist");
         let said = run(&start, &home, &request);
         assert_eq!(said, format!("\nhoist-bootstrap: at {}\nran deploy-local\nthe request\n", path.display()));
         let marker = Marker::parse(said.lines().nth(1).unwrap());
@@ -303,11 +334,11 @@ mod tests {
         std::fs::create_dir(&home).unwrap();
         std::fs::write(&program, "#!/bin/sh\necho umask $(umask)\n").unwrap();
         let own = OwnBuild::open(&program).unwrap();
-        for script_text in [upload_script(own.sha256().unwrap(), "cat"), start_script(own.sha256().unwrap())] {
-            let said = run(&format!("umask 002; {}", script(&script_text)), &home, &program);
-            assert!(said.ends_with("stored\n") || said.ends_with("umask 0002\n"), "{said}");
+        for script in [upload_of(&own), script(&start_script(own.sha256().unwrap()))] {
+            let said = run(&format!("umask 002; {script}"), &home, &program);
+            assert!(said == stored(&home, &own) || said.ends_with("umask 0002\n"), "{said}");
         }
-        let folder = home.join(".cache/hoist").join(own.sha256().unwrap());
+        let folder = folder_of(&home, &own);
         for path in [home.join(".cache"), home.join(".cache/hoist"), folder] {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
         }
@@ -318,22 +349,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let gzip = Unpackers { zstd: false, gzip: true };
-        let (packed, unpack) = own.to_send(gzip).unwrap();
-        let (mut file, mut bytes) = (packed.file.try_clone().unwrap(), Vec::new());
+        let to_send = own.to_send(gzip).unwrap();
+        let (mut file, mut bytes) = (to_send.content.file.try_clone().unwrap(), Vec::new());
         file.rewind().unwrap();
-        assert_eq!(file.read_to_end(&mut bytes).unwrap() as u64, packed.bytes);
+        assert_eq!(file.read_to_end(&mut bytes).unwrap() as u64, to_send.content.bytes);
         let sent = dir.path().join("sent");
         std::fs::write(&sent, &bytes).unwrap();
-        let upload = script(&upload_script(own.sha256().unwrap(), unpack));
-        // Half of it, and what is no such thing.
-        for (text, why) in
-            [(&bytes[..bytes.len() / 2], "unexpected end of file"), (&b"no gzip"[..], "not in gzip format")]
-        {
+        let upload = script(&upload_script(&own, &to_send).unwrap());
+        // Half of it, what is no such thing, and one whose content is another than its checksum is of.
+        let mut changed = bytes.clone();
+        let checksum = changed.len() - 8;
+        changed[checksum] ^= 1;
+        for (text, why) in [
+            (&bytes[..bytes.len() / 2], "unexpected end of file"),
+            (&b"no gzip"[..], "not in gzip format"),
+            (&changed, "crc error"),
+        ] {
             std::fs::write(dir.path().join("torn"), text).unwrap();
             let said = run(&upload, &home, &dir.path().join("torn"));
             assert!(said.contains("error cannot write to ") && said.contains(why), "{said}");
         }
-        assert_eq!(run(&upload, &home, &sent), "\nhoist-bootstrap: stored\n");
+        assert_eq!(std::fs::read_dir(folder_of(&home, &own)).unwrap().count(), 0);
+        assert_eq!(run(&upload, &home, &sent), stored(&home, &own));
         let start = script(&start_script(own.sha256().unwrap()));
         assert!(run(&start, &home, Path::new("/dev/null")).ends_with("ran deploy-local\n"));
         for (said, zstd, gzip) in
@@ -349,12 +386,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let calls = dir.path().join("calls");
-        let upload = format!("/bin/sh -c {}", shell_word(&upload_script(own.sha256().unwrap(), "cat")));
+        let to_send = own.to_send(Unpackers { zstd: false, gzip: true }).unwrap();
+        let packed = dir.path().join("packed");
+        assert!(
+            Command::new("gzip")
+                .arg("-c")
+                .arg(dir.path().join("program"))
+                .stdout(File::create(&packed).unwrap())
+                .status()
+                .unwrap()
+                .success()
+        );
+        let upload = format!("/bin/sh -c {}", shell_word(&upload_script(&own, &to_send).unwrap()));
         let traced = format!("strace -f -qq -e trace=execve -o {} {upload}", shell_word(calls.to_str().unwrap()));
-        assert_eq!(run(&traced, &home, &dir.path().join("program")), "\nhoist-bootstrap: stored\n");
+        assert_eq!(run(&traced, &home, &packed), stored(&home, &own));
         let calls = std::fs::read_to_string(calls).unwrap();
-        // sh, mkdir, stat, mktemp, cat, sha256sum, chmod, mv, stat.
-        assert_eq!(calls.lines().filter(|call| call.ends_with(" = 0")).count(), 9, "{calls}");
+        // sh, mkdir, stat, mktemp, gzip, chmod, mv, stat.
+        assert_eq!(calls.lines().filter(|call| call.ends_with(" = 0")).count(), 8, "{calls}");
     }
 
     #[test]
@@ -362,10 +410,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let null = Path::new("/dev/null");
-        let (start, upload) =
-            (script(&start_script(own.sha256().unwrap())), script(&upload_script(own.sha256().unwrap(), "cat")));
+        let (start, upload) = (script(&start_script(own.sha256().unwrap())), upload_of(&own));
         run(&upload, &home, &dir.path().join("program"));
-        let folder = home.join(".cache/hoist").join(own.sha256().unwrap());
+        let folder = folder_of(&home, &own);
         let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
         for loose in [&folder, &home.join(".cache/hoist"), &home.join(".cache")] {
             mode(loose, 0o770);
@@ -385,20 +432,32 @@ mod tests {
     }
 
     #[test]
+    fn a_build_of_another_size_is_not_kept_though_its_checksum_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, own) = build(dir.path());
+        let to_send = own.to_send(Unpackers { zstd: false, gzip: true }).unwrap();
+        let upload = script(&upload_script(&own, &to_send).unwrap());
+        std::fs::write(dir.path().join("other"), "another").unwrap();
+        let said = run(&format!("gzip -c | {upload}"), &home, &dir.path().join("other"));
+        assert_eq!(said, "\nhoist-bootstrap: error it was damaged on the way\n");
+        assert_eq!(std::fs::read_dir(folder_of(&home, &own)).unwrap().count(), 0);
+    }
+
+    #[test]
     fn an_upload_that_cannot_be_written_says_what_the_system_said_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let (home, program) = (dir.path().join("home"), dir.path().join("program"));
         std::fs::create_dir(&home).unwrap();
         std::fs::write(&program, vec![b'#'; 1 << 20]).unwrap();
         let own = OwnBuild::open(&program).unwrap();
-        let upload = script(&upload_script(own.sha256().unwrap(), "cat"));
+        let upload = upload_of(&own);
         // Files of 64 KiB at the most.
         let said = run(&format!("trap \"\" XFSZ; ulimit -f 128; {upload}"), &home, &program);
         assert!(
             said.contains("error cannot write to ") && said.contains(": cat: ") && said.contains("File too large"),
             "{said}"
         );
-        let folder = home.join(".cache/hoist").join(own.sha256().unwrap());
+        let folder = folder_of(&home, &own);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
         // A file stands where the folder belongs.
         std::fs::remove_dir_all(home.join(".cache")).unwrap();
@@ -416,7 +475,7 @@ mod tests {
         let counting = format!("#!/bin/sh\necho x >> {}\nexec /usr/bin/sha256sum\n", log.display());
         std::fs::write(bin.join("sha256sum"), counting).unwrap();
         std::fs::set_permissions(bin.join("sha256sum"), PermissionsExt::from_mode(0o755)).unwrap();
-        run(&script(&upload_script(own.sha256().unwrap(), "cat")), &home, &dir.path().join("program"));
+        run(&upload_of(&own), &home, &dir.path().join("program"));
         let path = format!("PATH={}:$PATH; export PATH; ", bin.display());
         let start = format!("{path}{}", script(&start_script(own.sha256().unwrap())));
         let hashed = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
@@ -424,14 +483,14 @@ mod tests {
             assert!(run(&start, &home, null).contains("ran deploy-local"));
         }
         assert_eq!(hashed(), 0, "the upload has hashed it");
-        let ok = home.join(".cache/hoist").join(own.sha256().unwrap()).join("ok");
+        let ok = folder_of(&home, &own).join("ok");
         std::fs::remove_file(&ok).unwrap();
         for _ in 0..3 {
             assert!(run(&start, &home, null).contains("ran deploy-local"));
         }
         assert_eq!(hashed(), 1);
         // The same size, and the old time of change set back as far as anybody can.
-        let file = home.join(".cache/hoist").join(own.sha256().unwrap()).join("hoist");
+        let file = folder_of(&home, &own).join("hoist");
         let old = std::fs::metadata(&file).unwrap().modified().unwrap();
         let text = std::fs::read_to_string(&file).unwrap().replace("ran", "RAN");
         std::fs::write(&file, text).unwrap();
@@ -453,10 +512,7 @@ mod tests {
         for folder in [&old, &strange, &used] {
             assert!(Command::new("touch").args(["-d", "40 days ago"]).arg(folder).status().unwrap().success());
         }
-        assert!(
-            run(&script(&upload_script(own.sha256().unwrap(), "cat")), &home, &dir.path().join("program"))
-                .contains("stored")
-        );
+        assert_eq!(run(&upload_of(&own), &home, &dir.path().join("program")), stored(&home, &own));
         let there = [&old, &young, &strange, &used].map(|folder| folder.exists());
         assert_eq!(there, [false, true, true, true]);
     }

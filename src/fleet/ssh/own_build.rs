@@ -18,8 +18,11 @@ use crate::fleet::Pack;
 const CONTAINED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/for-targets.zst"));
 
 /// The SHA-256 digest of that build when it is unpacked, in hexadecimal. To unpack and hash it takes longer than the probe of
-/// a host, so `build.rs` has done it. A target hashes what it gets.
+/// a host, so `build.rs` has done it.
 const CONTAINED_SHA256: &str = env!("HOIST_FOR_TARGETS_SHA256");
+
+/// How many bytes it is then, in decimal.
+const CONTAINED_BYTES: &str = env!("HOIST_FOR_TARGETS_BYTES");
 
 /// How hard gzip compresses, for targets without zstd. More takes twice as long, and saves a tenth.
 const LEVEL: u32 = 4;
@@ -42,7 +45,17 @@ impl Unpackers {
 /// Where the build comes from.
 enum Source {
     File { path: PathBuf, content: Arc<Pack> },
-    Zstd { packed: &'static [u8], sha256: &'static str },
+    Zstd { packed: &'static [u8], sha256: &'static str, bytes: u64 },
+}
+
+/// What is sent to a target.
+#[derive(Debug, Clone)]
+pub struct ToSend {
+    pub content: Arc<Pack>,
+    /// The command that makes the build of it there.
+    pub unpack: &'static str,
+    /// That command fails if anything but this build comes out of it, since there is a checksum in what is sent.
+    pub is_checked: bool,
 }
 
 /// The build to copy. It is hashed, compressed or unpacked only when that is needed, since not every command copies it.
@@ -62,13 +75,13 @@ impl OwnBuild {
     pub fn for_targets() -> anyhow::Result<OwnBuild> {
         match CONTAINED {
             [] => OwnBuild::open(Path::new("/proc/self/exe")),
-            packed => Ok(OwnBuild::packed(packed, CONTAINED_SHA256)),
+            packed => Ok(OwnBuild::packed(packed, CONTAINED_SHA256, CONTAINED_BYTES.parse()?)),
         }
     }
 
-    /// A build that was compressed by zstd, with the digest that it has unpacked.
-    pub fn packed(packed: &'static [u8], sha256: &'static str) -> OwnBuild {
-        OwnBuild::of(Source::Zstd { packed, sha256 })
+    /// A build that was compressed by zstd, with a checksum, and the digest and the size that it has unpacked.
+    pub fn packed(packed: &'static [u8], sha256: &'static str, bytes: u64) -> OwnBuild {
+        OwnBuild::of(Source::Zstd { packed, sha256, bytes })
     }
 
     /// # Errors
@@ -97,15 +110,25 @@ impl OwnBuild {
         }
     }
 
-    /// What is sent to a target that has these programs, and the command that unpacks it there. It is made once for all
-    /// targets, and sent as it is if it cannot be compressed, on a full disk for example.
+    /// How many bytes it is as it is.
+    pub fn bytes(&self) -> u64 {
+        match &self.source {
+            Source::File { content, .. } => content.bytes,
+            Source::Zstd { bytes, .. } => *bytes,
+        }
+    }
+
+    /// What is sent to a target that has these programs. It is made once for all targets, and sent as it is if it cannot be
+    /// compressed, on a full disk for example.
     ///
     /// # Errors
     /// A fragment for the operator: it cannot be read.
-    pub fn to_send(&self, unpackers: Unpackers) -> Result<(Arc<Pack>, &'static str), String> {
-        let zstd = || unpackers.zstd.then(|| self.zstd()).flatten().map(|pack| (pack, "zstd -dc"));
-        let gzip = || unpackers.gzip.then(|| self.gzip()).flatten().map(|pack| (pack, "gzip -dc"));
-        zstd().or_else(gzip).map_or_else(|| self.content().map(|pack| (pack, "cat")), Ok)
+    pub fn to_send(&self, unpackers: Unpackers) -> Result<ToSend, String> {
+        let checked = |unpack| move |content| ToSend { content, unpack, is_checked: true };
+        let zstd = || unpackers.zstd.then(|| self.zstd()).flatten().map(checked("zstd -dc"));
+        let gzip = || unpackers.gzip.then(|| self.gzip()).flatten().map(checked("gzip -dc"));
+        let plain = || self.content().map(|content| ToSend { content, unpack: "cat", is_checked: false });
+        zstd().or_else(gzip).map_or_else(plain, Ok)
     }
 
     /// As this program contains it; `None` if it does not.
@@ -231,18 +254,19 @@ mod tests {
     fn a_build_that_this_program_contains_is_sent_in_the_best_way_that_the_target_can_unpack() {
         let text = b"a build".repeat(100_000);
         let packed = piped(&["zstd", "-qc", "--ultra", "-22"], &text);
-        let own = OwnBuild::packed(packed.clone().leak(), "0123");
+        let own = OwnBuild::packed(packed.clone().leak(), "0123", text.len() as u64);
         for (zstd, gzip, program) in
             [(true, true, "zstd -dc"), (true, false, "zstd -dc"), (false, true, "gzip -dc"), (false, false, "cat")]
         {
-            let (sent, unpack) = own.to_send(Unpackers { zstd, gzip }).unwrap();
-            assert_eq!(unpack, program);
+            let ToSend { content: sent, unpack, is_checked } = own.to_send(Unpackers { zstd, gzip }).unwrap();
+            assert_eq!((unpack, is_checked), (program, program != "cat"));
             let words: Vec<&str> = unpack.split(' ').collect();
             assert!(piped(&words, &bytes(&sent)) == text, "{unpack}");
             assert_eq!(bytes(&sent) == packed, zstd, "{unpack}");
-            assert!(Arc::ptr_eq(&sent, &own.to_send(Unpackers { zstd, gzip }).unwrap().0), "made once for all targets");
+            let again = own.to_send(Unpackers { zstd, gzip }).unwrap().content;
+            assert!(Arc::ptr_eq(&sent, &again), "made once for all targets");
         }
-        assert_eq!(own.sha256(), Ok("0123"));
+        assert_eq!((own.sha256(), own.bytes()), (Ok("0123"), text.len() as u64));
     }
 
     #[test]
@@ -250,17 +274,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "a build").unwrap();
         let own = OwnBuild::open(file.path()).unwrap();
-        let way = |zstd, gzip| own.to_send(Unpackers { zstd, gzip }).unwrap().1;
+        let way = |zstd, gzip| own.to_send(Unpackers { zstd, gzip }).unwrap().unpack;
         assert_eq!((way(true, true), way(true, false)), ("gzip -dc", "cat"));
     }
 
     #[test]
     fn the_digest_is_that_of_the_build() {
         if CONTAINED.is_empty() {
-            assert_eq!(CONTAINED_SHA256, "");
+            assert_eq!((CONTAINED_SHA256, CONTAINED_BYTES), ("", "0"));
         } else {
-            let contained = OwnBuild::packed(CONTAINED, CONTAINED_SHA256);
+            let contained = OwnBuild::for_targets().unwrap();
             assert_eq!(contained.hash().unwrap(), CONTAINED_SHA256);
+            assert_eq!(contained.content().unwrap().bytes, contained.bytes());
         }
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "abc").unwrap();
@@ -271,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_damaged_build_is_named() {
-        let damaged = OwnBuild::packed(b"no zstd", "0123");
+        let damaged = OwnBuild::packed(b"no zstd", "0123", 7);
         let why = damaged.content().err().unwrap();
         assert!(why.starts_with("cannot read the build for targets, which is copied to targets: "), "{why}");
     }
