@@ -37,10 +37,8 @@ class Deployment:
         self.make_repo()
 
     def git(self, *words):
-        identity = {"GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@localhost"}
-        identity |= {"GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "bench@localhost"}
         return subprocess.run(
-            ["git", "-C", self.repo, *words], check=True, capture_output=True, text=True, env=self.tools.env(**identity)
+            ["git", "-C", self.repo, *words], check=True, capture_output=True, text=True, env=self.tools.env()
         ).stdout.strip()
 
     def make_repo(self):
@@ -57,8 +55,12 @@ class Deployment:
             lines = (f"let value_{number}_{line} = {number * line * 2654435761 % 1000003};\n" for line in range(200))
             path.write_text("".join(lines)[:FILE_BYTES])
         self.git("init", "-q")
+        # Whoever deploys from a repository has a name there, and its objects are in packs, as those of a clone are.
+        self.git("config", "user.name", "bench")
+        self.git("config", "user.email", "bench@localhost")
         self.git("add", ".")
         self.git("commit", "-qm", "one")
+        self.git("repack", "-adq")
         self.first = self.git("rev-parse", "HEAD")
         self.second = self.change("two")
 
