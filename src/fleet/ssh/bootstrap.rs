@@ -258,7 +258,7 @@ fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String, String> {
         r#"e=$({ chmod 700 "$t" && mv -f "$t" "$f"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#
             .into(),
         r#"set -- $(stat -c "%s %i %z" "$f")"#.into(),
-        format!(r#"[ "$1" = {bytes} ] || {{ rm -f "$f"; fail error it was damaged on the way; }}"#),
+        format!(r#"[ "$1" = {bytes} ] || {{ rm -f "$f"; fail error {unpack} wrote "$1" of {bytes} bytes; }}"#),
         // It was just checked, so that its first run does not have to read it once more.
         r#"{ echo "$1 $2 $3 $4" > "$d/ok"; } 2>/dev/null"#.into(),
         r#"say stored "$f""#.into(),
@@ -439,7 +439,7 @@ mod tests {
         let upload = script(&upload_script(&own, &to_send).unwrap());
         std::fs::write(dir.path().join("other"), "another").unwrap();
         let said = run(&format!("gzip -c | {upload}"), &home, &dir.path().join("other"));
-        assert_eq!(said, "\nhoist-bootstrap: error it was damaged on the way\n");
+        assert_eq!(said, format!("\nhoist-bootstrap: error gzip -dc wrote 7 of {} bytes\n", own.bytes()));
         assert_eq!(std::fs::read_dir(folder_of(&home, &own)).unwrap().count(), 0);
     }
 
