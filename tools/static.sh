@@ -34,10 +34,8 @@ flags=$(rustflags)
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 export SOURCE_DATE_EPOCH=0 GNUMAKEFLAGS="ENGINESDIR=/nonexistent MODULESDIR=/nonexistent"
 
-release() { # COMMAND of cargo, ARGUMENTS
-	cargo_command=$1
-	shift
-	"$CARGO" "$cargo_command" --locked --release --target "$triple" --target-dir "$target" \
+build() { # ARGUMENTS
+	"$CARGO" build --locked --release --target "$triple" --target-dir "$target" \
 		--config "target.$triple.rustflags=[$flags]" "$@"
 }
 
@@ -54,17 +52,16 @@ must_be_static() { # PROGRAM
 }
 
 if [ $# -gt 0 ]; then
-	release build "$@"
+	build "$@"
 	exit
 fi
-# What targets get is built first, since the binary to ship contains it. It is a fifth smaller because it cannot unwind: only
-# the deployer has to go on when a thread panics. A relative path, since it is part of what names symbols.
-release rustc --config 'profile.release.panic="abort"' --features for-targets --bin hoist-for-targets \
-	-- -C link-arg=-Ttools/no_unwind_tables.ld
+# What targets get is built first, since the binary to ship contains it. It is a tenth smaller because it does not unwind:
+# only the deployer has to go on when a thread panics.
+build --config 'profile.release.panic="abort"' --features for-targets --bin hoist-for-targets
 must_be_static "$built/hoist-for-targets"
 zstd -qc --ultra -22 "$built/hoist-for-targets" >"$built/for-targets.new"
 cmp -s "$built/for-targets.new" "$built/for-targets.zst" || mv "$built/for-targets.new" "$built/for-targets.zst"
-HOIST_FOR_TARGETS=$built/for-targets.zst release build --bin hoist
+HOIST_FOR_TARGETS=$built/for-targets.zst build --bin hoist
 must_be_static "$built/hoist"
 mkdir -p dist
 CARGO=$CARGO tools/third_party.py >dist/THIRD-PARTY.new

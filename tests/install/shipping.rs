@@ -100,21 +100,6 @@ fn flags_of_the_one_who_builds_are_added_and_the_binary_stays_static() {
 }
 
 #[test]
-fn only_the_build_for_targets_lacks_the_tables_for_unwinding() {
-    let small = Small::new();
-    assert_ok(&small.make_static(&[]));
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let for_targets = small.path(&format!("target/{triple}/release/hoist-for-targets"));
-    let has_tables = |program: &Path| {
-        let sections = small.run("readelf", &["-SW", program.to_str().unwrap()]);
-        assert!(sections.contains(" .text "), "{sections}");
-        sections.contains(" .gcc_except_table ")
-    };
-    assert_eq!((has_tables(&for_targets), has_tables(&small.path("dist/hoist"))), (false, true));
-    assert_eq!(small.run(for_targets.to_str().unwrap(), &[]), "built in src/main.rs");
-}
-
-#[test]
 fn cargo_settings_that_move_what_is_built_ship_the_new_build() {
     let small = Small::new();
     assert_ok(&small.make_static(&[]));
