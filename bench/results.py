@@ -342,8 +342,8 @@ DEPLOY = f"""Hoist: fetch, config_deploy, promote, finalize, with locks, records
 ControlPersist on, {BATCH} forks, Python on the targets; it is run once, and compared with deployments by Hoist just ahead
 and after. With ssh for each stage (bench/stages.sh) the targets fetch from a
 git server, as Scap's do; what Scap's own program would cost there in each stage is not in it. Each host is one address
-with a `/srv` of its own. The repository is packed, as a clone is: to pack 200 loose files takes git 0.1 s of processor time
-a run, whatever the number of hosts."""
+with a `/srv` of its own. The repository is packed, as a clone is: git takes longer to pack what lies loose,
+once a run."""
 
 STAGES = """The bare commands are the floor's again: one deployment was recorded, and each stage's request is read by a command
 of its own, on sessions that are open already. So the stage's own work on the target is in both; a process of sshd and a

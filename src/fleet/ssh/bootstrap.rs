@@ -249,18 +249,18 @@ fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String, String> {
         r#"t=$(mktemp "$d/.new.XXXXXX" 2>&1) || fail error cannot write to "$d": $t"#.into(),
         format!(r#"e=$({{ {unpack} > "$t"; }} 2>&1) || {{ rm -f "$t"; fail error cannot write to "$d": $e; }}"#),
     ];
-    if !to_send.is_checked {
-        lines.push(format!(
-            r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it was damaged on the way; }}"#
-        ));
-    }
+    lines.push(if to_send.is_checked {
+        format!(
+            r#"n=$(stat -c %s "$t"); [ "$n" = {bytes} ] || {{ rm -f "$t"; fail error {unpack} wrote "$n" of {bytes} bytes; }}"#
+        )
+    } else {
+        format!(r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it was damaged on the way; }}"#)
+    });
     lines.extend([
         r#"e=$({ chmod 700 "$t" && mv -f "$t" "$f"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#
             .into(),
-        r#"set -- $(stat -c "%s %i %z" "$f")"#.into(),
-        format!(r#"[ "$1" = {bytes} ] || {{ rm -f "$f"; fail error {unpack} wrote "$1" of {bytes} bytes; }}"#),
         // It was just checked, so that its first run does not have to read it once more.
-        r#"{ echo "$1 $2 $3 $4" > "$d/ok"; } 2>/dev/null"#.into(),
+        r#"set -- $(stat -c "%s %i %z" "$f"); { echo "$1 $2 $3 $4" > "$d/ok"; } 2>/dev/null"#.into(),
         r#"say stored "$f""#.into(),
     ]);
     Ok(lines.join("; "))
@@ -401,8 +401,8 @@ mod tests {
         let traced = format!("strace -f -qq -e trace=execve -o {} {upload}", shell_word(calls.to_str().unwrap()));
         assert_eq!(run(&traced, &home, &packed), stored(&home, &own));
         let calls = std::fs::read_to_string(calls).unwrap();
-        // sh, mkdir, stat, mktemp, gzip, chmod, mv, stat.
-        assert_eq!(calls.lines().filter(|call| call.ends_with(" = 0")).count(), 8, "{calls}");
+        // sh, mkdir, stat, mktemp, gzip, stat, chmod, mv, stat.
+        assert_eq!(calls.lines().filter(|call| call.ends_with(" = 0")).count(), 9, "{calls}");
     }
 
     #[test]
@@ -441,6 +441,11 @@ mod tests {
         let said = run(&format!("gzip -c | {upload}"), &home, &dir.path().join("other"));
         assert_eq!(said, format!("\nhoist-bootstrap: error gzip -dc wrote 7 of {} bytes\n", own.bytes()));
         assert_eq!(std::fs::read_dir(folder_of(&home, &own)).unwrap().count(), 0);
+        // Another host that has the same home may have stored it meanwhile.
+        run(&upload_of(&own), &home, &dir.path().join("program"));
+        run(&format!("gzip -c | {upload}"), &home, &dir.path().join("other"));
+        let start = script(&start_script(own.sha256().unwrap()));
+        assert!(run(&start, &home, Path::new("/dev/null")).ends_with("ran deploy-local\n"));
     }
 
     #[test]
