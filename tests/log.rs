@@ -109,7 +109,7 @@ fn what_cannot_be_shown_is_one_clear_error() {
 /// `hoist log` while it follows, and what it has said on both streams.
 struct Following {
     child: Child,
-    said: Arc<Mutex<String>>,
+    said: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Following {
@@ -117,20 +117,25 @@ impl Following {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
         drop(command);
-        let said = Arc::new(Mutex::new(String::new()));
+        let said = Arc::new(Mutex::new(Vec::new()));
         let into = said.clone();
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut piece) {
-                into.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..count]));
+                into.lock().unwrap().extend_from_slice(&piece[..count]);
             }
         });
         Following { child, said }
     }
 
+    /// All text so far.
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+    }
+
     #[track_caller]
     fn says(&self, text: &str) {
-        wait_for(text, || self.said.lock().unwrap().contains(text));
+        wait_for(text, || self.said().contains(text));
     }
 }
 
@@ -174,7 +179,7 @@ fn deployments_are_followed_from_now_on_and_from_one_to_the_next() {
     following.says("in its place\n");
     append(&second, "\u{0}\u{1b}[2J\n");
     following.says("\\x00\\x1b[2J\n");
-    let said = following.said.lock().unwrap().clone();
+    let said = following.said();
     assert!(!said.contains("before"), "{said}");
     assert_eq!(said.matches("(exit status 0, after").count(), 2, "each deployment is told once: {said}");
 }
@@ -199,7 +204,7 @@ fn without_a_flag_it_is_the_log_of_the_last_run_and_others_are_had_by_their_run(
     // What is there is shown ahead of what comes.
     let following = Following::start(project.hoist(&["log", "-f", "-n", "1"]));
     following.says("(exit status 0, after");
-    assert!(!following.said.lock().unwrap().contains("second"));
+    assert!(!following.said().contains("second"));
 }
 
 #[test]
@@ -209,7 +214,7 @@ fn before_the_first_deployment_it_waits_for_one() {
     following.says("there is no log yet: waiting for one");
     project.deploy(&["first"]).ends(0);
     following.says("(exit status 0, after");
-    assert!(!following.said.lock().unwrap().contains(": first"), "the expression holds for what is followed too");
+    assert!(!following.said().contains(": first"), "the expression holds for what is followed too");
 }
 
 #[test]

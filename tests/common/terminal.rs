@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 pub struct Terminal {
     pub master: Option<File>,
     pub child: Child,
-    shown: Arc<Mutex<String>>,
+    shown: Arc<Mutex<Vec<u8>>>,
     close: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
@@ -51,7 +51,7 @@ impl Terminal {
         // The command keeps copies of the terminal's end that would keep it open.
         drop(command);
         drop(slave);
-        let (shown, close) = (Arc::new(Mutex::new(String::new())), Arc::new(AtomicBool::new(false)));
+        let (shown, close) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let reader = std::thread::spawn({
             let (mut from, shown, close) = (master.try_clone().unwrap(), shown.clone(), close.clone());
             move || {
@@ -64,7 +64,7 @@ impl Terminal {
                     }
                     match from.read(&mut piece) {
                         Ok(0) | Err(_) => return,
-                        Ok(n) => shown.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..n])),
+                        Ok(n) => shown.lock().unwrap().extend_from_slice(&piece[..n]),
                     }
                 }
             }
@@ -72,9 +72,9 @@ impl Terminal {
         Terminal { master: Some(master), child, shown, close, reader: Some(reader) }
     }
 
-    /// All bytes so far.
+    /// All text so far. A character may come in two pieces, so that only the whole is decoded.
     pub fn shows(&self) -> String {
-        self.shown.lock().unwrap().clone()
+        String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
     }
 
     /// The same with the lines whole that were broken for the width of the terminal.

@@ -81,6 +81,8 @@ fn hoist_is_copied_to_a_target_once_and_run_from_there() {
     let folders: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(folders.len(), 1);
     let mut left: Vec<_> = fs::read_dir(&folders[0]).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    // `used` is there if one of them came when another one's upload had ended.
+    left.retain(|name| name != "used");
     left.sort();
     assert_eq!(left, ["hoist", "ok"], "an upload left something behind");
     let program = folders[0].join("hoist");
