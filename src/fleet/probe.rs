@@ -7,14 +7,14 @@ use super::lines::lines_of;
 use super::lock_holder::LockHolder;
 use super::output_sink::OutputSink;
 use super::ssh::{
-    AfterLine, Bootstrap, ConnectErrorKind, Driven, ExecEnd, Input, Link, Marker, OutputChunk, Running, Ssh,
-    UploadError, run_command,
+    AfterLine, Bootstrap, ConnectErrorKind, Driven, ExecEnd, Input, Link, Marker, OutputChunk, Running, Ssh, Unpackers,
+    run_command,
 };
 use super::talk::{Failure, NoSession, Remote, not_run, refusal, unanswered};
 use crate::targets::Target;
 use crate::timings;
 use crate::timings::Part;
-use crate::wire::{Facts, Fault, Request, TargetEvent};
+use crate::wire::{Facts, Fault, Outcome, Request, TargetEvent};
 
 impl Remote {
     /// Connects, brings Hoist to the target where it is missing, and probes.
@@ -65,7 +65,47 @@ impl Remote {
     }
 }
 
-/// Runs the first command of a session, uploading Hoist where it is missing, up to the answer.
+/// What the first command has said, of the build until it is executed, and as Hoist after that.
+#[derive(Default)]
+struct Said {
+    /// The command line of `deploy-local`.
+    command: Option<String>,
+    missing: Option<Unpackers>,
+    unfit: Option<String>,
+    facts: Option<Facts>,
+    ended: Option<Outcome>,
+}
+
+impl Said {
+    fn take_in(&mut self, said: OutputChunk, sink: &mut OutputSink) -> AfterLine {
+        if let (OutputChunk::Out(text), None) = (said, &self.command)
+            && let Some(marker) = Marker::parse(&String::from_utf8_lossy(text))
+        {
+            match marker {
+                Marker::At(path) => self.command = Some(run_command(&path)),
+                Marker::Missing(unpackers) => self.missing = Some(unpackers),
+                Marker::Unfit(why) => {
+                    self.unfit = Some(why);
+                    return AfterLine::More;
+                }
+            }
+            return AfterLine::Pause;
+        }
+        match sink.said(said) {
+            Some(TargetEvent::Facts(answer)) => {
+                self.facts = Some(*answer);
+                AfterLine::Pause
+            }
+            Some(TargetEvent::Ended { outcome, .. }) => {
+                self.ended = Some(outcome);
+                AfterLine::Last
+            }
+            _ => AfterLine::More,
+        }
+    }
+}
+
+/// Runs the first command of a session, up to the answer. Where Hoist is missing, it gets it, and the request once more.
 fn probe(
     link: &mut Link,
     bootstrap: &Bootstrap,
@@ -74,72 +114,81 @@ fn probe(
     sink: &mut OutputSink,
 ) -> Result<(String, Running, Facts), Failure> {
     let first_command = bootstrap.first_command().map_err(Failure::failed)?;
-    let (mut uploaded, mut asked_again) = (None, false);
+    let mut asked_again = false;
     loop {
         let input = Input { head: lines_of(request), payload: Payload::default(), keep_open: true };
         let began = Instant::now();
         sink.begin();
-        let _exchange = timings::exchange(Part::Start);
-        let started = uploaded.as_ref().unwrap_or(&first_command);
-        let mut running = link.start(started, input, deadline).map_err(not_run)?;
-        let mut command = uploaded.clone().or_else(|| bootstrap.installed());
-        let (mut facts, mut ended) = (None, None);
-        let (mut missing, mut unfit) = (None, None);
-        let driven = running.drive(link, deadline, &mut |said| {
-            if let (OutputChunk::Out(text), true) = (said, command.is_none())
-                && let Some(marker) = Marker::parse(&String::from_utf8_lossy(text))
-            {
-                match marker {
-                    Marker::At(path) => command = Some(run_command(&path)),
-                    Marker::Missing(unpackers) => missing = Some(unpackers),
-                    Marker::Unfit(why) => unfit = Some(why),
-                }
-                return AfterLine::More;
+        let mut exchange = Some(timings::exchange(Part::Start));
+        let mut running = link.start(&first_command, input, deadline).map_err(not_run)?;
+        let mut said = Said { command: bootstrap.installed(), ..Said::default() };
+        let mut copying = None;
+        let end = loop {
+            if let Driven::Ended(end) = running.drive(link, deadline, &mut |line| said.take_in(line, sink)) {
+                break end;
             }
-            match sink.said(said) {
-                Some(TargetEvent::Facts(answer)) => {
-                    facts = Some(*answer);
-                    AfterLine::Pause
+            match (said.facts.take(), said.missing.take(), copying.take()) {
+                (None, Some(unpackers), None) => {
+                    exchange = None;
+                    let upload = match bootstrap.upload(unpackers) {
+                        Ok(upload) => upload,
+                        Err(why) => {
+                            running.leave(link);
+                            return Err(Failure::failed(why));
+                        }
+                    };
+                    copying = Some((Instant::now(), timings::during(Part::Transfer)));
+                    timings::wait();
+                    sink.begin();
+                    running.say(&upload.script);
+                    running.send(upload.content);
                 }
-                Some(TargetEvent::Ended { outcome, .. }) => {
-                    ended = Some(outcome);
-                    AfterLine::Last
+                (None, None, Some((began, timed))) => {
+                    drop(timed);
+                    if link.is_limited() {
+                        deadline += began.elapsed();
+                    }
+                    sink.begin();
+                    exchange = Some(timings::exchange(Part::Start));
+                    timings::asked(link.round_trip());
+                    running.say(&lines_of(request));
                 }
-                _ => AfterLine::More,
+                (None, None, None) => {}
+                (facts, ..) => match (facts, said.command) {
+                    (Some(facts), Some(command)) => return Ok((command, running, facts)),
+                    _ => {
+                        running.leave(link);
+                        let heard = sink.last_words();
+                        return Err(Failure::unanswered(format!("unexpected response to the probe{heard}")));
+                    }
+                },
             }
-        });
-        let end = match driven {
-            Driven::Paused => match (command, facts) {
-                (Some(command), Some(facts)) => return Ok((command, running, facts)),
-                _ => {
-                    running.leave(link);
-                    let heard = sink.last_words();
-                    return Err(Failure::unanswered(format!("unexpected response to the probe{heard}")));
-                }
-            },
-            Driven::Ended(end) => end,
         };
-        if let Some(why) = unfit {
-            return Err(Failure::unanswered(why));
-        }
-        if let Some(unpackers) = missing {
-            let (began, _timed) = (Instant::now(), timings::during(Part::Transfer));
-            uploaded = Some(bootstrap.upload(link, unpackers, deadline).map_err(|error| match error {
-                UploadError::Lost(why) => Failure::Lost(why),
-                UploadError::Failed(why) => Failure::failed(why),
-            })?);
-            if link.is_limited() {
-                deadline += began.elapsed();
-            }
-            continue;
-        }
-        match ended {
-            Some(refused) => return Err(Failure::Ended(refusal(refused, Some(&end)))),
+        drop(exchange);
+        match (said.unfit, said.ended) {
+            (Some(why), _) if copying.is_some() => return Err(Failure::failed(why)),
+            (Some(why), _) => return Err(Failure::unanswered(why)),
+            (None, _) if copying.is_some() => return Err(not_copied(end, sink)),
+            (None, Some(refused)) => return Err(Failure::Ended(refusal(refused, Some(&end)))),
             // A channel that the server closed may look the same.
-            None if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() => {
+            (None, None)
+                if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() =>
+            {
                 asked_again = true;
             }
-            None => return Err(no_answer(end, bootstrap, began.elapsed(), sink)),
+            (None, None) => return Err(no_answer(end, bootstrap, began.elapsed(), sink)),
+        }
+    }
+}
+
+/// Why a command that was to store Hoist did not say that it has, nor why not.
+fn not_copied(end: ExecEnd, sink: &OutputSink) -> Failure {
+    match (end, sink.last_words()) {
+        (ExecEnd::Lost(why), _) => Failure::Lost(why),
+        (ExecEnd::TimedOut, _) => Failure::failed("copying hoist to the target took too long"),
+        (_, words) => {
+            let why = if words.is_empty() { ": it ended without output" } else { &words };
+            Failure::failed(format!("cannot copy hoist to the target{why}; fix that, or set remote_binary"))
         }
     }
 }

@@ -2,22 +2,24 @@
 //!
 //! The first command on a session is a small script for the target's `/bin/sh`. It checks that the target has this
 //! exact build, in a folder that nobody else can write to, and executes it in its own place, so that `deploy-local`
-//! reads the probe's request, which was already sent. If the build is missing, the script says so, the build is
-//! uploaded by another one, and executed. Later commands use the path that the scripts print.
+//! reads the probe's request, which was already sent. If the build is missing, the script says so, drops that request,
+//! and evaluates another script, a line: it stores the build, which follows that line, and goes on as the first one does.
+//! Then the request is sent once more. Later commands use the path that is printed before Hoist is executed.
 //!
 //! An upload is checked by the checksum and the size of what was compressed; one that is not compressed is hashed. The file
 //! `ok` beside the build records the size, inode and ctime of the file that was checked; the ctime cannot be set by users. A
 //! file that differs from the record is hashed before it is run. Hashing megabytes for each connection would cost a target
 //! more than everything else about a connection.
 //!
-//! The scripts contain no single quotes, newlines and exclamation marks, so that `exec /bin/sh -c '…'` has the same
-//! meaning in sh, csh and fish. The user's login shell may be any of them.
+//! The first script contains no single quotes, newlines and exclamation marks, so that `exec /bin/sh -c '…'` has the same
+//! meaning in sh, csh and fish. The user's login shell may be any of them. The second one is a single line.
 
-use std::time::Instant;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use super::own_build::{OwnBuild, ToSend, Unpackers};
-use super::transport::ends::{AfterLine, ExecEnd, OpenError, OutputChunk};
-use super::{Input, Link, Program, SshOptions};
+use super::{Program, SshOptions};
+use crate::fleet::Pack;
 
 /// Builds that a target has not run for this many days are removed.
 const KEPT_DAYS: u32 = 30;
@@ -62,12 +64,12 @@ pub enum Bootstrap {
     Copied(OwnBuild),
 }
 
-/// Why Hoist was not copied to a target.
-#[derive(Debug)]
-pub enum UploadError {
-    /// The session broke.
-    Lost(String),
-    Failed(String),
+/// What the first command reads where this build is missing.
+pub struct Upload {
+    /// Ends with a newline.
+    pub script: Vec<u8>,
+    /// Sent after that.
+    pub content: Arc<Pack>,
 }
 
 impl Bootstrap {
@@ -98,50 +100,22 @@ impl Bootstrap {
         }
     }
 
-    /// Copies this build to the target, compressed for one of its programs if it can be. Several copies may race: each
-    /// is renamed into place when it is complete. Returns the command that executes it.
+    /// What copies this build to a target that has these programs, compressed for one of them if it can be. Several copies
+    /// may race: each is renamed into place when it is complete.
     ///
     /// # Errors
-    /// With a fragment for the operator.
-    pub fn upload(&self, link: &mut Link, unpackers: Unpackers, deadline: Instant) -> Result<String, UploadError> {
+    /// A fragment for the operator: this build cannot be read.
+    pub fn upload(&self, unpackers: Unpackers) -> Result<Upload, String> {
         let build = match self {
-            Bootstrap::Installed(path) => return Ok(run_command(path)),
+            Bootstrap::Installed(path) => {
+                return Err(format!("{path} is not there, and nothing is copied in its place"));
+            }
             Bootstrap::Copied(build) => build,
         };
-        let to_send = build.to_send(unpackers).map_err(UploadError::Failed)?;
-        let upload = script(&upload_script(build, &to_send).map_err(UploadError::Failed)?);
-        let input = Input { head: Vec::new(), payload: to_send.content.into(), keep_open: false };
-        let (mut stored, mut complaint, mut noise) = (None, String::new(), String::new());
-        let end = link.exec(&upload, input, deadline, &mut |said| {
-            let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
-            let line = String::from_utf8_lossy(line);
-            match line.strip_prefix("hoist-bootstrap: ") {
-                Some(said) => match said.strip_prefix("stored ") {
-                    Some(path) => stored = Some(path.to_owned()),
-                    None => complaint = said.trim_start_matches("error ").to_owned(),
-                },
-                None if matches!(said, OutputChunk::Err(_)) && noise.is_empty() => noise = line.into_owned(),
-                None => {}
-            }
-            AfterLine::More
-        });
-        match (end, stored) {
-            (Ok(ExecEnd::Status(0) | ExecEnd::Closed), Some(path)) => Ok(run_command(&path)),
-            (Ok(ExecEnd::Lost(why)) | Err(OpenError::Lost(why)), _) => Err(UploadError::Lost(why)),
-            (Ok(ExecEnd::TimedOut) | Err(OpenError::TimedOut), _) => {
-                Err(UploadError::Failed("copying hoist to the target took too long".into()))
-            }
-            (Err(OpenError::NoChannel(why) | OpenError::Denied(why)), _) => {
-                Err(UploadError::Failed(format!("the target runs no commands: {why}")))
-            }
-            (Ok(ExecEnd::Status(_) | ExecEnd::Signal(_) | ExecEnd::Closed), _) => {
-                let words = [complaint.as_str(), noise.as_str(), "it ended without output"];
-                let why = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
-                Err(UploadError::Failed(format!(
-                    "cannot copy hoist to the target: {why}; fix that, or set remote_binary"
-                )))
-            }
-        }
+        let to_send = build.to_send(unpackers)?;
+        let script = upload_script(build, &to_send)?;
+        debug_assert!(!script.contains('\n'), "not one line: {script}");
+        Ok(Upload { script: format!("{script}\n").into_bytes(), content: to_send.content })
     }
 }
 
@@ -174,10 +148,12 @@ fn script(text: &str) -> String {
     format!("exec /bin/sh -c '{text}'")
 }
 
-/// The beginning of both scripts: where the build belongs, and how a folder is checked.
+/// The beginning of the first script, and what both have in common: where the build belongs, how a folder is checked, and
+/// the two ways to go on.
 ///
 /// `own MODE PATH` holds for a path of the user's that is a folder (`d`) or a file (`-`) which neither its group nor
-/// others may write to, as `ls -ldn` shows it.
+/// others may write to, as `ls -ldn` shows it. `missing` and `go` do not return. What `go` starts has the umask of the login:
+/// it starts stages.
 fn preamble(sha256: &str) -> String {
     [
         // The output of a start-up file of the login shell may not end with a newline.
@@ -189,11 +165,13 @@ fn preamble(sha256: &str) -> String {
         &format!(r#"d=$b/{sha256}; f=$d/hoist"#),
         r#"sum() { set -- $(sha256sum); echo "$1"; }"#,
         r#"command -v sha256sum >/dev/null 2>&1 || fail error sha256sum is not installed"#,
+        // What comes ahead of the upload's script is the request.
+        r#"missing() { w=; for p in zstd gzip; do command -v $p >/dev/null 2>&1 && w="$w $p"; done; say missing$w; while IFS= read -r w; do case "$w" in ": hoist-upload;"*) eval "$w";; esac; done; exit 0; }"#,
+        r#"go() { { echo > "$d/used"; } 2>/dev/null; say at "$f"; exec "$f" deploy-local; }"#,
     ]
     .join("; ")
 }
 
-/// What it starts has the umask of the login: it starts stages.
 fn start_script(sha256: &str) -> String {
     let machine = machine();
     [
@@ -201,8 +179,6 @@ fn start_script(sha256: &str) -> String {
         // Only kernels before 6.1 have to be asked by a process.
         r#"m=; { read -r m < /proc/sys/kernel/arch; } 2>/dev/null"#.into(),
         format!(r#"[ "$m" = {machine} ] || {{ m=$(uname -sm); [ "$m" = "Linux {machine}" ] || fail machine "$m"; }}"#),
-        r#"missing() { w=; for p in zstd gzip; do command -v $p >/dev/null 2>&1 && w="$w $p"; done; fail missing$w; }"#.into(),
-        r#"go() { { echo > "$d/used"; } 2>/dev/null; say at "$f"; exec "$f" deploy-local; }"#.into(),
         // One `stat` of everything that matters: seven words each, the first for a folder that certainly belongs to this
         // user.
         r#"n=; { read -r n < "$d/ok"; } 2>/dev/null"#.into(),
@@ -222,16 +198,18 @@ fn start_script(sha256: &str) -> String {
     .join("; ")
 }
 
+/// It goes on from the first script, whose words it uses.
+///
 /// To start a process costs a small target as much as to write a megabyte, so there are few: nothing is looked for that
-/// cannot be there.
+/// cannot be there. What follows the build on the standard input is for Hoist, so that no more than it may be read.
 ///
 /// # Errors
 /// A fragment for the operator: this build cannot be read.
 fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String, String> {
     let (sha256, bytes, unpack) = (build.sha256()?, build.bytes(), to_send.unpack);
+    let (sent, random) = (to_send.content.bytes, RandomState::new().build_hasher().finish());
     let mut lines = vec![
-        "umask 077".into(),
-        preamble(sha256),
+        ": hoist-upload; u=$(umask); umask 077".into(),
         // Whether there are other builds, and leftovers of interrupted uploads of this one.
         r#"set -- "$b"/*; o=$*; n=; [ -d "$d" ] && n=1"#.into(),
         // Print the error message of a command as one line.
@@ -246,8 +224,9 @@ fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String, String> {
             r#"[ "$o" = "$d" ] || [ "$o" = "$b/*" ] || (cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
         ),
         r#"[ -z "$n" ] || find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
-        r#"t=$(mktemp "$d/.new.XXXXXX" 2>&1) || fail error cannot write to "$d": $t"#.into(),
-        format!(r#"e=$({{ {unpack} > "$t"; }} 2>&1) || {{ rm -f "$t"; fail error cannot write to "$d": $e; }}"#),
+        // Other hosts may have the same home.
+        format!(r#"t=$d/.new.{random:016x}"#),
+        format!(r#"e=$({{ head -c {sent} | {unpack} > "$t"; }} 2>&1) || {{ rm -f "$t"; fail error cannot write to "$d": $e; }}"#),
     ];
     lines.push(if to_send.is_checked {
         format!(
@@ -261,7 +240,7 @@ fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String, String> {
             .into(),
         // It was just checked, so that its first run does not have to read it once more.
         r#"set -- $(stat -c "%s %i %z" "$f"); { echo "$1 $2 $3 $4" > "$d/ok"; } 2>/dev/null"#.into(),
-        r#"say stored "$f""#.into(),
+        r#"umask "$u"; go"#.into(),
     ]);
     Ok(lines.join("; "))
 }
@@ -270,8 +249,7 @@ fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String, String> {
 mod tests {
     use super::*;
     use std::fs::File;
-    use std::io::{Read, Seek};
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{FileExt, PermissionsExt};
     use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
 
@@ -283,15 +261,50 @@ mod tests {
         (home, OwnBuild::open(&program).unwrap())
     }
 
-    /// The script that stores a build which is sent as it is.
-    fn upload_of(own: &OwnBuild) -> String {
-        let nothing = Unpackers { zstd: false, gzip: false };
-        script(&upload_script(own, &own.to_send(nothing).unwrap()).unwrap())
+    const NOTHING: Unpackers = Unpackers { zstd: false, gzip: false };
+    const GZIP: Unpackers = Unpackers { zstd: false, gzip: true };
+    const MISSING: &str = "\nhoist-bootstrap: missing zstd gzip\n";
+    const RAN: &str = "ran deploy-local\nthe request\n";
+
+    fn start(own: &OwnBuild) -> String {
+        script(&start_script(own.sha256().unwrap()))
     }
 
-    /// What it prints of a build that is now in this home.
+    /// The first command on a target where the build is missing, whatever is there.
+    fn missing(own: &OwnBuild) -> String {
+        script(&format!("{}; missing", preamble(own.sha256().unwrap())))
+    }
+
+    /// What is sent to a target that has these programs.
+    fn content(own: &OwnBuild, unpackers: Unpackers) -> Vec<u8> {
+        let pack = own.to_send(unpackers).unwrap().content;
+        let mut bytes = vec![0; usize::try_from(pack.bytes).unwrap()];
+        pack.file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    /// What a command prints that says that the build is missing, and is then sent this as the build, and the request.
+    fn given(command: &str, home: &Path, own: &OwnBuild, unpackers: Unpackers, content: &[u8]) -> String {
+        let to_send = own.to_send(unpackers).unwrap();
+        let mut input = format!("exit 97\nthe request\n{}\n", upload_script(own, &to_send).unwrap()).into_bytes();
+        input.extend(content);
+        if content.len() as u64 == to_send.content.bytes {
+            input.extend(b"the request\n");
+        }
+        let file = home.with_file_name("input");
+        std::fs::write(&file, input).unwrap();
+        // A pipe, as sshd's is: what one program has read is there for no other.
+        run(&format!("cat {} | {command}", shell_word(file.to_str().unwrap())), home, Path::new("/dev/null"))
+    }
+
+    /// The build is sent as it is.
+    fn upload(home: &Path, own: &OwnBuild) -> String {
+        given(&missing(own), home, own, NOTHING, &content(own, NOTHING))
+    }
+
+    /// What is printed where a build was missing, and is now in this home.
     fn stored(home: &Path, own: &OwnBuild) -> String {
-        format!("\nhoist-bootstrap: stored {}\n", folder_of(home, own).join("hoist").display())
+        format!("{MISSING}\nhoist-bootstrap: at {}\n{RAN}", folder_of(home, own).join("hoist").display())
     }
 
     fn folder_of(home: &Path, own: &OwnBuild) -> PathBuf {
@@ -309,20 +322,24 @@ mod tests {
     }
 
     #[test]
-    fn a_build_is_missing_then_uploaded_then_run_with_its_input_untouched() {
+    fn a_build_is_missing_then_stored_and_run_with_its_input_untouched() {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let request = dir.path().join("request");
         std::fs::write(&request, "the request\n").unwrap();
-        let start = script(&start_script(own.sha256().unwrap()));
-        assert_eq!(run(&start, &home, &request), "\nhoist-bootstrap: missing zstd gzip\n");
-        assert_eq!(run(&upload_of(&own), &home, &dir.path().join("program")), stored(&home, &own));
+        // Nobody sends anything after that.
+        assert_eq!(run(&start(&own), &home, Path::new("/dev/null")), MISSING);
+        assert_eq!(run(&start(&own), &home, &request), MISSING);
+        assert_eq!(given(&start(&own), &home, &own, NOTHING, &content(&own, NOTHING)), stored(&home, &own));
+        // What reads a part of the request ahead of it gets nothing else evaluated.
+        let reading = format!("(read -r first; {})", missing(&own));
+        assert_eq!(given(&reading, &home, &own, NOTHING, &content(&own, NOTHING)), stored(&home, &own));
         let path = folder_of(&home, &own).join("hoist");
-        let said = run(&start, &home, &request);
-        assert_eq!(said, format!("\nhoist-bootstrap: at {}\nran deploy-local\nthe request\n", path.display()));
+        let said = run(&start(&own), &home, &request);
+        assert_eq!(said, format!("\nhoist-bootstrap: at {}\n{RAN}", path.display()));
         let marker = Marker::parse(said.lines().nth(1).unwrap());
         assert_eq!(marker, Some(Marker::At(path.to_str().unwrap().into())));
-        assert_eq!(run(&run_command(path.to_str().unwrap()), &home, &request), "ran deploy-local\nthe request\n");
+        assert_eq!(run(&run_command(path.to_str().unwrap()), &home, &request), RAN);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o700, 0o700));
     }
@@ -334,9 +351,9 @@ mod tests {
         std::fs::create_dir(&home).unwrap();
         std::fs::write(&program, "#!/bin/sh\necho umask $(umask)\n").unwrap();
         let own = OwnBuild::open(&program).unwrap();
-        for script in [upload_of(&own), script(&start_script(own.sha256().unwrap()))] {
-            let said = run(&format!("umask 002; {script}"), &home, &program);
-            assert!(said == stored(&home, &own) || said.ends_with("umask 0002\n"), "{said}");
+        for _ in ["it is missing", "it is there"] {
+            let said = given(&format!("(umask 002; {})", start(&own)), &home, &own, NOTHING, &content(&own, NOTHING));
+            assert!(said.ends_with("umask 0002\n"), "{said}");
         }
         let folder = folder_of(&home, &own);
         for path in [home.join(".cache"), home.join(".cache/hoist"), folder] {
@@ -348,31 +365,22 @@ mod tests {
     fn a_build_is_sent_compressed_where_the_target_can_unpack_it() {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
-        let gzip = Unpackers { zstd: false, gzip: true };
-        let to_send = own.to_send(gzip).unwrap();
-        let (mut file, mut bytes) = (to_send.content.file.try_clone().unwrap(), Vec::new());
-        file.rewind().unwrap();
-        assert_eq!(file.read_to_end(&mut bytes).unwrap() as u64, to_send.content.bytes);
-        let sent = dir.path().join("sent");
-        std::fs::write(&sent, &bytes).unwrap();
-        let upload = script(&upload_script(&own, &to_send).unwrap());
+        let bytes = content(&own, GZIP);
         // Half of it, what is no such thing, and one whose content is another than its checksum is of.
         let mut changed = bytes.clone();
         let checksum = changed.len() - 8;
         changed[checksum] ^= 1;
-        for (text, why) in [
+        for (sent, why) in [
             (&bytes[..bytes.len() / 2], "unexpected end of file"),
             (&b"no gzip"[..], "not in gzip format"),
             (&changed, "crc error"),
         ] {
-            std::fs::write(dir.path().join("torn"), text).unwrap();
-            let said = run(&upload, &home, &dir.path().join("torn"));
+            let said = given(&start(&own), &home, &own, GZIP, sent);
             assert!(said.contains("error cannot write to ") && said.contains(why), "{said}");
         }
         assert_eq!(std::fs::read_dir(folder_of(&home, &own)).unwrap().count(), 0);
-        assert_eq!(run(&upload, &home, &sent), stored(&home, &own));
-        let start = script(&start_script(own.sha256().unwrap()));
-        assert!(run(&start, &home, Path::new("/dev/null")).ends_with("ran deploy-local\n"));
+        assert_eq!(given(&start(&own), &home, &own, GZIP, &bytes), stored(&home, &own));
+        assert!(run(&start(&own), &home, Path::new("/dev/null")).ends_with("ran deploy-local\n"));
         for (said, zstd, gzip) in
             [("missing zstd gzip", true, true), ("missing gzip", false, true), ("missing", false, false)]
         {
@@ -386,23 +394,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let calls = dir.path().join("calls");
-        let to_send = own.to_send(Unpackers { zstd: false, gzip: true }).unwrap();
-        let packed = dir.path().join("packed");
-        assert!(
-            Command::new("gzip")
-                .arg("-c")
-                .arg(dir.path().join("program"))
-                .stdout(File::create(&packed).unwrap())
-                .status()
-                .unwrap()
-                .success()
+        let traced = format!(
+            "strace -f -qq -e trace=execve -o {} {}",
+            shell_word(calls.to_str().unwrap()),
+            start(&own).trim_start_matches("exec ")
         );
-        let upload = format!("/bin/sh -c {}", shell_word(&upload_script(&own, &to_send).unwrap()));
-        let traced = format!("strace -f -qq -e trace=execve -o {} {upload}", shell_word(calls.to_str().unwrap()));
-        assert_eq!(run(&traced, &home, &packed), stored(&home, &own));
+        assert_eq!(given(&traced, &home, &own, GZIP, &content(&own, GZIP)), stored(&home, &own));
         let calls = std::fs::read_to_string(calls).unwrap();
-        // sh, mkdir, stat, mktemp, gzip, stat, chmod, mv, stat.
-        assert_eq!(calls.lines().filter(|call| call.ends_with(" = 0")).count(), 9, "{calls}");
+        // sh, stat, mkdir, stat, head, gzip, stat, chmod, mv, stat, and the build, which has `cat`; before Linux 6.1 also
+        // uname.
+        let uname = usize::from(!Path::new("/proc/sys/kernel/arch").exists());
+        assert_eq!(calls.lines().filter(|call| call.ends_with(" = 0")).count(), 12 + uname, "{calls}");
     }
 
     #[test]
@@ -410,23 +412,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let null = Path::new("/dev/null");
-        let (start, upload) = (script(&start_script(own.sha256().unwrap())), upload_of(&own));
-        run(&upload, &home, &dir.path().join("program"));
+        upload(&home, &own);
         let folder = folder_of(&home, &own);
         let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
         for loose in [&folder, &home.join(".cache/hoist"), &home.join(".cache")] {
             mode(loose, 0o770);
-            let said = run(&start, &home, null);
+            let said = run(&start(&own), &home, null);
             assert!(said.starts_with("\nhoist-bootstrap: unsafe "), "{said}");
-            assert!(run(&upload, &home, null).contains("error"));
+            let said = upload(&home, &own);
+            assert!(said.contains("error others can write to ") && !said.contains("ran"), "{said}");
             mode(loose, 0o700);
         }
         mode(&folder.join("hoist"), 0o722);
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing zstd gzip\n");
+        assert_eq!(run(&start(&own), &home, null), MISSING);
         mode(&folder.join("hoist"), 0o700);
         std::fs::write(folder.join("hoist"), "#!/bin/sh\necho another\n").unwrap();
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing zstd gzip\n");
-        assert_eq!(run(&upload, &home, null), "\nhoist-bootstrap: error it was damaged on the way\n");
+        assert_eq!(run(&start(&own), &home, null), MISSING);
+        let said = given(&start(&own), &home, &own, NOTHING, b"#!/bin/sh\necho a third\n");
+        assert_eq!(said, format!("{MISSING}\nhoist-bootstrap: error it was damaged on the way\n"));
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| ["hoist", "ok", "used"].map(Into::into).contains(name)), "{left:?}");
     }
@@ -435,17 +438,19 @@ mod tests {
     fn a_build_of_another_size_is_not_kept_though_its_checksum_holds() {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
-        let to_send = own.to_send(Unpackers { zstd: false, gzip: true }).unwrap();
-        let upload = script(&upload_script(&own, &to_send).unwrap());
-        std::fs::write(dir.path().join("other"), "another").unwrap();
-        let said = run(&format!("gzip -c | {upload}"), &home, &dir.path().join("other"));
-        assert_eq!(said, format!("\nhoist-bootstrap: error gzip -dc wrote 7 of {} bytes\n", own.bytes()));
+        // What is sent is right, and something else is unpacked.
+        let bin = dir.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        std::fs::write(bin.join("gzip"), "#!/bin/sh\ncat >/dev/null; echo another\n").unwrap();
+        std::fs::set_permissions(bin.join("gzip"), PermissionsExt::from_mode(0o755)).unwrap();
+        let lying = format!("(PATH={}:$PATH; {})", bin.display(), missing(&own));
+        let refused = format!("{MISSING}\nhoist-bootstrap: error gzip -dc wrote 8 of {} bytes\n", own.bytes());
+        assert_eq!(given(&lying, &home, &own, GZIP, &content(&own, GZIP)), refused);
         assert_eq!(std::fs::read_dir(folder_of(&home, &own)).unwrap().count(), 0);
         // Another host that has the same home may have stored it meanwhile.
-        run(&upload_of(&own), &home, &dir.path().join("program"));
-        run(&format!("gzip -c | {upload}"), &home, &dir.path().join("other"));
-        let start = script(&start_script(own.sha256().unwrap()));
-        assert!(run(&start, &home, Path::new("/dev/null")).ends_with("ran deploy-local\n"));
+        upload(&home, &own);
+        assert_eq!(given(&lying, &home, &own, GZIP, &content(&own, GZIP)), refused);
+        assert!(run(&start(&own), &home, Path::new("/dev/null")).ends_with("ran deploy-local\n"));
     }
 
     #[test]
@@ -455,9 +460,9 @@ mod tests {
         std::fs::create_dir(&home).unwrap();
         std::fs::write(&program, vec![b'#'; 1 << 20]).unwrap();
         let own = OwnBuild::open(&program).unwrap();
-        let upload = upload_of(&own);
         // Files of 64 KiB at the most.
-        let said = run(&format!("trap \"\" XFSZ; ulimit -f 128; {upload}"), &home, &program);
+        let limited = format!("(trap \"\" XFSZ; ulimit -f 128; {})", start(&own));
+        let said = given(&limited, &home, &own, NOTHING, &content(&own, NOTHING));
         assert!(
             said.contains("error cannot write to ") && said.contains(": cat: ") && said.contains("File too large"),
             "{said}"
@@ -467,7 +472,7 @@ mod tests {
         // A file stands where the folder belongs.
         std::fs::remove_dir_all(home.join(".cache")).unwrap();
         std::fs::write(home.join(".cache"), "").unwrap();
-        let said = run(&upload, &home, &program);
+        let said = upload(&home, &own);
         assert!(said.contains("error cannot make ") && said.trim_end().ends_with("Not a directory"), "{said}");
     }
 
@@ -480,9 +485,8 @@ mod tests {
         let counting = format!("#!/bin/sh\necho x >> {}\nexec /usr/bin/sha256sum\n", log.display());
         std::fs::write(bin.join("sha256sum"), counting).unwrap();
         std::fs::set_permissions(bin.join("sha256sum"), PermissionsExt::from_mode(0o755)).unwrap();
-        run(&upload_of(&own), &home, &dir.path().join("program"));
-        let path = format!("PATH={}:$PATH; export PATH; ", bin.display());
-        let start = format!("{path}{}", script(&start_script(own.sha256().unwrap())));
+        upload(&home, &own);
+        let start = format!("PATH={}:$PATH; export PATH; {}", bin.display(), start(&own));
         let hashed = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
         for _ in 0..3 {
             assert!(run(&start, &home, null).contains("ran deploy-local"));
@@ -500,7 +504,7 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap().replace("ran", "RAN");
         std::fs::write(&file, text).unwrap();
         File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
-        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing zstd gzip\n");
+        assert_eq!(run(&start, &home, null), MISSING);
         assert_eq!(hashed(), 2);
     }
 
@@ -517,7 +521,7 @@ mod tests {
         for folder in [&old, &strange, &used] {
             assert!(Command::new("touch").args(["-d", "40 days ago"]).arg(folder).status().unwrap().success());
         }
-        assert_eq!(run(&upload_of(&own), &home, &dir.path().join("program")), stored(&home, &own));
+        assert_eq!(upload(&home, &own), stored(&home, &own));
         let there = [&old, &young, &strange, &used].map(|folder| folder.exists());
         assert_eq!(there, [false, true, true, true]);
     }

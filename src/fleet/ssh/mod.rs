@@ -15,10 +15,11 @@ mod route;
 mod routes;
 pub(crate) mod transport;
 
-pub use bootstrap::{Bootstrap, Marker, UploadError, run_command, shell_word};
+pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Program, Set, SshOptions, Timeouts, key_memory};
+pub use own_build::Unpackers;
 pub use transport::algorithms::Algorithms;
 pub use transport::ends::{AfterLine, Driven, ExecEnd, OpenError, OutputChunk};
 pub use transport::exec::Running;

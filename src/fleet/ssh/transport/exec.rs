@@ -15,6 +15,7 @@ use super::lines::Lines;
 use super::link::Link;
 use super::memory::with_chunk;
 use super::tcp::Liveness;
+use crate::fleet::Pack;
 use crate::timings;
 use crate::timings::Part;
 use crate::wire::limits;
@@ -99,6 +100,11 @@ impl Running {
     /// Sends more input; only for a command whose input is kept open.
     pub fn say(&mut self, bytes: &[u8]) {
         self.feed.add(bytes);
+    }
+
+    /// Sends a file after that, as fast as the transfer limit lets it.
+    pub fn send(&mut self, pack: Arc<Pack>) {
+        self.feed.add_pack(pack);
     }
 
     /// Ends the input and waits for the command's end.

@@ -104,6 +104,11 @@ impl Feed {
         self.is_file = false;
     }
 
+    /// Appends a file to an input that is kept open, after all that it has so far.
+    pub fn add_pack(&mut self, pack: Arc<Pack>) {
+        self.sources.push_back(Source::Pack(pack));
+    }
+
     /// When there will be more to send, if it is the limit that says to wait.
     pub fn more_at(&self) -> Option<Instant> {
         self.more_at
@@ -143,6 +148,7 @@ impl Feed {
                 complain(&format!("cannot read {} on the deploy host: {error}", source.name()));
                 self.piece.clear();
                 self.sources.clear();
+                self.keep_open = false;
                 return None;
             }
             self.read += self.piece.len() as u64;
@@ -263,5 +269,21 @@ mod tests {
         assert!(!feed.is_over());
         feed.end();
         assert!(feed.is_over());
+    }
+
+    #[test]
+    fn an_open_input_takes_a_file_later_and_ends_where_the_file_cannot_be_read() {
+        let mut feed = Feed::new(Input { head: b"one".to_vec(), payload: Payload::default(), keep_open: true }, None);
+        assert_eq!(drain(&mut feed, 2).0, b"one");
+        feed.add(b"two");
+        feed.add_pack(pack(b"a pack", 6).pack.unwrap());
+        assert_eq!(drain(&mut feed, 2).0, b"twoa pack");
+        feed.add(b"three");
+        assert_eq!(drain(&mut feed, 2).0, b"three");
+        assert!(!feed.is_over());
+        feed.add_pack(pack(b"abc", 9).pack.unwrap());
+        let (sent, complaints) = drain(&mut feed, 2);
+        assert!(sent.is_empty() && complaints.len() == 1, "{complaints:?}");
+        assert!(feed.is_over(), "who waits for the file would wait for ever");
     }
 }
