@@ -1,13 +1,13 @@
 //! The command that stays on a session: it holds the target's lock, and has stages carried out by processes of their own.
 
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use super::Payload;
 use super::abort::Abort;
 use super::lines::line_of;
 use super::output_sink::OutputSink;
+use super::pack::read_onto;
 use super::ssh::{AfterLine, Driven, ExecEnd, Link, OutputChunk, Running};
 use crate::timings;
 use crate::wire::{LONGEST_START, LockHolderLine, Outcome, Request, State, TargetEvent};
@@ -61,9 +61,8 @@ impl LockHolder {
     pub fn start(&mut self, link: &Link, line: Vec<u8>, private: bool, payload: &Payload) -> io::Result<u32> {
         let (number, mut input) = (self.given, line);
         if let Some(pack) = &payload.pack {
-            let (from, bytes) = (input.len(), usize::try_from(pack.bytes).unwrap_or(0));
-            input.resize(from + bytes, 0);
-            pack.file.read_exact_at(&mut input[from..], 0)?;
+            let bytes = usize::try_from(pack.bytes).unwrap_or(0);
+            read_onto(&mut input, &pack.file, 0, bytes)?;
             timings::sent(bytes);
         }
         self.say(&LockHolderLine::Start { number, bytes: input.len() as u64, private });

@@ -1,7 +1,11 @@
 //! What a host lacks, as one file that is sent to it.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::io::Errno;
 
 pub use crate::repo::Pack;
 use crate::repo::Packs;
@@ -22,6 +26,28 @@ pub trait PackSource: Send + Sync {
     fn stored(&self, _: &LargeFile) -> Option<&Path> {
         None
     }
+}
+
+/// Appends `length` bytes of a file, from `offset` on.
+///
+/// The room for them is not filled with zeros first: many hosts are sent the same megabytes.
+///
+/// # Errors
+/// They cannot be read, or the file ends before that.
+pub fn read_onto(bytes: &mut Vec<u8>, file: &File, mut offset: u64, length: usize) -> io::Result<()> {
+    let end = bytes.len() + length;
+    bytes.reserve_exact(length);
+    while bytes.len() < end {
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(bytes), offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(got) => offset += got as u64,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // There may have been room for more.
+    bytes.truncate(end);
+    Ok(())
 }
 
 /// For commands that send nothing.

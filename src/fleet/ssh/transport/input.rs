@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::transfer_limit::TransferLimit;
+use crate::fleet::pack::read_onto;
 use crate::fleet::{Pack, Payload};
 use crate::timings;
 
@@ -57,13 +57,15 @@ impl Source {
         }
     }
 
-    fn read_at(&mut self, piece: &mut [u8], offset: u64) -> io::Result<()> {
+    /// Appends the next bytes after `offset`, a piece at most.
+    fn read_onto(&mut self, piece: &mut Vec<u8>, offset: u64) -> io::Result<()> {
         if let Source::Closed(path, bytes) = self {
             *self = Source::Open(File::open(path)?, *bytes);
         }
+        let length = usize::try_from((self.bytes() - offset).min(PIECE)).unwrap_or(0);
         match self {
-            Source::Pack(pack) => pack.file.read_exact_at(piece, offset),
-            Source::Open(file, _) => file.read_exact_at(piece, offset),
+            Source::Pack(pack) => read_onto(piece, &pack.file, offset, length),
+            Source::Open(file, _) => read_onto(piece, file, offset, length),
             Source::Closed(..) => Ok(()),
         }
     }
@@ -142,9 +144,7 @@ impl Feed {
                 self.piece = Vec::new();
                 return None;
             };
-            let length = (source.bytes() - self.read).min(PIECE);
-            self.piece.resize(usize::try_from(length).unwrap_or(0), 0);
-            if let Err(error) = source.read_at(&mut self.piece, self.read) {
+            if let Err(error) = source.read_onto(&mut self.piece, self.read) {
                 complain(&format!("cannot read {} on the deploy host: {error}", source.name()));
                 self.piece.clear();
                 self.sources.clear();
