@@ -200,8 +200,9 @@ class Bench:
         site.bring_hoist(self.output)
         for number in range(rounds):
             farm.fresh(count)
-            report = site.run_hoist(site.first, self.output)
-            self.note(f"deploy {name}", "hoist", number, report, memory=False, trip=trip)
+            for part, revision in (("first", site.first), ("second", site.second)):
+                report = site.run_hoist(revision, self.output)
+                self.note(f"{part} {name}", "hoist", number, report, memory=False, trip=trip)
 
     def artifact(self):
         """(e) An artifact of which one part in a hundred changes, by several ways in turn."""

@@ -110,8 +110,16 @@ class Figures:
     @property
     def trip(self):
         """The delay of a round trip in seconds: connecting with it, less connecting without it."""
-        trips = [[it["trip"] for it in self.measures if it["part"] == f"deploy {name}"] for name in ("near", "far")]
+        trips = [[it["trip"] for it in self.measures if it["part"] == f"first {name}"] for name in ("near", "far")]
         return min(trips[1]) - min(trips[0]) if all(trips) else None
+
+    def delayed(self):
+        """Each stage of the deployments with a delay: `(part, hosts, stage, seconds without it, seconds with it)`."""
+        for hosts in self.sizes("first far", "hoist"):
+            for part in ("first", "second"):
+                for stage in self.stages(f"{part} far", "hoist"):
+                    near, far = (self.stage(f"{part} {name}", "hoist", stage, hosts) for name in ("near", "far"))
+                    yield part, hosts, stage, near, far
 
     def trips(self, near, far, hosts):
         """Round trips a batch."""

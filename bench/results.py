@@ -225,12 +225,9 @@ def delay_table(figures):
         hosts = figures.sizes("run far", name)[-1]
         trips = figures.trips(near, far, hosts)
         rows.append([f"{TITLES[name]}: true", hosts, number(near), number(far), number(trips, 1)])
-    for hosts in figures.sizes("deploy far", "hoist"):
-        for stage in figures.stages("deploy far", "hoist"):
-            near = figures.stage("deploy near", "hoist", stage, hosts)
-            far = figures.stage("deploy far", "hoist", stage, hosts)
-            trips = figures.trips(near, far, hosts)
-            rows.append([f"Hoist: {stage}", hosts, number(near, 3), number(far, 3), number(trips, 1)])
+    for part, hosts, stage, near, far in figures.delayed():
+        trips = figures.trips(near, far, hosts)
+        rows.append([f"Hoist, {part}: {stage}", hosts, number(near, 3), number(far, 3), number(trips, 1)])
     return table(head, rows)
 
 
@@ -382,7 +379,9 @@ build's of the same round, with the least and the most in brackets."""
 DELAY = """Both columns are of one network of two namespaces, whose link holds packets back in the one and passes them
 on at once in the other. The difference over the round trip, a batch, is how often a batch waits for the network; what
 the machine does meanwhile for other hosts hides some of it, so the few hosts are the stricter figure. The hosts' files are in
-memory: what a disk takes varies by more than a few round trips. A first probe, not shown, has brought Hoist there."""
+memory: what a disk takes varies by more than a few round trips. A first probe, not shown, has brought Hoist there. The second
+deployment changes one file. The first one's fetch sends all of them, some 200 KB: TCP begins with ten packets, and sends twice
+as many after each round trip, so that these and their answer take four."""
 
 COST = """The target's own processes, from the command that sshd starts on; sshd itself is not in it. The second deployment
 changes one file, and so does the third, whose service does not restart, so that it is rolled back. Processes are all

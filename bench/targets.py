@@ -35,12 +35,10 @@ def judge(figures, costs, took):
     at_most("memory for each host more of a deployment at most 90 KiB", figures.open_kib(), 90, 1)
     at_most("time a host of the most hosts at most 1.1 × that of 300", figures.growth(), 1.1)
     at_most("a rollback of all hosts takes no longer than the promote that it undoes", back(figures), 1)
-    for hosts in figures.sizes("deploy far", "hoist"):
-        for stage in (stage for stage in figures.stages("deploy far", "hoist") if stage not in NOT_STAGES):
-            near = figures.stage("deploy near", "hoist", stage, hosts)
-            far = figures.stage("deploy far", "hoist", stage, hosts)
+    for part, hosts, stage, near, far in figures.delayed():
+        if stage not in NOT_STAGES:
             most = 4 if stage == "fetch" else 3
-            title = f"{stage} on {hosts} hosts with delay: at most {most} round trips a batch beyond its work"
+            title = f"{part} {stage} on {hosts} hosts with delay: at most {most} round trips a batch beyond its work"
             at_most(title, figures.trips(near, far, hosts), most, 1)
     if costs:
         for case in ("first", "second", "rollback"):

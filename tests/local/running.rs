@@ -11,7 +11,7 @@ use crate::harness::*;
 /// `sv` as runit has it, but that it heeds some files: with `stuck` it restarts nothing; with `late` it ends the old
 /// process only after so many questions, and starts the new one after as many again, or not at all with `never`; with
 /// `claims` it says that the process named there runs; what `wants` has is added to `down`; with `loops` no process stays
-/// until the restart, which is about to end the one that is seen first.
+/// until the restart, which is about to end the one that is seen first. The last process that it has said is up is in `shown`.
 const SUPERVISOR: &str = r#"#!/bin/sh
 pid=$(cat DIR/$2.pid 2>/dev/null)
 up() { [ -n "$pid" ] && readlink /proc/$pid/exe >/dev/null; }
@@ -35,7 +35,7 @@ status)
         [ $asked != $((2 * late)) ] || start $1 $2
         pid=$(cat DIR/$2.pid)
     fi
-    up && { echo "run: $2: (pid $pid) 1s"; exit 0; }
+    up && { echo $pid >DIR/shown; echo "run: $2: (pid $pid) 1s"; exit 0; }
     echo "down: $2: 1s, normally up$(cat DIR/wants 2>/dev/null)"
     ;;
 reload) up ;;
@@ -89,6 +89,12 @@ impl Scene {
         let request = self.request(run, &two);
         self.target.fetch(&request).ok();
         request
+    }
+
+    /// A service that ends when its supervisor has said that it is up, however late it is asked.
+    fn ends_when_it_was_up(&self) -> String {
+        let shown = self.target.dir.path().join("shown");
+        format!("until [ \"$(cat {})\" = $$ ]; do sleep 0.05; done; exit 3", shown.display())
     }
 
     fn run(&self, request: &StageRequest, stage: Stage) -> Reply {
@@ -180,7 +186,7 @@ fn a_service_that_is_between_two_starts_is_waited_for_and_is_down_when_it_stays_
         fs::remove_file(scene.target.dir.path().join(file)).unwrap();
     }
     scene.supervisor("wants", ", want up");
-    let short = scene.fetched_in("r3", "sleep 0.5; exit 3");
+    let short = scene.fetched_in("r3", &scene.ends_when_it_was_up());
     assert_eq!(
         scene.run(&short, Stage::Promote).reason(),
         format!("service app: after the restart process {} ended", scene.pid())
@@ -217,7 +223,7 @@ fn a_process_of_a_service_that_does_not_stay_up_may_end_by_the_restart_and_the_o
     fs::remove_file(scene.target.dir.path().join("never")).unwrap();
     crash();
     scene.supervisor("wants", ", want up");
-    let request = scene.fetched_in("r4", "sleep 0.2; exit 3");
+    let request = scene.fetched_in("r4", &scene.ends_when_it_was_up());
     let reply = scene.run(&request, Stage::Promote);
     assert_eq!(reply.reason(), format!("service app: after the restart process {} ended", scene.pid()));
 }
