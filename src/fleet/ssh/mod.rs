@@ -13,13 +13,15 @@ mod own_build;
 mod remarks;
 mod route;
 mod routes;
+mod scripts;
 pub(crate) mod transport;
 
-pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
+pub use bootstrap::Bootstrap;
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Program, Set, SshOptions, Timeouts, key_memory};
 pub use own_build::Unpackers;
+pub use scripts::{Marker, run_command, shell_word};
 pub use transport::algorithms::Algorithms;
 pub use transport::ends::{AfterLine, Driven, ExecEnd, OpenError, OutputChunk};
 pub use transport::exec::Running;

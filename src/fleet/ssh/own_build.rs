@@ -27,6 +27,15 @@ const CONTAINED_BYTES: &str = env!("HOIST_FOR_TARGETS_BYTES");
 /// How hard gzip compresses, for targets without zstd. More takes twice as long, and saves a tenth.
 const LEVEL: u32 = 4;
 
+/// This build's architecture as named by `uname -m`.
+pub fn machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86" => "i686",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        other => other,
+    }
+}
+
 /// Which programs a target has that unpack a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unpackers {
