@@ -1,10 +1,11 @@
 //! Runs one job on many hosts at once; keeps the part of the [`super::Fleet`] contract about starting tasks.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::{Flow, HostEvent, HostResult, Task};
 use crate::wire::Fault;
@@ -33,14 +34,62 @@ pub(super) struct Pool {
     threads: Option<Threads>,
 }
 
-/// Threads that take work in turn, and sleep in the kernel while there is none. Each is a thread of rayon's that runs one
-/// loop for ever: left to itself it looks for work some thirty times before it sleeps, which most of them do most of the
-/// time. They end when this is dropped.
+/// Threads of rayon's that take work in turn, each in a loop that it runs before anything else and until this is dropped:
+/// left to itself a thread of rayon's looks for work some thirty times before it sleeps, and most sleep most of the time.
 struct Threads {
     wanted: usize,
-    work: Sender<Work>,
-    /// Dropped after `work`, without which the loops end.
+    // Ended before the queue, so that no thread looks for work of rayon's.
     pool: rayon::ThreadPool,
+    queue: Open,
+}
+
+/// Work that waits for a thread. A thread without work sleeps in the kernel at once: one that waits at a channel of
+/// crossbeam's spins and yields a few times first, which two hundred of them do at each stage.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    work: VecDeque<Work>,
+    is_closed: bool,
+}
+
+impl Queue {
+    fn add(&self, work: Vec<Work>) {
+        let count = work.len();
+        self.lock().work.extend(work);
+        (0..count).for_each(|_| self.changed.notify_one());
+    }
+
+    /// Does what there is to do until the queue is closed and empty.
+    fn serve(&self) {
+        while let Some(work) = self.next() {
+            work();
+        }
+    }
+
+    fn next(&self) -> Option<Work> {
+        let nothing_yet = |state: &mut State| state.work.is_empty() && !state.is_closed;
+        let state = self.changed.wait_while(self.lock(), nothing_yet);
+        state.unwrap_or_else(PoisonError::into_inner).work.pop_front()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes the queue when it is dropped.
+struct Open(Arc<Queue>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().is_closed = true;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Pool {
@@ -99,11 +148,8 @@ impl Pool {
                 }
             }
             stopped |= on(events) != Flow::Continue;
-            for run in starting {
-                // Only now, so that a host's time begins no later than its work. There is a thread to receive it for as long
-                // as there are `threads`.
-                let _ = threads.work.send(run);
-            }
+            // Only now, so that a host's time begins no later than its work.
+            threads.queue.0.add(starting);
         }
     }
 
@@ -119,20 +165,20 @@ impl Pool {
 impl Threads {
     /// Starts `wanted` threads, or as many as the system gives.
     fn start(wanted: usize) -> Result<Threads, rayon::ThreadPoolBuildError> {
-        let pool = build(wanted)?;
-        let (work, queue) = unbounded::<Work>();
-        pool.spawn_broadcast(move |_| queue.iter().for_each(|work| work()));
-        Ok(Threads { wanted, work, pool })
-    }
-}
-
-/// Makes `size` threads, or as many as the system gives.
-fn build(mut size: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
-    loop {
-        let name = |index| format!("host-{index}");
-        match rayon::ThreadPoolBuilder::new().num_threads(size).stack_size(STACK).thread_name(name).build() {
-            Err(_) if size > 1 => size /= 2,
-            done => return done,
+        let mut size = wanted;
+        loop {
+            let queue = Open(Arc::default());
+            let served = queue.0.clone();
+            let builder = rayon::ThreadPoolBuilder::new()
+                .num_threads(size)
+                .stack_size(STACK)
+                .thread_name(|index| format!("host-{index}"))
+                .start_handler(move |_| served.serve());
+            match builder.build() {
+                Ok(pool) => return Ok(Threads { wanted, pool, queue }),
+                Err(_) if size > 1 => size /= 2,
+                Err(error) => return Err(error),
+            }
         }
     }
 }
