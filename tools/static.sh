@@ -10,6 +10,7 @@ cd -P "$(dirname "$0")/.."
 triple=$(rustc -vV | sed -n 's/^host: //p')
 target=$(realpath -ms "${CARGO_TARGET_DIR:-target}")
 built=$target/$triple/release
+for_targets=$target/$triple/for-targets
 
 # Prints the flags of rustc as a list of TOML. Cargo adds it to the flags of .cargo/config.toml, in whose place it would
 # take those of the environment: they are in the list.
@@ -34,8 +35,10 @@ flags=$(rustflags)
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 export SOURCE_DATE_EPOCH=0 GNUMAKEFLAGS="ENGINESDIR=/nonexistent MODULESDIR=/nonexistent"
 
-build() { # ARGUMENTS
-	"$CARGO" build --locked --release --target "$triple" --target-dir "$target" \
+build() { # PROFILE ARGUMENTS
+	profile=$1
+	shift
+	"$CARGO" build --locked --profile "$profile" --target "$triple" --target-dir "$target" \
 		--config "target.$triple.rustflags=[$flags]" "$@"
 }
 
@@ -52,16 +55,15 @@ must_be_static() { # PROGRAM
 }
 
 if [ $# -gt 0 ]; then
-	build "$@"
+	build release "$@"
 	exit
 fi
-# What targets get is built first, since the binary to ship contains it. It is a tenth smaller because it does not unwind:
-# only the deployer has to go on when a thread panics.
-build --config 'profile.release.panic="abort"' --features for-targets --bin hoist-for-targets
-must_be_static "$built/hoist-for-targets"
-zstd -qc --ultra -22 "$built/hoist-for-targets" >"$built/for-targets.new"
-cmp -s "$built/for-targets.new" "$built/for-targets.zst" || mv "$built/for-targets.new" "$built/for-targets.zst"
-HOIST_FOR_TARGETS=$built/for-targets.zst build --bin hoist
+# What targets get is built first, since the binary to ship contains it.
+build for-targets --features for-targets --bin hoist-for-targets
+must_be_static "$for_targets/hoist-for-targets"
+zstd -qc --ultra -22 "$for_targets/hoist-for-targets" >"$for_targets/hoist.new"
+cmp -s "$for_targets/hoist.new" "$for_targets/hoist.zst" || mv "$for_targets/hoist.new" "$for_targets/hoist.zst"
+HOIST_FOR_TARGETS=$for_targets/hoist.zst build release --bin hoist
 must_be_static "$built/hoist"
 mkdir -p dist
 CARGO=$CARGO tools/third_party.py >dist/THIRD-PARTY.new

@@ -22,8 +22,8 @@ impl Small {
             assert_ok(&Command::new("cp").arg("-a").arg(from).arg(small.path("")).output().unwrap());
         }
         let program = |name: &str| format!("[[bin]]\nname = \"{name}\"\npath = \"src/main.rs\"\n");
-        let package =
-            "[package]\nname = \"hoist\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[features]\nfor-targets = []\n";
+        let package = "[package]\nname = \"hoist\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+                       [features]\nfor-targets = []\n[profile.for-targets]\ninherits = \"release\"\n";
         small.write("Cargo.toml", &(package.to_owned() + &program("hoist") + &program("hoist-for-targets")));
         small.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"hoist\"\nversion = \"0.0.0\"\n");
         small.write(".gitignore", "/target\n/dist\n");
