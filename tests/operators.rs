@@ -35,7 +35,11 @@ impl Shared {
     /// A repository that everybody in the group may write, as `git init --shared` and `chgrp` leave one, with or without
     /// setgid.
     fn new(umask: &'static str, setgid: bool) -> Shared {
-        let (farm, project) = Project::on_farm(0, 2);
+        Shared::on(2, umask, setgid)
+    }
+
+    fn on(hosts: usize, umask: &'static str, setgid: bool) -> Shared {
+        let (farm, project) = Project::on_farm(0, hosts);
         project.write("hoist/checks.yaml", WAITS);
         project.commit("checks");
         let dir = tempfile::tempdir().unwrap();
@@ -123,6 +127,20 @@ impl Shared {
 
     fn state(&self) -> PathBuf {
         self.project.path("hoist/state")
+    }
+}
+
+#[test]
+fn an_operator_who_may_start_few_processes_deploys_with_fewer_threads() {
+    let shared = Shared::on(40, "022", true);
+    for processes in [24, 12] {
+        shared.commit(&format!("with {processes}"));
+        let command = shared.command(ALICE, &["deploy", "--yes", "-D", "batch_size:40"]);
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--nproc={processes}")).arg(command.get_program()).args(command.get_args());
+        limited.current_dir(shared.project.path("")).stdin(Stdio::null());
+        common::take_environment(&mut limited, &command);
+        Ran::of(limited.output().unwrap()).ends(0).says("finalized on 40 of 40 hosts");
     }
 }
 

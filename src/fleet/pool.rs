@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
@@ -20,6 +21,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// the caller one wake-up, and one sync of its journal.
 const CROWD: usize = 8;
 const GATHERING: Duration = Duration::from_millis(1);
+/// How long threads without work may take to end.
+const ENDING: Duration = Duration::from_secs(5);
 /// Events in the channel; a host that sends more waits until the caller has read.
 const IN_FLIGHT: usize = 1024;
 
@@ -84,6 +87,19 @@ impl Queue {
 
 /// Closes the queue when it is dropped.
 struct Open(Arc<Queue>);
+
+impl Open {
+    /// Waits until the threads of a pool that was given up have ended: they would count against the next one.
+    fn end(self) {
+        // Each holds the queue while it lives.
+        let held = Arc::downgrade(&self.0);
+        drop(self);
+        let until = Instant::now() + ENDING;
+        while held.strong_count() > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -163,21 +179,24 @@ impl Pool {
 }
 
 impl Threads {
-    /// Starts `wanted` threads, or as many as the system gives.
+    /// Starts `wanted` threads. Where the system gives fewer, half of those, since there are processes to start as well.
     fn start(wanted: usize) -> Result<Threads, rayon::ThreadPoolBuildError> {
         let mut size = wanted;
         loop {
-            let queue = Open(Arc::default());
-            let served = queue.0.clone();
-            let builder = rayon::ThreadPoolBuilder::new()
-                .num_threads(size)
-                .stack_size(STACK)
-                .thread_name(|index| format!("host-{index}"))
-                .start_handler(move |_| served.serve());
-            match builder.build() {
+            let (queue, given) = (Open(Arc::default()), Arc::new(AtomicUsize::new(0)));
+            let (served, count) = (queue.0.clone(), given.clone());
+            let name = move |index| {
+                count.store(index, Ordering::Relaxed);
+                format!("host-{index}")
+            };
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(size).stack_size(STACK).thread_name(name);
+            match builder.start_handler(move |_| served.serve()).build() {
                 Ok(pool) => return Ok(Threads { wanted, pool, queue }),
-                Err(_) if size > 1 => size /= 2,
-                Err(error) => return Err(error),
+                Err(error) if size == 1 => return Err(error),
+                Err(_) => {
+                    size = (given.load(Ordering::Relaxed) / 2).max(1);
+                    queue.end();
+                }
             }
         }
     }
@@ -207,7 +226,6 @@ mod tests {
     use super::*;
     use crate::fleet::HostId;
     use crate::wire::{Level, Line};
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn tasks(count: usize) -> Vec<Task> {
         HostId::first(count).map(Task::first).collect()
@@ -267,6 +285,25 @@ mod tests {
             assert_eq!(ran.load(Ordering::SeqCst), both.0.len());
             assert!(both.0.len() < 40, "stop was not heeded");
         }
+    }
+
+    #[test]
+    fn threads_end_with_their_pool_and_do_first_what_was_begun() {
+        let threads = Threads::start(5).unwrap();
+        let (queue, ran) = (Arc::downgrade(&threads.queue.0), Arc::new(AtomicUsize::new(0)));
+        let work = |_| {
+            let ran = ran.clone();
+            Box::new(move || _ = ran.fetch_add(1, Ordering::SeqCst)) as Work
+        };
+        threads.queue.0.add((0..40).map(work).collect());
+        drop(threads);
+        // Each thread holds the queue while it lives.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while queue.upgrade().is_some() {
+            assert!(Instant::now() < deadline, "threads are left that wait for work");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(ran.load(Ordering::SeqCst), 40);
     }
 
     #[test]
