@@ -201,8 +201,10 @@ class Bench:
         for number in range(rounds):
             farm.fresh(count)
             for part, revision in (("first", site.first), ("second", site.second)):
+                before = network.cpu()
                 report = site.run_hoist(revision, self.output)
-                self.note(f"{part} {name}", "hoist", number, report, memory=False, trip=trip)
+                link = network.cpu() - before
+                self.note(f"{part} {name}", "hoist", number, report, memory=False, trip=trip, link=link)
 
     def artifact(self):
         """(e) An artifact of which one part in a hundred changes, by several ways in turn."""

@@ -28,7 +28,7 @@ class Figures:
         return max((it["hosts"] for it in self.measures if it["part"] == part), default=0)
 
     def middle(self, value, *which):
-        values = [value(it) for it in self.of(*which)]
+        values = [it for it in map(value, self.of(*which)) if it is not None]
         return median(values) if values else None
 
     def wall(self, *which):
@@ -120,6 +120,10 @@ class Figures:
                 for stage in self.stages(f"{part} far", "hoist"):
                     near, far = (self.stage(f"{part} {name}", "hoist", stage, hosts) for name in ("near", "far"))
                     yield part, hosts, stage, near, far
+
+    def link_cpu(self, name, hosts):
+        """Seconds of CPU time that the link takes for a first deployment; `name` is `near` or `far`."""
+        return self.middle(lambda it: it.get("link"), f"first {name}", "hoist", hosts)
 
     def trips(self, near, far, hosts):
         """Round trips a batch."""

@@ -231,6 +231,18 @@ def delay_table(figures):
     return table(head, rows)
 
 
+def link(figures):
+    """What of a delay's figures is the link's own work."""
+    hosts = figures.most("first far")
+    near, far = (figures.link_cpu(name, hosts) for name in ("near", "far"))
+    if near is None or far is None:
+        return ""
+    return (
+        f" The link is a process on the same processors: of a first deployment to {hosts} hosts it takes {near:.2f} s of CPU "
+        f"time without the delay and {far:.2f} s with it, which is in the difference too."
+    )
+
+
 def markdown(about, figures):
     parts = ["# Benchmark", head(about)]
     if about["quick"]:
@@ -254,7 +266,7 @@ def markdown(about, figures):
         parts += ["## More and more hosts", growth_table(figures), held_table(figures), GROWTH]
     if figures.tools("run far"):
         trip = figures.trip * 1000
-        parts += [f"## With {trip:.0f} ms of round trip, {BATCH} hosts at once", delay_table(figures), DELAY]
+        parts += [f"## With {trip:.0f} ms of round trip, {BATCH} hosts at once", delay_table(figures), DELAY + link(figures)]
     if figures.tools("names"):
         parts += [f"## `true` on {figures.most('names')} hosts, by address and by name", names_table(figures), NAMES]
     if figures.tools("contact") or figures.tools("contact slow"):
