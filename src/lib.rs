@@ -43,6 +43,7 @@ mod subprocess;
 pub mod targets;
 mod terminal;
 mod text;
+mod threads;
 pub mod timeline;
 pub mod timings;
 mod url;

@@ -69,13 +69,15 @@ pub fn run_with_input(
     line: &mut dyn FnMut(Stream, String),
 ) -> std::io::Result<Option<ExitStatus>> {
     let mut child = start(command, input.is_some())?;
+    let (sender, lines) = bounded(WAITING);
+    let mut threads = Vec::new();
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
         // It may not read it, or not all of it.
-        thread::spawn(move || stdin.write_all(&input));
+        threads.push(beside(move || drop(stdin.write_all(&input))));
     }
-    let (sender, lines) = bounded(WAITING);
-    read(child.stdout.take(), Stream::Stdout, sender.clone());
-    read(child.stderr.take(), Stream::Stderr, sender);
+    threads.push(read(child.stdout.take(), Stream::Stdout, sender.clone()));
+    threads.push(read(child.stderr.take(), Stream::Stderr, sender));
+    attended(&mut child, threads)?;
     Ok(attend(&mut child, limits, &lines, line))
 }
 
@@ -104,14 +106,15 @@ pub fn capture(
     let (end, ended) = bounded::<()>(0);
     let output = Arc::new(Mutex::new(Vec::new()));
     let lock = || output.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut threads = vec![read(child.stderr.take(), Stream::Stderr, sender)];
     if let Some(stdout) = child.stdout.take() {
         let output = output.clone();
-        thread::spawn(move || {
+        threads.push(beside(move || {
             keep(stdout, &output, most);
             drop(end);
-        });
+        }));
     }
-    read(child.stderr.take(), Stream::Stderr, sender);
+    attended(&mut child, threads)?;
     let is_over = || (limits.is_over)() || lock().len() > most;
     let status = attend(&mut child, &Limits { is_over: &is_over, ..*limits }, &lines, &mut |_, text| line(text));
     // All that it has written itself is in the pipe; what it left running may hold that open.
@@ -142,6 +145,16 @@ fn start(command: &mut Command, has_input: bool) -> std::io::Result<Child> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     procfs::die_with_parent(command);
     command.spawn()
+}
+
+/// Whether all threads that read and feed a command have started. If not, it is killed.
+fn attended(child: &mut Child, threads: Vec<std::io::Result<()>>) -> std::io::Result<()> {
+    let started: std::io::Result<()> = threads.into_iter().collect();
+    if started.is_err() {
+        kill_group(child);
+        let _ = child.wait();
+    }
+    started
 }
 
 /// Waits for a command, and for its last lines.
@@ -192,9 +205,13 @@ fn kill_group(child: &Child) {
 }
 
 /// Reads lines on a thread, until there are no more or nobody takes them. A line that is too long comes in pieces.
-fn read(output: Option<impl Read + Send + 'static>, stream: Stream, sender: Sender<(Stream, String)>) {
-    let Some(output) = output else { return };
-    thread::spawn(move || {
+fn read(
+    output: Option<impl Read + Send + 'static>,
+    stream: Stream,
+    sender: Sender<(Stream, String)>,
+) -> std::io::Result<()> {
+    let Some(output) = output else { return Ok(()) };
+    beside(move || {
         let mut output = BufReader::new(output);
         let mut bytes = Vec::new();
         while matches!(output.by_ref().take(LINE as u64).read_until(b'\n', &mut bytes), Ok(1..)) {
@@ -205,7 +222,12 @@ fn read(output: Option<impl Read + Send + 'static>, stream: Stream, sender: Send
             }
             bytes.clear();
         }
-    });
+    })
+}
+
+/// Runs `work` on a thread that nothing waits for.
+fn beside(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    thread::Builder::new().spawn(work).map(drop)
 }
 
 #[cfg(test)]

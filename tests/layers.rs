@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 45] = [
+const LAYERS: [&str; 46] = [
     "main",
     "for_targets",
     "cli",
@@ -38,6 +38,7 @@ const LAYERS: [&str; 45] = [
     "gitmodules",
     "files",
     "subprocess",
+    "threads",
     "procfs",
     "terminal",
     "once",

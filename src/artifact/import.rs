@@ -280,14 +280,21 @@ impl Git {
         procfs::die_with_parent(&mut command);
         let mut child = command.spawn().context("cannot run git: install git on this host")?;
         let complaint = child.stderr.take().map(|errors| {
-            std::thread::spawn(move || {
+            std::thread::Builder::new().spawn(move || {
                 let (mut text, mut errors) = (Vec::new(), errors);
                 let _ = Read::by_ref(&mut errors).take(COMPLAINT).read_to_end(&mut text);
                 let _ = io::copy(&mut errors, &mut io::sink());
                 String::from_utf8_lossy(&text).into_owned()
             })
         });
-        Ok(Git { child, complaint })
+        match complaint.transpose() {
+            Ok(complaint) => Ok(Git { child, complaint }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error).context("cannot read what git says")
+            }
+        }
     }
 
     fn write<T>(&mut self, fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>) -> anyhow::Result<T> {

@@ -45,7 +45,8 @@ fn name_of(server: &str) -> &str {
 fn resolve(name: &str) -> Vec<IpAddr> {
     let (found, ready) = mpsc::channel();
     let name = name.to_owned();
-    thread::spawn(move || {
+    // Without a thread the name has no addresses.
+    let _ = thread::Builder::new().spawn(move || {
         let addresses = (name.as_str(), 0).to_socket_addrs();
         let _ = found.send(addresses.map(|all| all.map(|it| it.ip()).collect()).unwrap_or_default());
     });

@@ -52,11 +52,16 @@ impl LocalDrain {
         let (sender, messages) = bounded(WAITING);
         let over = Arc::new(AtomicBool::new(false));
         self.under_way = Some(UnderWay { messages, over: over.clone() });
+        let sender_of_none = sender.clone();
         let work = Part { how: self.how.clone(), part, environment: self.environment.clone(), over, sender };
-        thread::spawn(move || {
+        let started = thread::Builder::new().spawn(move || {
             let outcome = work.run();
             let _ = work.sender.send(Message::Ended(outcome));
         });
+        if let Err(error) = started {
+            let fault = Fault::failed(format!("the drain commands cannot be started: {error}"));
+            let _ = sender_of_none.send(Message::Ended(Err(fault)));
+        }
     }
 
     /// Passes on new output, and returns the answer for the target once there is one.

@@ -96,13 +96,15 @@ impl SshFleet {
             }
         }
         let shared = Arc::downgrade(&self.shared);
-        std::thread::spawn(move || {
+        let make = move || {
             for state in states {
                 let Some(shared) = shared.upgrade() else { return };
                 // The step that needs the pack reports the error, or tries again.
                 let _ = shared.packs.pack(&state);
             }
-        });
+        };
+        // Without the thread, the step makes the packs as well.
+        let _ = std::thread::Builder::new().name("packs".into()).spawn(make);
     }
 
     /// Carries out a call with `recover`: reports the stages that began, with their results, and nothing else.

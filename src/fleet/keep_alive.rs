@@ -13,6 +13,7 @@ use super::connection::Work;
 use super::output_sink::OutputSink;
 use super::sessions::FleetState;
 use super::terms::Terms;
+use crate::threads;
 
 /// How many times within its duration a lease is renewed.
 const RENEWALS: u32 = 3;
@@ -38,10 +39,15 @@ pub(super) fn start(shared: &Arc<FleetState>) {
             let lost = keep_all_alive(&shared, lease.is_some());
             if !lost.is_empty() && !reconnecting.swap(true, Ordering::SeqCst) {
                 let (shared, reconnecting) = (shared.clone(), reconnecting.clone());
-                std::thread::spawn(move || {
+                let over = reconnecting.clone();
+                let started = std::thread::Builder::new().name("reconnects".into()).spawn(move || {
                     reconnect(&shared, lost);
                     reconnecting.store(false, Ordering::SeqCst);
                 });
+                // Else the next round tries again.
+                if started.is_err() {
+                    over.store(false, Ordering::SeqCst);
+                }
             }
         }
     });
@@ -80,13 +86,9 @@ fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
 /// Reconnects, which takes the locks again and renews the leases.
 fn reconnect(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
     let hosts = Mutex::new(hosts.into_iter());
-    std::thread::scope(|scope| {
-        for _ in 0..RECONNECTS {
-            scope.spawn(|| {
-                while let Some(id) = { hosts.lock().unwrap_or_else(PoisonError::into_inner).next() } {
-                    reconnect_one(shared, id);
-                }
-            });
+    threads::on_several(RECONNECTS, || {
+        while let Some(id) = { hosts.lock().unwrap_or_else(PoisonError::into_inner).next() } {
+            reconnect_one(shared, id);
         }
     });
 }

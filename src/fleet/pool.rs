@@ -31,7 +31,7 @@ pub(super) type Job = dyn Fn(&Task, &dyn Fn(HostEvent)) -> HostResult + Send + S
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Threads, kept from call to call while the size stays the same.
+/// Threads, kept from call to call unless one wants more of them.
 #[derive(Default)]
 pub(super) struct Pool {
     threads: Option<Threads>,
@@ -89,7 +89,7 @@ impl Queue {
 struct Open(Arc<Queue>);
 
 impl Open {
-    /// Waits until the threads of a pool that was given up have ended: they would count against the next one.
+    /// Waits until the threads that it was for have ended.
     fn end(self) {
         // Each holds the queue while it lives.
         let held = Arc::downgrade(&self.0);
@@ -125,7 +125,7 @@ impl Pool {
             Ok(threads) => threads,
             Err(error) => return give_up(tasks, &format!("internal error: no threads: {error}"), on),
         };
-        let width = threads.pool.current_num_threads();
+        let width = threads.pool.current_num_threads().min(wanted);
         let (tell, told) = bounded::<HostEvent>(IN_FLIGHT);
         let mut waiting = tasks.iter();
         let (mut under_way, mut failed, mut stopped) = (0, 0, false);
@@ -170,15 +170,27 @@ impl Pool {
     }
 
     fn threads(&mut self, wanted: usize) -> Result<&Threads, rayon::ThreadPoolBuildError> {
-        let threads = match self.threads.take().filter(|threads| threads.wanted == wanted) {
-            Some(threads) => threads,
-            None => Threads::start(wanted)?,
+        let threads = match self.threads.take() {
+            // Not made smaller: a rollback of few hosts then needs no thread that the system may not have.
+            Some(threads) if threads.wanted >= wanted => threads,
+            smaller => {
+                // Its threads would count against the new ones.
+                smaller.into_iter().for_each(Threads::end);
+                Threads::start(wanted)?
+            }
         };
         Ok(self.threads.insert(threads))
     }
 }
 
 impl Threads {
+    /// Waits until they have ended, which have no work.
+    fn end(self) {
+        let Threads { pool, queue, .. } = self;
+        drop(pool);
+        queue.end();
+    }
+
     /// Starts `wanted` threads. Where the system gives fewer, half of those, since there are processes to start as well.
     fn start(wanted: usize) -> Result<Threads, rayon::ThreadPoolBuildError> {
         let mut size = wanted;
@@ -195,6 +207,7 @@ impl Threads {
                 Err(error) if size == 1 => return Err(error),
                 Err(_) => {
                     size = (given.load(Ordering::Relaxed) / 2).max(1);
+                    // Those that there are would count against the next ones.
                     queue.end();
                 }
             }

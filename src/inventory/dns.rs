@@ -41,7 +41,8 @@ fn addresses(name: &str, until: Instant) -> Result<Vec<Target>, String> {
     let (sender, found) = mpsc::channel();
     let asked = (name.to_owned(), 0);
     // The system's resolver cannot be stopped: a thread that nobody waits for any more ends with it.
-    thread::spawn(move || sender.send(asked.to_socket_addrs().map(|found| found.map(|it| it.ip()).collect())));
+    let ask = move || sender.send(asked.to_socket_addrs().map(|found| found.map(|it| it.ip()).collect()));
+    thread::Builder::new().spawn(ask).map_err(|error| format!("its addresses cannot be looked up: {error}"))?;
     let found: Vec<IpAddr> = match found.recv_timeout(until.saturating_duration_since(Instant::now())) {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(format!("its addresses cannot be looked up: {error}")),

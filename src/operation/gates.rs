@@ -1,6 +1,6 @@
 //! The health gates, asked now, or about the times of past deployments.
 
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::config::{Config, Options};
@@ -8,6 +8,7 @@ use crate::gates::{Asker, Gate, HostsByRevision, Judge, Next, Reading, Sample, S
 use crate::journal;
 use crate::journal::{Past, PastLook, PastLooks};
 use crate::targets::{Group, Target};
+use crate::threads;
 
 use super::recorded::most_common;
 use super::{Frontend, Refused, load, memory, repository, state_folder};
@@ -48,22 +49,18 @@ pub fn gates(options: &Options, names: &[String], front: &dyn Frontend) -> Resul
         let reading = Asker::new(gate.clone()).ask(subject, None, &Stop::never());
         Judge::new(gate, Duration::ZERO).take(Duration::ZERO, Duration::ZERO, reading).0
     };
-    Ok(thread::scope(|scope| {
-        let threads: Vec<_> = asked.iter().map(|(gate, subject)| scope.spawn(move || ask(gate, subject))).collect();
-        let answers = asked.iter().zip(threads).map(|((gate, subject), thread)| {
-            let lost = |_| Sample {
-                gate: gate.name.clone(),
-                value: None,
-                verdict: SampleVerdict::Inconclusive,
-                reason: "the gate ended without a verdict".into(),
-                attempt: 1,
-                observe: gate.observe,
-                pending: None,
-            };
-            let sample = thread.join().unwrap_or_else(lost);
-            GateAnswer { gate: gate.clone(), group: subject.group.clone(), sample }
-        });
-        answers.collect()
+    Ok(threads::for_each(&asked, |(gate, subject)| {
+        let lost = |_| Sample {
+            gate: gate.name.clone(),
+            value: None,
+            verdict: SampleVerdict::Inconclusive,
+            reason: "the gate ended without a verdict".into(),
+            attempt: 1,
+            observe: gate.observe,
+            pending: None,
+        };
+        let sample = catch_unwind(AssertUnwindSafe(|| ask(gate, subject))).unwrap_or_else(lost);
+        GateAnswer { gate: gate.clone(), group: subject.group.clone(), sample }
     }))
 }
 

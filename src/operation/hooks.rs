@@ -1,11 +1,12 @@
 //! The hooks, listed or tried.
 
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::Options;
 use crate::hooks;
 use crate::hooks::{Announcement, EventKind, Hook};
 use crate::repo;
+use crate::threads;
 
 use super::{Frontend, Refused, load};
 
@@ -60,21 +61,13 @@ pub fn hooks(
         });
         tried.collect::<Vec<_>>()
     };
-    Ok(thread::scope(|scope| {
-        let threads: Vec<_> = hooks
-            .iter()
-            .map(|hook| {
-                let samples = samples_of(hook);
-                scope.spawn(move || try_all(hook, samples))
-            })
-            .collect();
-        let ended = hooks.iter().zip(threads).map(|(hook, thread)| {
-            let lost = |_| {
-                let failed = Some("it ended without a result".to_owned());
-                hook.scope.at.iter().map(|event| Tried { event: *event, failed: failed.clone() }).collect()
-            };
-            ListedHook { hook: hook.clone(), tried: thread.join().unwrap_or_else(lost) }
-        });
-        ended.collect()
+    let hooks: Vec<_> = hooks.iter().map(|hook| (hook, samples_of(hook))).collect();
+    Ok(threads::for_each(&hooks, |(hook, samples)| {
+        let lost = |_| {
+            let failed = Some("it ended without a result".to_owned());
+            hook.scope.at.iter().map(|event| Tried { event: *event, failed: failed.clone() }).collect()
+        };
+        let tried = catch_unwind(AssertUnwindSafe(|| try_all(hook, samples.clone()))).unwrap_or_else(lost);
+        ListedHook { hook: (*hook).clone(), tried }
     }))
 }

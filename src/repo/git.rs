@@ -27,6 +27,9 @@ pub const MISLEADING: [&str; 11] = [
     "GIT_REPLACE_REF_BASE",
 ];
 
+/// A pipe takes as many bytes though nobody reads it yet (PIPE_BUF; see pipe(7)).
+const AT_ONCE: usize = 4096;
+
 /// A git repository with a working tree on the deploy host.
 #[derive(Debug, Clone)]
 pub struct Repo {
@@ -300,14 +303,21 @@ impl Repo {
     fn feed_as_is(&self, mut command: Command, input: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut child = command.spawn().map_err(cannot_start)?;
         let stdin = child.stdin.take();
+        let tell = move || {
+            if let Some(mut stdin) = stdin {
+                // When git has gone early, its status and its words say more than this error would.
+                let _ = stdin.write_all(input);
+            }
+        };
         let output = std::thread::scope(|scope| {
+            if input.len() <= AT_ONCE {
+                tell();
             // From a thread of its own: git answers while it reads, and a full pipe on either side would stop both.
-            scope.spawn(move || {
-                if let Some(mut stdin) = stdin {
-                    // When git has gone early, its status and its words say more than this error would.
-                    let _ = stdin.write_all(input);
-                }
-            });
+            } else if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, tell) {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
             child.wait_with_output()
         });
         let output = output.context("cannot wait for git")?;

@@ -28,14 +28,15 @@ pub use transport::exec::Running;
 pub use transport::input::Input;
 pub use transport::link::Link;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::fleet::remarks::Remarks;
 use crate::targets::Target;
+use crate::threads;
 use keys::wanted::Wanted;
 use routes::Routes;
 use transport::transfer_limit::TransferLimit;
@@ -81,19 +82,23 @@ impl Ssh {
             log::debug!("{} targets: OpenSSH's configuration is read {how}", targets.len());
         }
         let next = AtomicUsize::new(0);
-        let find = || {
+        let find = || -> anyhow::Result<()> {
             while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
                 self.routes.to(&self.options, target)?;
             }
             Ok(())
         };
         let asks = self.routes.reader().is_some_and(|reader| !reader.is_shared());
-        let threads = if asks { ASKERS.min(targets.len()) } else { 1 };
-        std::thread::scope(|scope| -> anyhow::Result<()> {
-            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(find)).collect();
-            let mut results = threads.into_iter().map(|thread| thread.join());
-            results.try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        })?;
+        let askers = if asks { ASKERS.min(targets.len()) } else { 1 };
+        let failed = OnceLock::new();
+        threads::on_several(askers, || {
+            if let Err(error) = find() {
+                let _ = failed.set(error);
+            }
+        });
+        if let Some(error) = failed.into_inner() {
+            return Err(error);
+        }
         self.routes.look_up_ahead(targets);
         Ok(())
     }

@@ -1,0 +1,48 @@
+//! Work on several threads. Where the system gives no more of them, fewer do it: to start one is no place to fail.
+
+use std::panic::resume_unwind;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{Builder, scope};
+
+/// Runs `work` on this thread and, at the same time, on up to `count - 1` others. Returns once all have ended.
+pub fn on_several(count: usize, work: impl Fn() + Sync) {
+    scope(|scope| {
+        let others: Vec<_> = (1..count).map_while(|_| Builder::new().spawn_scoped(scope, &work).ok()).collect();
+        work();
+        for other in others {
+            other.join().unwrap_or_else(|panic| resume_unwind(panic));
+        }
+    });
+}
+
+/// What `work` makes of each item, in their order; all at the same time, if there are threads enough.
+pub fn for_each<T: Sync, R: Send + Sync>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (next, made): (_, Vec<OnceLock<R>>) = (AtomicUsize::new(0), items.iter().map(|_| OnceLock::new()).collect());
+    on_several(items.len(), || {
+        while let Some((item, place)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            items.get(at).zip(made.get(at))
+        } {
+            let _ = place.set(work(item));
+        }
+    });
+    made.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn all_items_are_worked_on_at_once_and_the_results_keep_their_order() {
+        let together = Barrier::new(7);
+        let squares = for_each(&[0, 1, 2, 3, 4, 5, 6], |it| {
+            together.wait();
+            it * it
+        });
+        assert_eq!(squares, [0, 1, 4, 9, 16, 25, 36]);
+        assert!(for_each(&[0; 0], |it| *it).is_empty());
+    }
+}
