@@ -77,7 +77,7 @@ pub fn run_with_input(
     }
     threads.push(read(child.stdout.take(), Stream::Stdout, sender.clone()));
     threads.push(read(child.stderr.take(), Stream::Stderr, sender));
-    attended(&mut child, threads)?;
+    all_started(&mut child, threads)?;
     Ok(attend(&mut child, limits, &lines, line))
 }
 
@@ -114,7 +114,7 @@ pub fn capture(
             drop(end);
         }));
     }
-    attended(&mut child, threads)?;
+    all_started(&mut child, threads)?;
     let is_over = || (limits.is_over)() || lock().len() > most;
     let status = attend(&mut child, &Limits { is_over: &is_over, ..*limits }, &lines, &mut |_, text| line(text));
     // All that it has written itself is in the pipe; what it left running may hold that open.
@@ -148,7 +148,7 @@ fn start(command: &mut Command, has_input: bool) -> std::io::Result<Child> {
 }
 
 /// Whether all threads that read and feed a command have started. If not, it is killed.
-fn attended(child: &mut Child, threads: Vec<std::io::Result<()>>) -> std::io::Result<()> {
+fn all_started(child: &mut Child, threads: Vec<std::io::Result<()>>) -> std::io::Result<()> {
     let started: std::io::Result<()> = threads.into_iter().collect();
     if started.is_err() {
         kill_group(child);

@@ -123,7 +123,13 @@ impl Pool {
         let wanted = batch.clamp(1, MOST_THREADS).min(tasks.len().max(1));
         let threads = match self.threads(wanted) {
             Ok(threads) => threads,
-            Err(error) => return give_up(tasks, &format!("internal error: no threads: {error}"), on),
+            Err(error) => {
+                return give_up(
+                    tasks,
+                    &format!("no thread can be started: {error}; see how many processes this user may have"),
+                    on,
+                );
+            }
         };
         let width = threads.pool.current_num_threads().min(wanted);
         let (tell, told) = bounded::<HostEvent>(IN_FLIGHT);
