@@ -225,6 +225,14 @@ fn read(
     })
 }
 
+/// Why git, without which nothing goes, was not started, and what to do about it.
+pub fn cannot_run_git(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let why = text.split(" (os error ").next().unwrap_or_default();
+    let remedy = if error.kind() == std::io::ErrorKind::NotFound { "; install git on this host" } else { "" };
+    format!("cannot run git: {why}{remedy}")
+}
+
 /// Runs `work` on a thread that nothing waits for.
 fn beside(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     thread::Builder::new().spawn(work).map(drop)

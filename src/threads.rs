@@ -1,9 +1,54 @@
-//! Work on several threads. Where the system gives no more of them, fewer do it: to start one is no place to fail.
+//! Work on threads. Where the system gives no more of them, fewer do it, or an error says so: to start one is no place to
+//! panic.
 
+use std::error::Error;
+use std::fmt::{self, Display};
+use std::io;
 use std::panic::resume_unwind;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{Builder, scope};
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, JoinHandle, scope};
+
+/// Runs `work` on a thread of its own.
+///
+/// # Errors
+/// The system gives no more threads. The error says so, and where to look.
+pub fn start(work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    Builder::new().spawn(work).map_err(|error| io::Error::new(error.kind(), Refused(refused(&error))))
+}
+
+/// A thread that the system refused.
+#[derive(Debug)]
+struct Refused(String);
+
+impl Display for Refused {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Error for Refused {}
+
+/// Whether this is the error of [`start`], and tells nothing of whom the thread was to talk to.
+pub fn is_refusal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Refused>())
+}
+
+/// The sentence about a thread that the system refused.
+pub fn refused(error: &dyn Display) -> String {
+    let text = error.to_string();
+    let why = text.split(" (os error ").next().unwrap_or_default();
+    format!("no thread can be started: {why}; see how many processes this user may have")
+}
+
+/// Runs `work` on a thread of its own that nobody waits for; on this one, where the system gives no other.
+pub fn start_or_run(work: impl Fn() + Send + Sync + 'static) {
+    let work = Arc::new(work);
+    let same = Arc::clone(&work);
+    if Builder::new().spawn(move || same()).is_err() {
+        work();
+    }
+}
 
 /// Runs `work` on this thread and, at the same time, on up to `count - 1` others. Returns once all have ended.
 pub fn on_several(count: usize, work: impl Fn() + Sync) {

@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::files::no_links;
 use crate::procfs;
+use crate::subprocess;
 use crate::wire::{ARTIFACT_AUTHOR, ARTIFACT_MESSAGE, ArtifactRules};
 
 use super::compression::{self, Format, Gzip, Zstd};
@@ -278,7 +279,7 @@ impl Git {
         command.args(["fast-import", "--quiet", "--done", "--force", "--depth=0", "--date-format=raw"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
         procfs::die_with_parent(&mut command);
-        let mut child = command.spawn().context("cannot run git: install git on this host")?;
+        let mut child = command.spawn().map_err(|error| anyhow::Error::msg(subprocess::cannot_run_git(&error)))?;
         let complaint = child.stderr.take().map(|errors| {
             std::thread::Builder::new().spawn(move || {
                 let (mut text, mut errors) = (Vec::new(), errors);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::{Flow, HostEvent, HostResult, Task};
+use crate::threads;
 use crate::wire::Fault;
 
 /// With more, idle threads cost more than they gain, and a burst of connections overruns a listener's backlog.
@@ -124,11 +125,7 @@ impl Pool {
         let threads = match self.threads(wanted) {
             Ok(threads) => threads,
             Err(error) => {
-                return give_up(
-                    tasks,
-                    &format!("no thread can be started: {error}; see how many processes this user may have"),
-                    on,
-                );
+                return give_up(tasks, &threads::refused(&error), on);
             }
         };
         let width = threads.pool.current_num_threads().min(wanted);

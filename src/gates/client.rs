@@ -2,16 +2,21 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use ureq::config::RedirectAuthHeaders;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, SocksConnector, TcpConnector};
+use ureq::config::{Config, RedirectAuthHeaders};
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, Connector as _, NextTimeout, SocksConnector, TcpConnector, time,
+};
 use ureq::{Agent, Proxy, Timeout};
 
 use super::gate::Endpoint;
 use super::secret::Authorization;
 use super::tls::{self, Tls};
+use crate::threads;
 
 /// The maximum number of redirects.
 const REDIRECTS: u32 = 5;
@@ -99,8 +104,11 @@ fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: 
         request = request.header("Authorization", &authorization.header);
     }
     let place = authority(url);
-    let failed =
-        |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}{via}: {}", why(&error, timeout))));
+    let failed = |error: ureq::Error| match error {
+        // It says something of this host alone.
+        ureq::Error::Io(error) if threads::is_refusal(&error) => Failure::Setup(error.to_string()),
+        other => Failure::Silent(redact(&format!("no answer from {place}{via}: {}", why(&other, timeout)))),
+    };
     let bad = |error: ureq::http::Error| Failure::Setup(redact(&format!("bad request for {place}: {error}")));
     let called = match outgoing {
         None => agent.run(request.method("GET").body(()).map_err(bad)?),
@@ -190,7 +198,24 @@ fn agent(ca_file: Option<&Path>, proxy: Option<Proxy>, timeout: Duration) -> Res
         .build();
     let chain = ().chain(SocksConnector::default()).chain(ConnectProxyConnector::default());
     let chain = chain.chain(TcpConnector::default()).chain(tls);
-    Ok(Agent::with_parts(config, chain, DefaultResolver::default()))
+    Ok(Agent::with_parts(config, chain, Addresses))
+}
+
+/// The library's own resolver, on a thread that may be refused: the library would panic.
+#[derive(Debug)]
+struct Addresses;
+
+impl Resolver for Addresses {
+    fn resolve(&self, url: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let (url, config, reason) = (url.clone(), config.clone(), timeout.reason);
+        let (tell, told) = mpsc::channel();
+        // The system's resolver cannot be stopped: a thread that nobody waits for any more ends with it.
+        threads::start(move || {
+            let for_ever = NextTimeout { after: time::Duration::NotHappening, ..timeout };
+            let _ = tell.send(DefaultResolver::default().resolve(&url, &config, for_ever));
+        })?;
+        told.recv_timeout(*timeout.after).unwrap_or(Err(ureq::Error::Timeout(reason)))
+    }
 }
 
 /// The proxy for a URL, from the environment variables that curl uses.

@@ -12,6 +12,7 @@ use super::judge::{Judge, Next, Verdict};
 use super::reading::Sample;
 use super::stop::{Going, Stop};
 use super::template::Subject;
+use crate::threads;
 
 /// A message from a gate, with its index among the gates that were started.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,13 +38,17 @@ impl Run {
         let (going, stop) = Stop::pair();
         for (place, gate) in gates.iter().copied().enumerate() {
             let (gate, subject, earlier) = (gate.clone(), subject.clone(), earlier.clone());
-            let (sender, stop) = (sender.clone(), stop.clone());
-            // A thread that cannot be started or dies is noticed later, because its gate has no verdict.
-            let _ = thread::Builder::new().name(format!("gate {}", gate.name)).spawn(move || {
-                let tell = |heard| tell(&sender, heard);
+            let (telling, stop) = (sender.clone(), stop.clone());
+            // A thread that dies is noticed later, because its gate has no verdict.
+            let started = thread::Builder::new().name(format!("gate {}", gate.name)).spawn(move || {
+                let tell = |heard| tell(&telling, heard);
                 let verdict = watch(&gate, &subject, soak, &earlier, &stop, &|sample| tell(Progress::Sample(sample)));
                 verdict.map(|verdict| tell(Progress::Ended(place, verdict)))
             });
+            if let Err(error) = started {
+                let verdict = Verdict::Inconclusive { reason: threads::refused(&error) };
+                tell(&sender, Progress::Ended(place, verdict));
+            }
         }
         Run { heard, open: (0..gates.len()).collect(), _going: going }
     }

@@ -6,7 +6,6 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use simple_dns::rdata::RData;
@@ -14,6 +13,7 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE
 
 use crate::problem::Problem;
 use crate::targets::Target;
+use crate::threads;
 
 /// Where the system's resolver keeps its name servers.
 const CONFIGURATION: &str = "/etc/resolv.conf";
@@ -41,8 +41,8 @@ fn addresses(name: &str, until: Instant) -> Result<Vec<Target>, String> {
     let (sender, found) = mpsc::channel();
     let asked = (name.to_owned(), 0);
     // The system's resolver cannot be stopped: a thread that nobody waits for any more ends with it.
-    let ask = move || sender.send(asked.to_socket_addrs().map(|found| found.map(|it| it.ip()).collect()));
-    thread::Builder::new().spawn(ask).map_err(|error| format!("its addresses cannot be looked up: {error}"))?;
+    let ask = move || drop(sender.send(asked.to_socket_addrs().map(|found| found.map(|it| it.ip()).collect())));
+    threads::start(ask).map_err(|error| format!("its addresses cannot be looked up: {error}"))?;
     let found: Vec<IpAddr> = match found.recv_timeout(until.saturating_duration_since(Instant::now())) {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(format!("its addresses cannot be looked up: {error}")),

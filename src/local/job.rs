@@ -5,6 +5,7 @@ use std::io::Read;
 use crate::wire::{DrainOn, Revision, RunId, Secrets, StageRequest};
 
 use crate::local::drain::Deployer;
+use crate::local::fault::Fault;
 use crate::local::os::deadline::Deadline;
 use crate::local::out::Out;
 use crate::local::shared::Shared;
@@ -28,9 +29,14 @@ pub struct Job {
 
 impl Job {
     /// The same with a deployer at the other end of the input, where that may be needed.
-    pub fn with_deployer(&self, input: Box<dyn Read + Send>) -> Job {
+    ///
+    /// # Errors
+    /// There is no thread to hear it with.
+    pub fn with_deployer(&self, input: Box<dyn Read + Send>) -> Result<Job, Fault> {
         let is_needed = self.request.drain.as_ref().is_some_and(|drain| drain.on == DrainOn::DeployHost);
-        Job { deployer: is_needed.then(|| Deployer::at(input)), ..self.clone() }
+        let deployer = is_needed.then(|| Deployer::at(input)).transpose();
+        let deployer = deployer.map_err(|error| Fault::failed(error.to_string()))?;
+        Ok(Job { deployer, ..self.clone() })
     }
 
     /// Part of the names of what this process prepares: no other process ever uses them.

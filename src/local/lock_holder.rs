@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::files::no_links;
+use crate::threads;
 use crate::wire::RunId;
 
 use super::state::hoist_dir;
@@ -32,7 +33,8 @@ pub fn take_over(layout: &Layout, run: &RunId) {
         return;
     }
     let (path, run) = (path(layout), run.clone());
-    thread::spawn(move || {
+    // Without a thread this one stays too, when there is a newer one.
+    let _ = threads::start(move || {
         while !is_replaced(&path, &run, &name) {
             thread::sleep(LOOK);
         }

@@ -28,7 +28,6 @@ mod watcher;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::Duration;
 
 use crate::procfs;
@@ -39,6 +38,7 @@ use crate::wire::{FIRST_LINE, Header, Holder, Request, Stage, StageRequest, Stat
 pub use guard::{Guard, guard};
 pub use install::{Wanted, install};
 
+use crate::threads;
 use fault::Fault;
 use job::Job;
 use os::deadline::Deadline;
@@ -62,9 +62,8 @@ const TAKEN: &str = "a start-up file of the login shell (.bashrc, .profile, ~/.s
 pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> u8 {
     timings::start(Duration::ZERO);
     let mut input = BufReader::with_capacity(64 << 10, Waited(input));
-    let out = Out::new(output, Audience::Deployer);
-    let came = expect_request(&out);
-    let prepared = read_request(&mut input, came).and_then(|request| {
+    let Ok(out) = Out::new(output, Audience::Deployer) else { return 1 };
+    let prepared = expect_request(&out).and_then(|came| read_request(&mut input, came)).and_then(|request| {
         let layout = layout_of(request.header())?;
         Ok((request, layout))
     });
@@ -115,7 +114,7 @@ fn layout_of(header: &Header) -> Result<Layout, Fault> {
 /// Runs a stage for a person at the target, with the last request that the target saw, or with the one in a file; what
 /// happens is printed as lines on standard output. Returns the exit status, 0 or 1.
 pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request_file: Option<PathBuf>) -> u8 {
-    let out = Out::new(io::stdout(), Audience::Person);
+    let Ok(out) = Out::new(io::stdout(), Audience::Person) else { return 1 };
     match prepare_by_hand(repo, deploy_dir, force, request_file) {
         Ok((request, layout)) => {
             let attempt = state::record::next_attempt(&layout, &request.header.holder.run, stage);
@@ -169,10 +168,10 @@ fn someone(what: &str) -> Holder {
 }
 
 /// Ends this process, and says why, unless what is given back is dropped in time: when something came.
-fn expect_request(out: &Out) -> Sender<()> {
+fn expect_request(out: &Out) -> Result<Sender<()>, Fault> {
     let (came, is_there) = mpsc::channel();
     let out = out.clone();
-    thread::spawn(move || {
+    let waits = threads::start(move || {
         if is_there.recv_timeout(FIRST_BYTE) == Err(RecvTimeoutError::Timeout) {
             let outcome = Err(Fault::failed(format!("no request came within {FIRST_BYTE:?}: {TAKEN}")));
             out.event(&TargetEvent::Ended { outcome, state: State::default() });
@@ -180,7 +179,7 @@ fn expect_request(out: &Out) -> Sender<()> {
             std::process::exit(1);
         }
     });
-    came
+    waits.map(|_| came).map_err(|error| Fault::failed(error.to_string()))
 }
 
 fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, Fault> {

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use crate::terminal::sanitize_lines;
+use crate::threads;
 use crate::timings;
 use crate::wire::limits;
 use crate::wire::{Fault, HEARTBEAT, Header, LONGEST_EVENT, Level, Line, Outcome, PIECE, State, TargetEvent};
@@ -38,9 +39,14 @@ pub struct Out {
 
 impl Out {
     /// Starts the thread that writes. A deployer also hears from it when nothing is said for a while.
-    pub fn new(mut output: impl Write + Send + 'static, reader: Audience) -> Out {
+    ///
+    /// # Errors
+    /// There is no thread to write with, which the reader has been told.
+    pub fn new<W: Write + Send + 'static>(mut output: W, reader: Audience) -> Result<Out, Fault> {
         let (queue, messages) = mpsc::channel();
-        std::thread::spawn(move || {
+        let (give, given) = mpsc::channel::<W>();
+        let writes = threads::start(move || {
+            let Ok(mut output) = given.recv() else { return };
             let mut write = |text: &str| {
                 // JSON has its own escapes, and its reader is no terminal.
                 let shown = match reader {
@@ -68,7 +74,19 @@ impl Out {
                 }
             }
         });
-        Out { queue, reader, in_background: false }
+        if let Err(error) = writes {
+            let fault = Fault::failed(error.to_string());
+            let text = text(&TargetEvent::Ended { outcome: Err(fault.clone()), state: State::default() }, reader);
+            let _ = output.write_all(format!("\n{}", text.unwrap_or_default()).as_bytes());
+            return Err(fault);
+        }
+        let _ = give.send(output);
+        Ok(Out { queue, reader, in_background: false })
+    }
+
+    /// Nobody reads it.
+    pub fn nowhere() -> Out {
+        Out { queue: mpsc::channel().0, reader: Audience::Person, in_background: false }
     }
 
     /// The same, for a stage whose output is that of a command: what it says of itself is no part of that.
@@ -78,12 +96,7 @@ impl Out {
 
     /// Queues an event. Never fails and never waits.
     pub fn event(&self, event: &TargetEvent) {
-        let text = match self.reader {
-            // Within what the other side reads of a line.
-            Audience::Deployer => json(&event.clone().bounded()),
-            Audience::Person => for_a_person(event),
-        };
-        if let Some(text) = text {
+        if let Some(text) = text(event, self.reader) {
             self.text(text);
         }
     }
@@ -139,6 +152,15 @@ pub struct Silent(Out);
 impl Drop for Silent {
     fn drop(&mut self) {
         let _ = self.0.queue.send(Message::Silent(false));
+    }
+}
+
+/// An event as its reader gets it.
+fn text(event: &TargetEvent, reader: Audience) -> Option<String> {
+    match reader {
+        // Within what the other side reads of a line.
+        Audience::Deployer => json(&event.clone().bounded()),
+        Audience::Person => for_a_person(event),
     }
 }
 
@@ -217,7 +239,7 @@ mod tests {
     #[test]
     fn signs_of_life_stop_while_another_process_writes_to_the_same_output() {
         let (read, write) = std::io::pipe().unwrap();
-        let out = Out::new(write, Audience::Deployer);
+        let out = Out::new(write, Audience::Deployer).unwrap();
         let mut lines = BufReader::new(read).lines().map(Result::unwrap).filter(|line| !line.is_empty());
         let (first, second) = (out.silent(), out.silent());
         std::thread::spawn(move || {

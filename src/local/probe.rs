@@ -15,7 +15,7 @@ use super::os::deadline::Deadline;
 use super::os::files;
 use super::os::process::Feed;
 use super::os::sys;
-use super::out::{Audience, Out};
+use super::out::Out;
 use super::preflight;
 use super::running;
 use super::shared;
@@ -269,7 +269,7 @@ fn tidy_up(layout: &Layout, probe: &Probe) {
     if let Ok(LockAttempt::Mine(_turn)) = lock::ask(&lock::stage_path(layout), &note) {
         tidy::after_the_run(&Tidying {
             layout,
-            out: &Out::new(std::io::sink(), Audience::Person),
+            out: &Out::nowhere(),
             deadline: Deadline::after(probe.header.timeout),
             known: Known::of_probe(&probe.header.holder, deployment),
             cache_revs: deployment.cache_revs,

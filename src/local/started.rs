@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::out::Out;
 use super::state::layout::Layout;
 use super::state::observed;
 use crate::procfs;
+use crate::threads;
 use crate::wire::{LONGEST_START, TargetEvent};
 
 /// How long the deployer may take to read what was said before the process begins.
@@ -51,16 +52,22 @@ pub fn run(
     }
     let silent = out.silent();
     out.flush(PATIENCE);
+    let (give, given) = mpsc::channel();
+    let told = out.clone();
+    let attends = threads::start(move || {
+        if let Ok(child) = given.recv() {
+            let (status, signal) = attend(child, request);
+            told.event(&TargetEvent::Exited { number, status, signal });
+        }
+        drop(silent);
+    });
     let mut command = Command::new(program());
     command.arg0("hoist").arg("deploy-local").stdin(Stdio::piped());
-    match command.spawn() {
-        Ok(child) => {
-            let out = out.clone();
-            Some(thread::spawn(move || {
-                let (status, signal) = attend(child, request);
-                out.event(&TargetEvent::Exited { number, status, signal });
-                drop(silent);
-            }))
+    // Without the thread there is nobody to attend a process.
+    match attends.and_then(|attends| command.spawn().map(|child| (attends, child))) {
+        Ok((attends, child)) => {
+            let _ = give.send(child);
+            Some(attends)
         }
         Err(error) => {
             let fault = Fault::failed(format!("cannot start a process on the target: {}", plain(&error)));

@@ -115,14 +115,13 @@ pub(super) fn is_ours(path: &Path, id: u32) -> std::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::out::Audience;
     use crate::local::state::lock::{Note, RunLock};
     use crate::local::tests::{layout, who};
 
     /// Why the lock of this run, or of whoever holds it, is not ended.
     fn refused(layout: &Layout, held: Option<&str>) -> String {
         let held: Option<RunId> = held.map(|run| run.parse().unwrap());
-        run(layout, held.as_ref(), &Out::new(std::io::sink(), Audience::Deployer)).unwrap_err().reason()
+        run(layout, held.as_ref(), &Out::nowhere()).unwrap_err().reason()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
 
+use crate::subprocess;
 use crate::wire::Revision;
 
 /// Variables by which a calling process (a git hook, say) would lead git to another repository than the one named.
@@ -383,7 +384,7 @@ pub(super) fn shallow(git_dir: &Path) -> anyhow::Result<Vec<Revision>> {
 }
 
 fn cannot_start(error: std::io::Error) -> anyhow::Error {
-    anyhow::Error::new(error).context("cannot run git: is it installed, and in PATH?")
+    anyhow::Error::msg(subprocess::cannot_run_git(&error))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `hoist gates`: what each type of gate asks, and what it makes of the answer.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use crate::common::{Project, Ran, signal, wait_for};
+use crate::common::{self, Project, Ran, signal, wait_for};
 use crate::schema::Answer;
 use crate::server::{Request, Response, Server, vector};
 
@@ -182,6 +182,47 @@ fn a_page_is_judged_by_status_and_text_and_one_that_does_not_answer_fails() {
     ] {
         assert!(ran.out.lines().any(|it| it == line), "{line:?} is not in\n{}", ran.out);
     }
+}
+
+#[test]
+fn a_gate_that_no_thread_can_ask_is_inconclusive() {
+    /// Nobody else is this user: the system counts all processes of a user, whoever started them.
+    const USER: &str = "4400";
+    if std::fs::metadata("/proc/self").is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) != 0) {
+        eprintln!("only root can become another user; nothing is tested");
+        return;
+    }
+    let page = Server::start(|_| Response::Ok("7".into()));
+    let gates: String = (0..6)
+        .map(|n| format!("  page{n}: {{when: before, type: http, url: 'http://localhost:{}/'}}\n", page.port))
+        .collect();
+    let project = project(&format!("gates:\n{gates}"));
+    for change in [&["chmod", "0755"][..], &["chown", "-R", "4400:4400"]] {
+        let changed = Command::new(change[0]).args(&change[1..]).arg(project.path("")).status();
+        assert!(changed.unwrap().success());
+    }
+    let asked = |processes: usize| {
+        let template = project.hoist(&["gates"]);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nproc={processes}")).args(["setpriv", "--reuid", USER, "--regid", USER]);
+        command.arg("--clear-groups").arg(template.get_program()).args(template.get_args());
+        command.current_dir(project.path("")).stdin(Stdio::null());
+        common::take_environment(&mut command, &template);
+        Ran::of(command.output().unwrap())
+    };
+    let mut refused = 0;
+    for processes in 1..=24 {
+        let ran = asked(processes);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(!said.contains("internal error") && !said.contains("panicked"), "{processes}: {ran:#?}");
+        assert!(matches!(ran.status, Some(0..=2)), "{processes}: {ran:#?}");
+        for line in ran.out.lines().filter(|line| line.contains("no thread can be started")) {
+            assert!(line.starts_with("inconclusive  page"), "{line}");
+            refused += 1;
+        }
+        assert!(ran.status == Some(0) || processes < 24, "{ran:#?}");
+    }
+    assert!(refused > 0, "the limit counts for nothing");
 }
 
 #[test]

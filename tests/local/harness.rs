@@ -420,12 +420,18 @@ impl LockHolder {
     }
 
     pub fn start_with(probe: Probe) -> LockHolder {
-        let mut child = spawn(&Request::Probe(probe));
+        LockHolder::of(spawn(&Request::Probe(probe))).unwrap_or_else(|event| panic!("{event:?}"))
+    }
+
+    /// A probe that was started already. Without facts, what it says instead.
+    pub fn of(mut child: Child) -> Result<LockHolder, Box<TargetEvent>> {
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut lock_holder = LockHolder { child, input, output };
-        assert!(matches!(lock_holder.next(), TargetEvent::Facts(_)));
-        lock_holder
+        match lock_holder.next() {
+            TargetEvent::Facts(_) => Ok(lock_holder),
+            event => Err(Box::new(event)),
+        }
     }
 
     pub fn next(&mut self) -> TargetEvent {

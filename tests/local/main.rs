@@ -9,6 +9,7 @@ mod cost;
 mod downloads;
 mod drain;
 mod durable;
+mod few_processes;
 #[path = "../common/git.rs"]
 mod git;
 mod guard;

@@ -9,7 +9,7 @@ use hoist::wire::{
 use crate::harness::*;
 
 /// What announces a request, the request, and what follows it.
-fn started(number: u32, request: &Request, pack: &[u8]) -> Vec<u8> {
+pub fn started(number: u32, request: &Request, pack: &[u8]) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(request).unwrap();
     bytes.push(b'\n');
     bytes.extend(pack);
@@ -25,7 +25,7 @@ fn announced(number: u32, bytes: u64) -> Vec<u8> {
 }
 
 /// What a stage says last, and what is said of its process.
-fn end_of(holder: &mut LockHolder) -> (TargetEvent, TargetEvent) {
+pub fn end_of(holder: &mut LockHolder) -> (TargetEvent, TargetEvent) {
     let mut last = holder.next();
     loop {
         match holder.next() {

@@ -1,13 +1,13 @@
 //! The deployer of a stage, which is asked to do something on its own host while the stage waits.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::local::fault::Fault;
 use crate::local::out::Out;
+use crate::threads;
 use crate::wire::{DrainPart, DrainReply, NO_DEPLOYER, TargetEvent};
 
 /// An answer may be this long, in bytes.
@@ -22,9 +22,12 @@ pub struct Deployer(Arc<Mutex<Receiver<Vec<u8>>>>);
 
 impl Deployer {
     /// At the other end of the standard input.
-    pub fn at(input: Box<dyn Read + Send>) -> Deployer {
+    ///
+    /// # Errors
+    /// There is no thread to hear it with.
+    pub fn at(input: Box<dyn Read + Send>) -> io::Result<Deployer> {
         let (tell, told) = mpsc::channel();
-        thread::spawn(move || {
+        threads::start(move || {
             let mut input = BufReader::new(input);
             loop {
                 let mut line = Vec::new();
@@ -34,8 +37,8 @@ impl Deployer {
                     Ok(_) => {}
                 }
             }
-        });
-        Deployer(Arc::new(Mutex::new(told)))
+        })?;
+        Ok(Deployer(Arc::new(Mutex::new(told))))
     }
 
     /// Has it do a part of a drain, and waits for that until a moment. Without a connection nobody does it.

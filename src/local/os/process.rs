@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::sys;
+use crate::threads;
 
 /// How long output is still waited for after a command has ended: what it left in the background may hold the pipe open.
 const GRACE: Duration = Duration::from_millis(500);
@@ -95,8 +96,8 @@ pub fn run(command: &mut Command, feed: Feed, until: Instant, sink: &mut dyn FnM
         child
     };
     let pid = child.id();
-    give(&mut child, feed);
-    let attended = sys::end_of(pid).and_then(|end| attend(&mut child, end, until, sink));
+    let attended =
+        give(&mut child, feed).and_then(|()| sys::end_of(pid)).and_then(|end| attend(&mut child, end, until, sink));
     groups().leaders.remove(&pid);
     match attended {
         Ok(Attended { ended: true, timed_out: false }) => {}
@@ -120,12 +121,13 @@ pub fn run(command: &mut Command, feed: Feed, until: Instant, sink: &mut dyn FnM
 }
 
 /// Starts the thread that feeds a command. It ends with what it feeds, and is not waited for.
-fn give(child: &mut Child, feed: Feed) {
+fn give(child: &mut Child, feed: Feed) -> io::Result<()> {
     if let (Feed::From(mut source), Some(mut stdin)) = (feed, child.stdin.take()) {
-        thread::spawn(move || {
+        threads::start(move || {
             let _ = io::copy(&mut source, &mut stdin).and_then(|_| stdin.flush());
-        });
+        })?;
     }
+    Ok(())
 }
 
 /// What came of a command that was attended.
@@ -176,9 +178,10 @@ fn attend(
         }
         closed.into_iter().rev().for_each(|place| drop(pipes.remove(place)));
     }
-    // Without a listener the pipe is still emptied: a daemon that was left behind must not fill it.
+    // Without a listener the pipe is still emptied: a daemon that was left behind must not fill it. Where there is no thread
+    // for that, its pipe is closed now instead of at this process's end.
     for (_, mut pipe) in pipes {
-        thread::spawn(move || io::copy(&mut pipe, &mut io::sink()));
+        let _ = threads::start(move || drop(io::copy(&mut pipe, &mut io::sink())));
     }
     Ok(attended)
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::threads;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, FlockOperation, Mode, RenameFlags};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
@@ -226,12 +227,12 @@ pub fn end_of(child: u32) -> io::Result<OwnedFd> {
     }
     // Kernels before 5.3.
     let (reader, writer) = io::pipe()?;
-    std::thread::spawn(move || {
+    threads::start(move || {
         while let Err(rustix::io::Errno::INTR) =
             rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
         {}
         drop(writer);
-    });
+    })?;
     Ok(reader.into())
 }
 
@@ -259,11 +260,11 @@ pub const ABORT: &str = "USR1";
 /// SIGTERM, or [`ABORT`].
 pub fn on_request_to_end(then: impl FnOnce(&'static str) + Send + 'static) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
-    std::thread::spawn(move || {
+    threads::start(move || {
         if let Some(signal) = signals.forever().next() {
             then(signal_name(signal));
         }
-    });
+    })?;
     Ok(())
 }
 

@@ -30,17 +30,17 @@ use stage::By;
 /// Does the work of one stage; `input` holds what follows the request.
 fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>, by: &By) -> Result<(), Fault> {
     // Nobody else has a deployer to ask.
-    let job_of = |input| if matches!(by, By::Deployer) { job.with_deployer(input) } else { job.clone() };
+    let job_of = |input| if matches!(by, By::Deployer) { job.with_deployer(input) } else { Ok(job.clone()) };
     match stage {
         Stage::Fetch => fetch::run(job, input),
         Stage::ConfigDeploy => config_deploy::run(job),
-        Stage::Promote => promote::run(&job_of(input)),
-        Stage::RestartService => service::run(&job_of(input)),
+        Stage::Promote => promote::run(&job_of(input)?),
+        Stage::RestartService => service::run(&job_of(input)?),
         Stage::Finalize => finalize::run(job),
-        Stage::Rollback => rollback::run(&job_of(input)),
-        Stage::Undrain => undrain::run(&job_of(input)),
+        Stage::Rollback => rollback::run(&job_of(input)?),
+        Stage::Undrain => undrain::run(&job_of(input)?),
         Stage::ConfigDiff => config_diff::run(job),
-        Stage::Command => command::run(&job_of(input)),
+        Stage::Command => command::run(&job_of(input)?),
         Stage::Once => once::run(job),
     }
 }

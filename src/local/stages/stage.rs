@@ -26,6 +26,7 @@ use crate::local::state::moved_on;
 use crate::local::state::moved_on::Known;
 use crate::local::state::observed;
 use crate::local::state::record;
+use crate::threads;
 
 /// How long after its time limit a stage is ended by force. Its own looks at the clock come first.
 const OVERTIME: Duration = Duration::from_secs(5);
@@ -124,7 +125,7 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
         other => other?,
     }
     end.started(start);
-    let renewing = lease::Renewing::during(&job.layout, &job.request);
+    let renewing = lease::Renewing::during(&job.layout, &job.request)?;
     let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input, by));
     drop(renewing);
     let result = result.and(end_lease(job, stage, by));
@@ -251,7 +252,7 @@ impl End {
         }
         let (done, ready) = mpsc::channel();
         let (end, recorded) = (self.clone(), outcome.clone());
-        thread::spawn(move || {
+        threads::start_or_run(move || {
             end_commands();
             end.write_record(&recorded);
             let _ = done.send(observed::state(&end.job.layout));
@@ -278,12 +279,12 @@ fn watch(end: &Arc<End>) -> std::io::Result<()> {
         std::process::exit(1);
     })?;
     let late = end.clone();
-    thread::spawn(move || {
+    threads::start(move || {
         let until = late.job.deadline.at() + OVERTIME;
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             thread::sleep(left);
         }
         late.by_force(Err(Fault::TimedOut { seconds: late.job.deadline.seconds }), process::kill_all);
-    });
+    })?;
     Ok(())
 }

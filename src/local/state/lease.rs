@@ -9,7 +9,6 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +23,7 @@ use crate::local::fault::Fault;
 use crate::local::os::files;
 use crate::local::os::sys;
 use crate::local::os::sys::Process;
+use crate::threads;
 
 /// How often within its time a lease is renewed: one that is missed, and another one, does no harm.
 const RENEWALS: u32 = 3;
@@ -220,7 +220,10 @@ pub struct Renewing {
 
 impl Renewing {
     /// For a stage of this request, which may itself be the one that begins the lease.
-    pub fn during(layout: &Layout, request: &StageRequest) -> Renewing {
+    ///
+    /// # Errors
+    /// There is no thread to renew it with.
+    pub fn during(layout: &Layout, request: &StageRequest) -> Result<Renewing, Fault> {
         let (layout, run) = (layout.clone(), request.header.holder.run.clone());
         renew(&layout, &run);
         let mut stop = None;
@@ -228,14 +231,15 @@ impl Renewing {
             let every = Duration::from_secs(request.confirm_timeout) / RENEWALS;
             let (tell, told) = mpsc::channel::<()>();
             let (layout, run) = (layout.clone(), run.clone());
-            thread::spawn(move || {
+            let renewing = threads::start(move || {
                 while told.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                     renew(&layout, &run);
                 }
             });
+            renewing.map_err(|error| Fault::failed(error.to_string()))?;
             stop = Some(tell);
         }
-        Renewing { layout, run, stop }
+        Ok(Renewing { layout, run, stop })
     }
 }
 

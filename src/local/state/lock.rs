@@ -24,6 +24,7 @@ use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
 use crate::local::os::sys;
 use crate::local::os::sys::How;
+use crate::threads;
 
 /// How long a new holder may take to write its name into the file.
 const NAMING: Duration = Duration::from_secs(2);
@@ -215,7 +216,8 @@ impl RunLock {
             LockAttempt::Theirs(theirs) if theirs.holder.run == holder.run && !alone => {
                 let file = hoist_dir::open(&path)?;
                 let held = Arc::new(Mutex::new(Hold::Waiting));
-                inherit(file, note, held.clone());
+                let waits = inherit(file, note, held.clone());
+                waits.map_err(|error| Fault::failed(error.to_string()))?;
                 held
             }
             LockAttempt::Theirs(theirs) => return Err(Fault::Locked { by: Box::new(theirs.holder) }),
@@ -247,8 +249,8 @@ fn lock(held: &Mutex<Hold>) -> std::sync::MutexGuard<'_, Hold> {
 }
 
 /// Waits for a lock on a thread that ends with the process at the latest.
-fn inherit(file: File, note: Note, held: Arc<Mutex<Hold>>) {
-    thread::spawn(move || {
+fn inherit(file: File, note: Note, held: Arc<Mutex<Hold>>) -> io::Result<()> {
+    threads::start(move || {
         if !sys::lock(&file, How::Wait).unwrap_or(false) {
             return;
         }
@@ -256,7 +258,8 @@ fn inherit(file: File, note: Note, held: Arc<Mutex<Hold>>) {
         if matches!(*hold, Hold::Waiting) {
             *hold = Hold::Mine(sign(file, &note));
         }
-    });
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::objects;
-use crate::local::fault::{Fault, Tried, plain};
+use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed, Stream};
 use crate::local::os::sys;
+use crate::subprocess;
 use crate::timings;
 use crate::timings::Part;
 use crate::url;
@@ -251,7 +252,7 @@ impl Git {
             kept.extend_from_slice(&bytes[..bytes.len().min(OUTPUT - kept.len().min(OUTPUT))]);
         };
         let exit = process::run(&mut command, feed, self.deadline.at(), &mut sink)
-            .map_err(|error| Fault::failed(format!("cannot run git: {}; install git on this host", plain(&error))))?;
+            .map_err(|error| Fault::failed(subprocess::cannot_run_git(&error)))?;
         if exit == Exit::TimedOut {
             return Err(Fault::TimedOut { seconds: self.deadline.seconds });
         }
