@@ -7,10 +7,10 @@ use ssh2::{Error, MethodType, Session};
 /// The first of our algorithms that the server supports is used. By default the lists contain everything that is safe,
 /// so that old and strict servers have something in common with them, and the fastest come first. Measured with OpenSSH
 /// 9.2 over loopback, as processor time of the client (with AES-NI and SHA-NI): a handshake takes 0.85 ms with
-/// ecdh-sha2-nistp256, 0.90 ms with curve25519, 3 ms with nistp384, 5 to 300 ms with finite fields. 64 MiB take 0.27 s
-/// with aes128-ctr and hmac-sha2-256, 0.35 s with aes128-gcm or chacha20, 0.40 s with aes256-gcm, 0.40 s with
-/// hmac-sha2-512. AES-GCM is still preferred to aes128-ctr: it does not depend on SHA-NI, without which the MAC takes longer
-/// than the difference.
+/// ecdh-sha2-nistp256, 0.90 ms with curve25519, 3 ms with nistp384, 5 to 300 ms with finite fields. To connect and to send
+/// 2.4 MB takes 13.5 ms with chacha20, 19 ms with aes128-ctr and hmac-sha2-256, 22.5 ms with aes128-gcm: the library
+/// encrypts with chacha20 whole packets at a time, with AES one block of 16 bytes after the other. AES-GCM is still preferred
+/// to aes128-ctr: it does not depend on SHA-NI, without which the MAC takes longer than the difference.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Algorithms {
     pub kex: Vec<String>,
@@ -33,8 +33,8 @@ const KEX: &[&str] = &[
     "diffie-hellman-group18-sha512",
 ];
 const CIPHERS: &[&str] = &[
-    "aes128-gcm@openssh.com",
     "chacha20-poly1305@openssh.com",
+    "aes128-gcm@openssh.com",
     "aes256-gcm@openssh.com",
     "aes128-ctr",
     "aes192-ctr",
