@@ -61,7 +61,9 @@ fi
 # What targets get is built first, since the binary to ship contains it.
 build for-targets --features for-targets --bin hoist-for-targets
 must_be_static "$for_targets/hoist-for-targets"
-zstd -qc --ultra -22 "$for_targets/hoist-for-targets" >"$for_targets/hoist.new"
+# A window that a processor's cache holds: what looks back further is unpacked at the pace of memory, in a third more
+# processor time, and would be a thirtieth smaller.
+zstd -qc --ultra -22 --zstd=wlog=18 "$for_targets/hoist-for-targets" >"$for_targets/hoist.new"
 cmp -s "$for_targets/hoist.new" "$for_targets/hoist.zst" || mv "$for_targets/hoist.new" "$for_targets/hoist.zst"
 HOIST_FOR_TARGETS=$for_targets/hoist.zst build release --bin hoist
 must_be_static "$built/hoist"
