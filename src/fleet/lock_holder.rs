@@ -13,7 +13,7 @@ use crate::timings;
 use crate::wire::{LONGEST_START, LockHolderLine, Outcome, Request, State, TargetEvent};
 
 /// How a stage ended, as it says itself, and the target after it.
-pub(super) type Answer = (Outcome, State);
+pub(super) type Answer = (Outcome, Option<State>);
 
 /// A lock holder, which is the command of a session's probe.
 pub(super) struct LockHolder {

@@ -76,12 +76,12 @@ pub(super) struct NoSession {
 #[derive(Debug)]
 pub(super) struct StageReply {
     pub outcome: Outcome,
-    pub state: State,
+    pub state: Option<State>,
 }
 
 impl From<StageReply> for HostResult {
     fn from(reply: StageReply) -> HostResult {
-        HostResult { state: Some(reply.state), ..HostResult::from(reply.outcome) }
+        HostResult { state: reply.state, ..HostResult::from(reply.outcome) }
     }
 }
 

@@ -211,14 +211,14 @@ impl Work<'_> {
                         return Err(Fault::TimedOut { seconds: self.timeout.as_secs() });
                     }
                     Ok(Recorded::Nothing) => None,
-                    Ok(Recorded::Ended { outcome, state }) => Some(StageReply { outcome, state }),
+                    Ok(Recorded::Ended { outcome, state }) => Some(StageReply { outcome, state: Some(state) }),
                     Ok(Recorded::Died { state }) => {
                         let reason = match stage {
                             Stage::Once => "it ended on the host without a record of how".to_owned(),
                             stage => format!("deploy-local died during {stage}, and the connection was lost"),
                         };
                         let fault = loss.told.unwrap_or(Fault::failed(reason));
-                        return Ok(Some(StageReply { outcome: Err(fault), state }));
+                        return Ok(Some(StageReply { outcome: Err(fault), state: Some(state) }));
                     }
                     Err(Failure::Ended(fault)) => return Err(fault),
                     Err(failure) => {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use crate::procfs;
 use crate::timings;
 use crate::timings::Waited;
-use crate::wire::{FIRST_LINE, Header, Holder, Request, Stage, StageRequest, State, TargetEvent};
+use crate::wire::{FIRST_LINE, Header, Holder, Request, Stage, StageRequest, TargetEvent};
 
 pub use guard::{Guard, guard};
 pub use install::{Wanted, install};
@@ -70,7 +70,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
     let (request, layout) = match prepared {
         Ok(prepared) => prepared,
         Err(fault) => {
-            out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: State::default() });
+            out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: None });
             out.flush(Duration::from_secs(5));
             return 1;
         }
@@ -88,7 +88,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
             let result = unlock::run(&layout, unlock.held.as_ref(), &out);
             let status = u8::from(result.is_err());
             let outcome = result.map_err(Fault::bounded);
-            out.event(&TargetEvent::Ended { outcome, state: observed::state(&layout) });
+            out.event(&TargetEvent::Ended { outcome, state: Some(observed::state(&layout)) });
             out.flush(Duration::from_secs(60));
             status
         }
@@ -174,7 +174,7 @@ fn expect_request(out: &Out) -> Result<Sender<()>, Fault> {
     let waits = threads::start(move || {
         if is_there.recv_timeout(FIRST_BYTE) == Err(RecvTimeoutError::Timeout) {
             let outcome = Err(Fault::failed(format!("no request came within {FIRST_BYTE:?}: {TAKEN}")));
-            out.event(&TargetEvent::Ended { outcome, state: State::default() });
+            out.event(&TargetEvent::Ended { outcome, state: None });
             out.flush(Duration::from_secs(5));
             std::process::exit(1);
         }

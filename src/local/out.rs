@@ -76,7 +76,7 @@ impl Out {
         });
         if let Err(error) = writes {
             let fault = Fault::failed(error.to_string());
-            let text = text(&TargetEvent::Ended { outcome: Err(fault.clone()), state: State::default() }, reader);
+            let text = text(&TargetEvent::Ended { outcome: Err(fault.clone()), state: None }, reader);
             let _ = output.write_all(format!("\n{}", text.unwrap_or_default()).as_bytes());
             return Err(fault);
         }
@@ -195,7 +195,8 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
             let lines = diff.lines().map(|line| format!("{line}\n"));
             return Some(format!("{time} {}\n{}", one_line(file), lines.collect::<String>()));
         }
-        TargetEvent::Ended { outcome, state } => format!("{}; {}", ending(outcome), standing(state)),
+        TargetEvent::Ended { outcome, state: Some(state) } => format!("{}; {}", ending(outcome), standing(state)),
+        TargetEvent::Ended { outcome, state: None } => ending(outcome),
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
         TargetEvent::Exited { .. } => return None,
         TargetEvent::Waiting { what, seconds, limit } => format!("{what}: {seconds} of {limit} s"),

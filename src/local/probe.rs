@@ -196,7 +196,7 @@ fn refs_of(git: &Git) -> Result<Option<Refs>, Fault> {
 pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -> u8 {
     let run = &probe.header.holder.run;
     let failed = |fault: Fault| {
-        out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: observed::state(layout) });
+        out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: Some(observed::state(layout)) });
         out.flush(Duration::from_secs(5));
         1
     };

@@ -106,10 +106,16 @@ impl TargetEvent {
             }
             TargetEvent::Recorded(recorded) => match recorded {
                 Recorded::Nothing | Recorded::Running => {}
-                Recorded::Ended { outcome, state } => bound_end(outcome, state),
+                Recorded::Ended { outcome, state } => {
+                    bound_outcome(outcome);
+                    bound_state(state);
+                }
                 Recorded::Died { state } => bound_state(state),
             },
-            TargetEvent::Ended { outcome, state } => bound_end(outcome, state),
+            TargetEvent::Ended { outcome, state } => {
+                bound_outcome(outcome);
+                state.iter_mut().for_each(bound_state);
+            }
             TargetEvent::Waiting { what, .. } => shorten(what, NAME),
             TargetEvent::Wanted { .. } | TargetEvent::Timings { .. } => {}
             TargetEvent::Exited { signal, .. } => signal.iter_mut().for_each(|signal| shorten(signal, NAME)),
@@ -119,9 +125,8 @@ impl TargetEvent {
     }
 }
 
-fn bound_end(outcome: &mut Outcome, state: &mut State) {
+fn bound_outcome(outcome: &mut Outcome) {
     *outcome = std::mem::replace(outcome, Ok(())).map_err(|fault| fault.from_target().bounded());
-    bound_state(state);
 }
 
 fn bound_state(state: &mut State) {
@@ -187,7 +192,7 @@ mod tests {
         let lost = Fault::Lost { reason: "r".repeat(1 << 20) };
         let unreachable = Fault::Unreachable { reason: "r".into() };
         for fault in [lost, unreachable, Fault::Killed { signal: "KILL".into() }] {
-            let event = TargetEvent::Ended { outcome: Err(fault), state: State::default() };
+            let event = TargetEvent::Ended { outcome: Err(fault), state: None };
             let TargetEvent::Ended { outcome: Err(Fault::Failed { reason, status: None }), .. } = event.bounded()
             else {
                 panic!("it is believed");

@@ -128,11 +128,13 @@ pub enum TargetEvent {
     Alive,
     /// A piece of the JSON of an event that is too long for one line; the last one makes it whole.
     Piece { json: String, last: bool },
-    /// The last line of a stage: how it ended, and what the target looks like now, read back from its disk.
+    /// The last line of a stage: how it ended, and what the target looks like now, read back from its disk. `None`: that
+    /// was not read, because nobody knew where, or in time.
     Ended {
         #[serde(with = "outcome")]
         outcome: Outcome,
-        state: State,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<State>,
     },
     /// The process of [`LockHolderLine::Start`] has ended, with this status or by this signal (its name without `SIG`), and
     /// says nothing more.

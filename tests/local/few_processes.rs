@@ -73,6 +73,7 @@ fn a_stage_for_which_no_process_can_be_started_fails_says_so_and_goes_through_wi
     for processes in 1..=ENOUGH {
         let user = User::new(4100, processes);
         let Some((target, one, request)) = target(&user) else { return };
+        let mut is_live = false;
         for (stage, request, pack) in stages(&target, &request) {
             for room in processes..=ENOUGH {
                 let mut child = spawn_by(user.limited_to(room), &request);
@@ -83,7 +84,12 @@ fn a_stage_for_which_no_process_can_be_started_fails_says_so_and_goes_through_wi
                     continue;
                 }
                 assert!(reply.errors.is_empty(), "{stage} with {room}: {reply:#?}");
-                if let (Ok(()), _) = reply.ended() {
+                let (outcome, state) = reply.ended();
+                if let Some(state) = state {
+                    assert!(state.current.is_some() || !is_live, "{stage} with {room}: {reply:#?}");
+                    is_live = state.current.is_some();
+                }
+                if outcome.is_ok() {
                     assert_eq!(reply.status, Some(0), "{stage} with {room}: {reply:#?}");
                     break;
                 }

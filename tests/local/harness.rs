@@ -31,9 +31,9 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn ended(&self) -> (&Outcome, &State) {
+    pub fn ended(&self) -> (&Outcome, Option<&State>) {
         match self.events.last() {
-            Some(TargetEvent::Ended { outcome, state }) => (outcome, state),
+            Some(TargetEvent::Ended { outcome, state }) => (outcome, state.as_ref()),
             _ => panic!("no end: {self:?}"),
         }
     }
@@ -56,7 +56,7 @@ impl Reply {
     }
 
     pub fn state(&self) -> &State {
-        self.ended().1
+        self.ended().1.expect("it was read back")
     }
 
     pub fn lines(&self, least: Level) -> Vec<&str> {

@@ -78,7 +78,7 @@ pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
 fn tell(job: &Job, outcome: Outcome, state: State) -> u8 {
     let status = if outcome.is_ok() { 0 } else { 1 };
     job.out.timings(&job.request.header);
-    job.out.event(&TargetEvent::Ended { outcome, state });
+    job.out.event(&TargetEvent::Ended { outcome, state: Some(state) });
     job.out.flush(PATIENCE);
     status
 }
@@ -257,7 +257,7 @@ impl End {
             end.write_record(&recorded);
             let _ = done.send(observed::state(&end.job.layout));
         });
-        let state = ready.recv_timeout(LAST_WORDS).unwrap_or_default();
+        let state = ready.recv_timeout(LAST_WORDS).ok();
         self.job.out.event(&TargetEvent::Ended { outcome, state });
         self.job.out.flush(LAST_WORDS);
         std::process::exit(1)
