@@ -80,15 +80,19 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
         Request::Ask(ask) => {
             let recorded = state::record::ask(&layout, &ask.header.holder.run, ask.stage, ask.attempt);
             out.timings(&ask.header);
-            out.event(&TargetEvent::Recorded(recorded));
+            let status = u8::from(recorded.is_err());
+            out.event(&match recorded {
+                Ok(recorded) => TargetEvent::Recorded(recorded),
+                Err(fault) => TargetEvent::Ended { outcome: Err(fault.bounded()), state: None },
+            });
             out.flush(Duration::from_secs(60));
-            0
+            status
         }
         Request::Unlock(unlock) => {
             let result = unlock::run(&layout, unlock.held.as_ref(), &out);
             let status = u8::from(result.is_err());
             let outcome = result.map_err(Fault::bounded);
-            out.event(&TargetEvent::Ended { outcome, state: Some(observed::state(&layout)) });
+            out.event(&TargetEvent::Ended { outcome, state: observed::look(&layout).ok() });
             out.flush(Duration::from_secs(60));
             status
         }

@@ -80,7 +80,7 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         takes_requests: true,
-        state: observed::state(layout),
+        state: observed::look(layout)?,
         revisions: layout.revisions().into_iter().filter(has_extras).collect(),
         cached: cached(layout, deadline)?,
         lacks: lfs::lacks(layout, deployment.map_or(&[][..], |it| &it.large_files)),
@@ -196,7 +196,7 @@ fn refs_of(git: &Git) -> Result<Option<Refs>, Fault> {
 pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -> u8 {
     let run = &probe.header.holder.run;
     let failed = |fault: Fault| {
-        out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: Some(observed::state(layout)) });
+        out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: observed::look(layout).ok() });
         out.flush(Duration::from_secs(5));
         1
     };

@@ -71,7 +71,7 @@ pub fn run(
         }
         Err(error) => {
             let fault = Fault::failed(format!("cannot start a process on the target: {}", plain(&error)));
-            out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: Some(observed::state(layout)) });
+            out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: observed::look(layout).ok() });
             out.event(&TargetEvent::Exited { number, status: Some(1), signal: None });
             None
         }

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use hoist::wire::{Check, CheckPoint, CheckType, Fetch, Level, Request, Stage, StageRequest};
+use hoist::wire::{Ask, Check, CheckPoint, CheckType, Fetch, Level, Request, Stage, StageRequest, TargetEvent, Unlock};
 
 use crate::harness::*;
 
@@ -128,6 +129,38 @@ fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_repairs_it() 
     std::os::unix::fs::chown(&folder, Some(0), Some(0)).unwrap();
     let reply = as_nobody(&target, &request, Stage::Promote, b"");
     assert!(reply.reason().contains(".hoist belongs to root"), "{}", reply.reason());
+}
+
+#[test]
+fn a_user_who_cannot_read_what_is_deployed_says_nothing_of_it() {
+    let Some(target) = of_nobody() else { return };
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    request.service.names.clear();
+    as_nobody(&target, &request, Stage::Fetch, &target.pack(&one, &[])).ok();
+    as_nobody(&target, &request, Stage::Promote, b"").ok();
+    let ask = Request::Ask(Ask { header: request.header.clone(), stage: Stage::Promote, attempt: 0 });
+    let unlock = Request::Unlock(Unlock { header: request.header.clone(), held: None });
+    let back = asked(&StageRequest { restore: Some(one.clone()), ..request.clone() }, Stage::Rollback, 1);
+    let requests = [Request::Probe(probe(&request)), ask, back, unlock];
+    // The folder of the repository, and that of its revisions alone.
+    for folder in [target.root(), target.root().join("revs")] {
+        own("0:0", &folder);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        for request in &requests {
+            let reply = nobody_is_asked(&target, request, b"");
+            match reply.events.last() {
+                // The record can be read, but not what came of it.
+                Some(TargetEvent::Ended { outcome: Err(fault), state: None }) => {
+                    assert!(fault.to_string().contains("Permission denied"), "{fault}");
+                }
+                Some(TargetEvent::Ended { outcome: Ok(()), state: None }) if matches!(request, Request::Unlock(_)) => {}
+                _ => panic!("{} {request:?}: {reply:#?}", folder.display()),
+            }
+        }
+        own("65534:65534", &folder);
+    }
+    assert_eq!(nobody_is_asked(&target, &requests[2], b"").state().current, Some(one));
 }
 
 /// What the probe of that user finds of what later stages would fail at.

@@ -210,6 +210,22 @@ pub fn are_one(one: &Path, other: &Path) -> bool {
     matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
+/// What a look at a path found; `None` if there is nothing of the kind.
+///
+/// # Errors
+/// It cannot be seen what is there.
+pub fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    use rustix::io::Errno;
+    match found {
+        Ok(found) => Ok(Some(found)),
+        // Of `readlink`: it is no link.
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG | Errno::INVAL) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
 /// Removes a file or link; it is fine when there is none. Tells whether there was one.
 pub fn remove(path: &Path) -> Result<bool, Fault> {
     match Entry::of(path) {

@@ -178,7 +178,7 @@ impl Parts<'_> {
 
 /// Reads back what the links say now.
 fn verify(job: &Job, restore: &Revision) -> Result<(), Fault> {
-    let state = observed::state(&job.layout);
+    let state = observed::look(&job.layout)?;
     if state.current.as_ref() != Some(restore) {
         let now = state.current.map_or("nothing".to_owned(), |current| current.short().to_owned());
         return Err(Fault::failed(format!("{now} is live after the rollback to {}", restore.short())));

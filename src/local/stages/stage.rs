@@ -63,7 +63,7 @@ pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     });
     if let Err(error) = watch(&end) {
         let reason = format!("cannot watch for signals: {}", plain(&error));
-        return tell(&job, Err(Fault::failed(reason)), observed::state(&job.layout));
+        return tell(&job, Err(Fault::failed(reason)), observed::look(&job.layout).ok());
     }
     let result = match stage {
         // It changes nothing, so it needs no lock and leaves no record.
@@ -72,13 +72,13 @@ pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     };
     let outcome = result.map_err(Fault::bounded);
     end.claim_or_wait();
-    tell(&job, outcome, observed::state(&job.layout))
+    tell(&job, outcome, observed::look(&job.layout).ok())
 }
 
-fn tell(job: &Job, outcome: Outcome, state: State) -> u8 {
+fn tell(job: &Job, outcome: Outcome, state: Option<State>) -> u8 {
     let status = if outcome.is_ok() { 0 } else { 1 };
     job.out.timings(&job.request.header);
-    job.out.event(&TargetEvent::Ended { outcome, state: Some(state) });
+    job.out.event(&TargetEvent::Ended { outcome, state });
     job.out.flush(PATIENCE);
     status
 }
@@ -255,9 +255,9 @@ impl End {
         threads::start_or_run(move || {
             end_commands();
             end.write_record(&recorded);
-            let _ = done.send(observed::state(&end.job.layout));
+            let _ = done.send(observed::look(&end.job.layout).ok());
         });
-        let state = ready.recv_timeout(LAST_WORDS).ok();
+        let state = ready.recv_timeout(LAST_WORDS).ok().flatten();
         self.job.out.event(&TargetEvent::Ended { outcome, state });
         self.job.out.flush(LAST_WORDS);
         std::process::exit(1)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::paths::{is_plain_absolute, is_plain_relative};
 use crate::wire::Revision;
 
-use crate::local::fault::Fault;
+use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
 use crate::local::os::files::TEMPORARY;
 
@@ -149,10 +149,22 @@ impl Layout {
     /// The revision that a link names; `None` unless it leads to a working tree of ours. Hoist's links are relative,
     /// Scap's absolute: both are read.
     pub fn read(&self, link: Link) -> Option<Revision> {
-        let target = self.root.join(fs::read_link(self.link(link)).ok()?);
-        let revision: Revision = target.file_name()?.to_str()?.parse().ok()?;
+        self.look(link).ok().flatten()
+    }
+
+    /// The same, for whoever tells others of it.
+    ///
+    /// # Errors
+    /// What is there cannot be read.
+    pub fn look(&self, link: Link) -> Result<Option<Revision>, Fault> {
+        let link = self.link(link);
+        let Some(text) = files::if_there(fs::read_link(&link)).tried("read", &link)? else { return Ok(None) };
+        let target = self.root.join(text);
+        let name = target.file_name().and_then(|name| name.to_str());
+        let Some(revision) = name.and_then(|name| name.parse::<Revision>().ok()) else { return Ok(None) };
         let ours = self.rev(&revision);
-        (ours.is_dir() && files::are_one(&target, &ours)).then_some(revision)
+        let found = files::if_there(fs::metadata(&ours)).tried("read", &ours)?;
+        Ok(found.filter(|found| found.is_dir() && files::are_one(&target, &ours)).map(|_| revision))
     }
 
     /// What a link out of here to a place in here says: Scap's own targets have relative links.

@@ -42,8 +42,19 @@ pub fn write(layout: &Layout, record: &Record) -> Result<(), Fault> {
 
 /// The record of one try, if it can be read.
 pub fn read(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Option<Record> {
-    let record: Record = serde_json::from_slice(&no_links::read_own(&file(layout, run, stage, attempt)).ok()?).ok()?;
-    Some(Record { outcome: record.outcome.map(|outcome| outcome.map_err(Fault::bounded)), ..record })
+    look(layout, run, stage, attempt).ok().flatten()
+}
+
+/// The record of one try; `None` if there is none.
+///
+/// # Errors
+/// What is there cannot be read, or is no record.
+fn look(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Result<Option<Record>, Fault> {
+    let path = file(layout, run, stage, attempt);
+    let Some(text) = files::if_there(no_links::read_own(&path)).tried("read", &path)? else { return Ok(None) };
+    let record: Record = serde_json::from_slice(&text)
+        .map_err(|error| Fault::failed(format!("cannot parse {}: {error}", path.display())))?;
+    Ok(Some(Record { outcome: record.outcome.map(|outcome| outcome.map_err(Fault::bounded)), ..record }))
 }
 
 /// The names of a run's records: `promote.0.json`, sorted.
@@ -95,21 +106,26 @@ pub fn next_attempt(layout: &Layout, run: &RunId, stage: Stage) -> u32 {
 }
 
 /// How far a try of a stage got, as far as the disk knows.
-pub fn ask(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Recorded {
-    let Some(record) = read(layout, run, stage, attempt) else { return Recorded::Nothing };
+///
+/// # Errors
+/// The disk cannot be read.
+pub fn ask(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Result<Recorded, Fault> {
+    let Some(record) = look(layout, run, stage, attempt)? else { return Ok(Recorded::Nothing) };
     if let Some(outcome) = record.outcome {
-        return Recorded::Ended { outcome, state: observed::state(layout) };
+        return Ok(Recorded::Ended { outcome, state: observed::look(layout)? });
     }
     let at_work = lock::holder(&lock::stage_path(layout))
         .is_some_and(|note| note.at == Some((stage, attempt)) && note.holder.run == *run);
     if at_work {
-        return Recorded::Running;
+        return Ok(Recorded::Running);
     }
     // It may have ended between the two looks.
-    match read(layout, run, stage, attempt).and_then(|record| record.outcome) {
-        Some(outcome) => Recorded::Ended { outcome, state: observed::state(layout) },
-        None => Recorded::Died { state: observed::state(layout) },
-    }
+    let outcome = look(layout, run, stage, attempt)?.and_then(|record| record.outcome);
+    let state = observed::look(layout)?;
+    Ok(match outcome {
+        Some(outcome) => Recorded::Ended { outcome, state },
+        None => Recorded::Died { state },
+    })
 }
 
 /// The record of a stage that is about to start. A try that was killed and is run again found what it found at first.
