@@ -61,8 +61,8 @@ fi
 # What targets get is built first, since the binary to ship contains it.
 build for-targets --features for-targets --bin hoist-for-targets
 must_be_static "$for_targets/hoist-for-targets"
-# A window that a processor's cache holds: what looks back further is unpacked at the pace of memory, in a third more
-# processor time, and would be a thirtieth smaller.
+# A window that a processor's cache holds: with one of the whole program it would be a thirtieth smaller, and most of what
+# is copied from it would come from memory. Measured with 16 at a time on two processors: 59 ms instead of 41.
 zstd -qc --ultra -22 --zstd=wlog=18 "$for_targets/hoist-for-targets" >"$for_targets/hoist.new"
 cmp -s "$for_targets/hoist.new" "$for_targets/hoist.zst" || mv "$for_targets/hoist.new" "$for_targets/hoist.zst"
 HOIST_FOR_TARGETS=$for_targets/hoist.zst build release --bin hoist
