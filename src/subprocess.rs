@@ -12,6 +12,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::procfs;
+use crate::text::plain;
+use crate::threads;
 use crate::wire::limits::{LINE, cut};
 
 /// How often to see whether the command has ended.
@@ -73,7 +75,7 @@ pub fn run_with_input(
     let mut threads = Vec::new();
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
         // It may not read it, or not all of it.
-        threads.push(beside(move || drop(stdin.write_all(&input))));
+        threads.push(threads::start(move || drop(stdin.write_all(&input))).map(drop));
     }
     threads.push(read(child.stdout.take(), Stream::Stdout, sender.clone()));
     threads.push(read(child.stderr.take(), Stream::Stderr, sender));
@@ -109,10 +111,13 @@ pub fn capture(
     let mut threads = vec![read(child.stderr.take(), Stream::Stderr, sender)];
     if let Some(stdout) = child.stdout.take() {
         let output = output.clone();
-        threads.push(beside(move || {
-            keep(stdout, &output, most);
-            drop(end);
-        }));
+        threads.push(
+            threads::start(move || {
+                keep(stdout, &output, most);
+                drop(end);
+            })
+            .map(drop),
+        );
     }
     all_started(&mut child, threads)?;
     let is_over = || (limits.is_over)() || lock().len() > most;
@@ -211,7 +216,7 @@ fn read(
     sender: Sender<(Stream, String)>,
 ) -> std::io::Result<()> {
     let Some(output) = output else { return Ok(()) };
-    beside(move || {
+    threads::start(move || {
         let mut output = BufReader::new(output);
         let mut bytes = Vec::new();
         while matches!(output.by_ref().take(LINE as u64).read_until(b'\n', &mut bytes), Ok(1..)) {
@@ -223,19 +228,13 @@ fn read(
             bytes.clear();
         }
     })
+    .map(drop)
 }
 
 /// Why git, without which nothing goes, was not started, and what to do about it.
 pub fn cannot_run_git(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let why = text.split(" (os error ").next().unwrap_or_default();
     let remedy = if error.kind() == std::io::ErrorKind::NotFound { "; install git on this host" } else { "" };
-    format!("cannot run git: {why}{remedy}")
-}
-
-/// Runs `work` on a thread that nothing waits for.
-fn beside(work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    thread::Builder::new().spawn(work).map(drop)
+    format!("cannot run git: {}{remedy}", plain(error))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Text that people wrote: its encoding, and command lines in words.
+//! Text: the encoding of what people wrote, command lines in words, and errors of the system.
 
 /// Has serde read and write types as the text that they are parsed from and displayed as.
 macro_rules! serde_as_text {
@@ -18,6 +18,15 @@ macro_rules! serde_as_text {
     )+ };
 }
 pub(crate) use serde_as_text;
+
+/// An error of the system without the number that Rust puts behind it.
+pub fn plain(error: &(impl std::fmt::Display + ?Sized)) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
 
 /// `bytes` as text, without a byte-order mark.
 ///

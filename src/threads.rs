@@ -6,14 +6,17 @@ use std::fmt::{self, Display};
 use std::io;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{Builder, JoinHandle, scope};
+use std::time::Duration;
+
+use crate::text::plain;
 
 /// Runs `work` on a thread of its own.
 ///
 /// # Errors
 /// The system gives no more threads. The error says so, and where to look.
-pub fn start(work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     Builder::new().spawn(work).map_err(|error| io::Error::new(error.kind(), Refused(refused(&error))))
 }
 
@@ -36,16 +39,27 @@ pub fn is_refusal(error: &io::Error) -> bool {
 
 /// The sentence about a thread that the system refused.
 pub fn refused(error: &dyn Display) -> String {
-    let text = error.to_string();
-    let why = text.split(" (os error ").next().unwrap_or_default();
-    format!("no thread can be started: {why}; see how many processes this user may have")
+    format!("no thread can be started: {}; see how many processes this user may have", plain(error))
+}
+
+/// What `work` makes on a thread of its own; `None`: not in time. It cannot be stopped: its thread ends with it.
+///
+/// # Errors
+/// As of [`start`].
+pub fn within<T: Send + 'static>(
+    timeout: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<Option<T>> {
+    let (tell, told) = mpsc::channel();
+    start(move || tell.send(work()).is_ok())?;
+    Ok(told.recv_timeout(timeout).ok())
 }
 
 /// Runs `work` on a thread of its own that nobody waits for; on this one, where the system gives no other.
 pub fn start_or_run(work: impl Fn() + Send + Sync + 'static) {
     let work = Arc::new(work);
     let same = Arc::clone(&work);
-    if Builder::new().spawn(move || same()).is_err() {
+    if start(move || same()).is_err() {
         work();
     }
 }

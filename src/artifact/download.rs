@@ -95,7 +95,7 @@ impl Part<'_> {
 }
 
 fn cannot_write(folder: &Path, error: &io::Error) -> anyhow::Error {
-    anyhow::anyhow!("cannot write to {}: {}", folder.display(), client::plain(error))
+    anyhow::anyhow!("cannot write to {}: {}", folder.display(), crate::text::plain(error))
 }
 
 /// Why an attempt has not brought everything.

@@ -15,6 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::files::no_links;
 use crate::procfs;
 use crate::subprocess;
+use crate::threads;
 use crate::wire::{ARTIFACT_AUTHOR, ARTIFACT_MESSAGE, ArtifactRules};
 
 use super::compression::{self, Format, Gzip, Zstd};
@@ -281,7 +282,7 @@ impl Git {
         procfs::die_with_parent(&mut command);
         let mut child = command.spawn().map_err(|error| anyhow::Error::msg(subprocess::cannot_run_git(&error)))?;
         let complaint = child.stderr.take().map(|errors| {
-            std::thread::Builder::new().spawn(move || {
+            threads::start(move || {
                 let (mut text, mut errors) = (Vec::new(), errors);
                 let _ = Read::by_ref(&mut errors).take(COMPLAINT).read_to_end(&mut text);
                 let _ = io::copy(&mut errors, &mut io::sink());

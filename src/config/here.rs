@@ -1,9 +1,9 @@
 //! Whether a name is this host's.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+
+use crate::threads;
 
 /// A resolver that is down must not hold a command up for long.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,14 +43,10 @@ fn name_of(server: &str) -> &str {
 }
 
 fn resolve(name: &str) -> Vec<IpAddr> {
-    let (found, ready) = mpsc::channel();
-    let name = name.to_owned();
-    // Without a thread the name has no addresses.
-    let _ = thread::Builder::new().spawn(move || {
-        let addresses = (name.as_str(), 0).to_socket_addrs();
-        let _ = found.send(addresses.map(|all| all.map(|it| it.ip()).collect()).unwrap_or_default());
-    });
-    ready.recv_timeout(PATIENCE).unwrap_or_default()
+    let asked = (name.to_owned(), 0);
+    let found = threads::within(PATIENCE, move || asked.to_socket_addrs().map(|all| all.map(|it| it.ip()).collect()));
+    // Without a thread, or in time, the name has no addresses.
+    found.and_then(Option::transpose).ok().flatten().unwrap_or_default()
 }
 
 /// Whether the kernel lets a socket have the address, which it does for this host's alone.

@@ -124,9 +124,7 @@ impl Pool {
         let wanted = batch.clamp(1, MOST_THREADS).min(tasks.len().max(1));
         let threads = match self.threads(wanted) {
             Ok(threads) => threads,
-            Err(error) => {
-                return give_up(tasks, &threads::refused(&error), on);
-            }
+            Err(error) => return give_up(tasks, &threads::refused(&error), on),
         };
         let width = threads.pool.current_num_threads().min(wanted);
         let (tell, told) = bounded::<HostEvent>(IN_FLIGHT);

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use ureq::config::{Config, RedirectAuthHeaders};
@@ -16,6 +15,7 @@ use ureq::{Agent, Proxy, Timeout};
 use super::gate::Endpoint;
 use super::secret::Authorization;
 use super::tls::{self, Tls};
+use crate::text::plain;
 use crate::threads;
 
 /// The maximum number of redirects.
@@ -208,13 +208,11 @@ struct Addresses;
 impl Resolver for Addresses {
     fn resolve(&self, url: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let (url, config, reason) = (url.clone(), config.clone(), timeout.reason);
-        let (tell, told) = mpsc::channel();
-        // The system's resolver cannot be stopped: a thread that nobody waits for any more ends with it.
-        threads::start(move || {
+        let found = threads::within(*timeout.after, move || {
             let for_ever = NextTimeout { after: time::Duration::NotHappening, ..timeout };
-            let _ = tell.send(DefaultResolver::default().resolve(&url, &config, for_ever));
-        })?;
-        told.recv_timeout(*timeout.after).unwrap_or(Err(ureq::Error::Timeout(reason)))
+            DefaultResolver::default().resolve(&url, &config, for_ever)
+        });
+        found?.unwrap_or(Err(ureq::Error::Timeout(reason)))
     }
 }
 
@@ -259,12 +257,6 @@ fn host_of(url: &str) -> &str {
 pub fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
-}
-
-/// A system error without its number.
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// Why the rest of a body does not come. `stall`: how long no byte might come.

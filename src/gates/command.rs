@@ -110,7 +110,7 @@ pub fn run<'v>(
     match ended {
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            Err(format!("cannot run {program}: {}", super::client::plain(&error)))
+            Err(format!("cannot run {program}: {}", crate::text::plain(&error)))
         }
         Ok(None) => Err(format!("the command did not end within {} s", timeout.as_secs_f64())),
         Ok(Some(status)) => Ok(Ran { status, out, err }),

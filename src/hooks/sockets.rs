@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::gates::client::plain;
+use crate::text::plain;
 use crate::wire::Level;
 
 use super::announcement::{Announcement, EventKind};

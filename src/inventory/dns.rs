@@ -5,7 +5,6 @@ use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use simple_dns::rdata::RData;
@@ -38,15 +37,13 @@ pub fn look_up(name: &str, timeout: Duration) -> Result<Vec<Target>, Problem> {
 
 /// The addresses of a name, as the system's resolver has them.
 fn addresses(name: &str, until: Instant) -> Result<Vec<Target>, String> {
-    let (sender, found) = mpsc::channel();
     let asked = (name.to_owned(), 0);
-    // The system's resolver cannot be stopped: a thread that nobody waits for any more ends with it.
-    let ask = move || drop(sender.send(asked.to_socket_addrs().map(|found| found.map(|it| it.ip()).collect())));
-    threads::start(ask).map_err(|error| format!("its addresses cannot be looked up: {error}"))?;
-    let found: Vec<IpAddr> = match found.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => return Err(format!("its addresses cannot be looked up: {error}")),
-        Err(_) => return Err("no answer in time (targets_timeout)".into()),
+    let left = until.saturating_duration_since(Instant::now());
+    let found = threads::within(left, move || asked.to_socket_addrs().map(|all| all.map(|it| it.ip()).collect()));
+    let found: Vec<IpAddr> = match found.and_then(Option::transpose) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Err("no answer in time (targets_timeout)".into()),
+        Err(error) => return Err(format!("its addresses cannot be looked up: {error}")),
     };
     let mut addresses = found;
     addresses.sort_unstable();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::files::ownership;
 use crate::files::ownership::MeantFor;
+pub use crate::text::plain;
 pub use crate::wire::Fault;
 
 /// Names what was tried when a system call fails.
@@ -22,11 +23,7 @@ impl<T> Tried<T> for io::Result<T> {
     }
 }
 
-/// An I/O error without the number that Rust puts behind it.
-pub fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
-    }
+/// Of a thread that could not be started.
+pub fn no_thread(error: io::Error) -> Fault {
+    Fault::failed(error.to_string())
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::wire::{DrainOn, Revision, RunId, Secrets, StageRequest};
 
 use crate::local::drain::Deployer;
-use crate::local::fault::Fault;
+use crate::local::fault::{Fault, no_thread};
 use crate::local::os::deadline::Deadline;
 use crate::local::out::Out;
 use crate::local::shared::Shared;
@@ -35,7 +35,7 @@ impl Job {
     pub fn with_deployer(&self, input: Box<dyn Read + Send>) -> Result<Job, Fault> {
         let is_needed = self.request.drain.as_ref().is_some_and(|drain| drain.on == DrainOn::DeployHost);
         let deployer = is_needed.then(|| Deployer::at(input)).transpose();
-        let deployer = deployer.map_err(|error| Fault::failed(error.to_string()))?;
+        let deployer = deployer.map_err(no_thread)?;
         Ok(Job { deployer, ..self.clone() })
     }
 

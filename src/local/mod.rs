@@ -39,7 +39,7 @@ pub use guard::{Guard, guard};
 pub use install::{Wanted, install};
 
 use crate::threads;
-use fault::Fault;
+use fault::{Fault, no_thread};
 use job::Job;
 use os::deadline::Deadline;
 use out::{Audience, Out};
@@ -183,7 +183,7 @@ fn expect_request(out: &Out) -> Result<Sender<()>, Fault> {
             std::process::exit(1);
         }
     });
-    waits.map(|_| came).map_err(|error| Fault::failed(error.to_string()))
+    waits.map(|_| came).map_err(no_thread)
 }
 
 fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, Fault> {

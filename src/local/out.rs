@@ -6,6 +6,7 @@ use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
+use crate::local::fault::no_thread;
 use crate::terminal::sanitize_lines;
 use crate::threads;
 use crate::timings;
@@ -75,7 +76,7 @@ impl Out {
             }
         });
         if let Err(error) = writes {
-            let fault = Fault::failed(error.to_string());
+            let fault = no_thread(error);
             let text = text(&TargetEvent::Ended { outcome: Err(fault.clone()), state: None }, reader);
             let _ = output.write_all(format!("\n{}", text.unwrap_or_default()).as_bytes());
             return Err(fault);

@@ -129,7 +129,7 @@ pub enum TargetEvent {
     /// A piece of the JSON of an event that is too long for one line; the last one makes it whole.
     Piece { json: String, last: bool },
     /// The last line of a stage: how it ended, and what the target looks like now, read back from its disk. `None`: that
-    /// was not read, because nobody knew where, or in time.
+    /// was not read: nobody knew where, or it cannot be read, or not in time.
     Ended {
         #[serde(with = "outcome")]
         outcome: Outcome,

@@ -18,7 +18,7 @@ const ADM: (&str, u32) = ("adm", 4);
 pub fn is_root() -> bool {
     let root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if !root {
-        eprintln!("only root can give files away; nothing is tested");
+        eprintln!("only root can give files away and become another user; nothing is tested");
     }
     root
 }

@@ -125,9 +125,10 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
         other => other?,
     }
     end.started(start);
-    let renewing = lease::Renewing::during(&job.layout, &job.request)?;
-    let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input, by));
-    drop(renewing);
+    let result = lease::Renewing::during(&job.layout, &job.request).and_then(|_renewing| {
+        job.deadline.check()?;
+        super::carry_out(job, stage, input, by)
+    });
     let result = result.and(end_lease(job, stage, by));
     // What a person does by hand confirms nothing: `guard --confirm` is their word.
     if matches!(by, By::Deployer | By::Watcher)

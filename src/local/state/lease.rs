@@ -19,7 +19,7 @@ use crate::wire::{Lease, LeaseStands, Outcome, Revision, RunId, Stage, StageRequ
 use super::hoist_dir;
 use super::layout::{Layout, Link};
 use super::record;
-use crate::local::fault::Fault;
+use crate::local::fault::{Fault, no_thread};
 use crate::local::os::files;
 use crate::local::os::sys;
 use crate::local::os::sys::Process;
@@ -236,7 +236,7 @@ impl Renewing {
                     renew(&layout, &run);
                 }
             });
-            renewing.map_err(|error| Fault::failed(error.to_string()))?;
+            renewing.map_err(no_thread)?;
             stop = Some(tell);
         }
         Ok(Renewing { layout, run, stop })

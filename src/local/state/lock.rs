@@ -20,7 +20,7 @@ use crate::wire::{Holder, RunId, Stage};
 
 use super::hoist_dir;
 use super::layout::Layout;
-use crate::local::fault::{Fault, Tried};
+use crate::local::fault::{Fault, Tried, no_thread};
 use crate::local::os::files;
 use crate::local::os::sys;
 use crate::local::os::sys::How;
@@ -217,7 +217,7 @@ impl RunLock {
                 let file = hoist_dir::open(&path)?;
                 let held = Arc::new(Mutex::new(Hold::Waiting));
                 let waits = inherit(file, note, held.clone());
-                waits.map_err(|error| Fault::failed(error.to_string()))?;
+                waits.map_err(no_thread)?;
                 held
             }
             LockAttempt::Theirs(theirs) => return Err(Fault::Locked { by: Box::new(theirs.holder) }),
