@@ -15,7 +15,7 @@ use regex::Regex;
 
 use common::terminal::Terminal;
 use common::{Farm, Project, address};
-use compare::{at_last, screen, text};
+use compare::{at_last, normal, screen, text};
 
 /// The sizes of terminals that are looked at: rows and columns.
 const SIZES: [(u16, u16); 2] = [(24, 80), (50, 200)];
@@ -109,6 +109,20 @@ impl Scene {
 
     fn pipe(&self, arguments: &[&str]) -> common::Ran {
         common::Ran::of(self.on_deploy1(arguments, false).output().unwrap())
+    }
+}
+
+#[test]
+fn a_screen_is_the_same_however_long_the_machine_takes() {
+    let table = |one: &str, two: &str| {
+        let width = one.len().max(two.len()).max("took".len());
+        format!("result    {:width$}  groups\ndeployed  {one:width$}  all\ndeployed  {two:width$}  all\nin {one}", "took")
+    };
+    let expected = normal(&table("9.1 s", "9.2 s"));
+    for (one, two) in
+        [("10 s", "9.2 s"), ("900 ms", "12 s"), ("12 s", "13 s"), ("9.1 s", "2 min 01 s"), ("2 min 01 s", "1.0 s")]
+    {
+        assert_eq!(normal(&table(one, two)), expected, "{one}, {two}");
     }
 }
 

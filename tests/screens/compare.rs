@@ -83,15 +83,17 @@ fn compare(name: &str, shown: &str) {
 }
 
 /// What differs from run to run, replaced by text of the same width where a column hangs on it.
-fn normal(text: &str) -> String {
+pub fn normal(text: &str) -> String {
     static CHANGING: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(
             r"(?P<run>\d{8}T\d{6}Z?(?:\.\d+Z?)?-\d+(?:-\w+)?)",
             r"|(?P<time>\d\d:\d\d:\d\d)",
             r"|(?P<date>\b\d{4}-\d\d-\d\d \d\d:\d\d\b)",
             r"|(?P<ago>\bjust now\b|\b\d+ (?:min|h) ago\b)",
-            r"|(?P<slow> in \d+(?:\.\d+)? (?:ms|s|min)\b)",
-            r"|(?P<took> *\b\d+(?:\.\d+)? (?:ms|s|min)\b)",
+            r"|(?P<slow> in (?:\d+ min \d\d s|\d+(?:\.\d+)? (?:ms|s|min))\b)",
+            // In a column of a table the spaces behind it hang on the longest one: `900 ms`, `9.1 s`, `12 s`.
+            r"|(?P<took> *\b(?:\d+ min \d\d s|\d+(?:\.\d+)? (?:ms|s|min))\b)(?P<column> {2,})?",
+            r"|(?P<heading>\btook {2,})",
             r"|(?P<elapsed>\b\d+s\b)",
             r"|(?P<size>\b\d+(?:\.\d+)? (?:bytes|kB)\b)",
             r"|(?P<port>\]:\d+\b|-p \d+\b)",
@@ -116,7 +118,10 @@ fn normal(text: &str) -> String {
             // Only what took a second or more is said to have taken it.
             String::new()
         } else if is("took") {
-            if found[0].starts_with(' ') { " N s".to_owned() } else { "N s".to_owned() }
+            let indent = if found[0].starts_with(' ') { " " } else { "" };
+            format!("{indent}N s{}", if is("column") { "  " } else { "" })
+        } else if is("heading") {
+            "took  ".to_owned()
         } else if is("elapsed") {
             "Ns".to_owned()
         } else if is("size") {
