@@ -3,13 +3,15 @@
 use regex::Regex;
 
 /// Times, ids, revisions and durations, which differ from run to run.
-const VARYING: [(&str, &str); 10] = [
+const VARYING: [(&str, &str); 11] = [
     (r"\d{8}T\d{6}\.\d{3}Z-\d+-[0-9a-f]+", "RUN"),
     (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
     (r"\b\d{4}-\d\d-\d\d \d\d:\d\d [A-Z]+\b", "TIME"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
     (r"\b[0-9a-f]{10}(?:[0-9a-f]{30})?\b", "REVISION"),
-    (r"\b\d+(?:\.\d+)? (s|min)\b", "N s"),
+    // Only what took a second or more is said to have taken it.
+    (r" in (?:\d+ min \d\d|\d+(?:\.\d+)?) s$", ""),
+    (r"\b(?:\d+ min \d\d s|\d+(?:\.\d+)? (?:s|min))\b", "N s"),
     (r"\b\d+(?:\.\d+)? (bytes|kB)", "N bytes"),
     (r"\bprocess \d+", "process N"),
     (r"\b\d+ keys", "N keys"),

@@ -91,7 +91,7 @@ pub fn normal(text: &str) -> String {
             r"|(?P<date>\b\d{4}-\d\d-\d\d \d\d:\d\d\b)",
             r"|(?P<ago>\bjust now\b|\b\d+ (?:min|h) ago\b)",
             r"|(?P<slow> in (?:\d+ min \d\d s|\d+(?:\.\d+)? (?:ms|s|min))\b)",
-            // In a column of a table the spaces behind it hang on the longest one: `900 ms`, `9.1 s`, `12 s`.
+            // In a column of a table the spaces behind it hang on the longest one: `9.1 s`, `12 s`, `1 min 02 s`.
             r"|(?P<took> *\b(?:\d+ min \d\d s|\d+(?:\.\d+)? (?:ms|s|min))\b)(?P<column> {2,})?",
             r"|(?P<heading>\btook {2,})",
             r"|(?P<elapsed>\b\d+s\b)",
