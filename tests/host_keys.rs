@@ -37,7 +37,7 @@ fn by_ssh(farm: &Farm, options: &[String]) -> bool {
 
 #[test]
 fn a_host_is_known_by_what_it_is_known_by_to_openssh() {
-    let farm = Farm::up();
+    let farm = Farm::up_with(&[farm::RSA]);
     let other = farm.path("other");
     let made = Command::new("ssh-keygen").args(["-qt", "ed25519", "-N", "", "-f"]).arg(&other).status().unwrap();
     assert!(made.success());
@@ -93,7 +93,7 @@ fn a_host_is_known_by_what_it_is_known_by_to_openssh() {
 
 #[test]
 fn a_certificate_authority_that_is_passed_over_is_named_where_the_host_s_own_key_is_not_known() {
-    let farm = Farm::up();
+    let farm = Farm::up_with(&[farm::RSA]);
     let key = fs::read_to_string(farm.path("host_rsa.pub")).unwrap();
     let file = farm.path("kh");
     let refusal = |text: &str| {
@@ -119,7 +119,7 @@ fn known_hosts_command(farm: &Farm, body: &str) -> String {
 
 #[test]
 fn a_known_hosts_command_is_asked_as_openssh_asks_it_and_believed_as_openssh_believes_it() {
-    let farm = Farm::up();
+    let farm = Farm::up_with(&[farm::RSA]);
     let right = fs::read_to_string(farm.path("host_ed25519.pub")).unwrap();
     let rsa = fs::read_to_string(farm.path("host_rsa.pub")).unwrap();
     let wrong = fs::read_to_string(farm.path("id.pub")).unwrap();
@@ -217,7 +217,7 @@ fn without_anything_in_common_the_kind_is_named_and_what_the_server_offers_and_k
             assert!(error.message.starts_with(&words) && !error.message.contains("known_hosts"), "{error}");
         }
     }
-    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "HostKeyAlgorithms rsa-sha2-512")]);
+    let farm = Farm::up_with(&[farm::RSA, ("FARM_SSHD_OPTS", "HostKeyAlgorithms rsa-sha2-512")]);
     let ed25519 = fs::read_to_string(farm.path("host_ed25519.pub")).unwrap();
     fs::write(farm.path("kh"), format!("[127.*]:{} {ed25519}", farm.port)).unwrap();
     let error = connect(SshOptions { known_hosts: Some(vec![farm.path("kh")]), ..options(&farm) }).unwrap_err();

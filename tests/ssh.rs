@@ -214,7 +214,7 @@ fn each_answer_of_a_conversation_is_heard_whatever_comes_with_it() {
 
 #[test]
 fn a_host_is_let_through_only_with_the_key_that_it_is_known_by() {
-    let farm = Farm::up();
+    let farm = Farm::up_with(&[farm::RSA]);
     let other = farm.path("other");
     assert!(
         Command::new("ssh-keygen").args(["-qt", "ed25519", "-N", "", "-f"]).arg(&other).status().unwrap().success()

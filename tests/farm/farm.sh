@@ -14,6 +14,7 @@
 #   FARM_SSHD_OPTS    lines of sshd_config that win over the farm's own
 #   FARM_PATH         folders, as hosts see them, that stand first in their search path
 #   FARM_USER         the name of an account that is root's on all hosts, beside root
+#   FARM_RSA          when set, hosts have an RSA key beside their ed25519 key; it takes long to make
 #   FARM_HOSTNAMES    when set, a host's own name is its address with dashes, as in 127-0-0-1
 #   FARM_THROUGH      a program that runs every command of a session, with the words of the command
 #   FARM_SHARED_HOME  when set, all hosts have the one home DIR/home
@@ -45,7 +46,7 @@ Port $port
 ListenAddress 0.0.0.0
 PidFile $dir/sshd.pid
 HostKey $dir/host_ed25519
-HostKey $dir/host_rsa
+${FARM_RSA:+HostKey $dir/host_rsa}
 AuthorizedKeysFile $dir/authorized_keys
 ForceCommand ${FARM_THROUGH:+$FARM_THROUGH }$dir/wrapper
 # bash reads ~/.bashrc ahead of the wrapper; what root has there is none of the farm's business, and may be slow.
@@ -79,7 +80,8 @@ fi
 HOME=$host/home
 if [ -n "$shared_home" ]; then HOME=$farm/home; fi
 if [ -n "$path" ]; then PATH=$path:$PATH; fi
-mkdir -p "$host/srv" "$HOME" /srv
+# A process less for every command but a host's first.
+if ! [ -d "$host/srv" ] || ! [ -d "$HOME" ] || ! [ -d /srv ]; then mkdir -p "$host/srv" "$HOME" /srv; fi
 HOIST_FARM=$farm
 HOIST_FARM_HOST=$host
 export HOME PATH HOIST_FARM HOIST_FARM_HOST
@@ -133,7 +135,9 @@ up() {
     mkdir -p "$dir/hosts"
     dir=$(cd "$dir" && pwd)
     ssh-keygen -q -t ed25519 -N '' -C farm-host -f "$dir/host_ed25519"
-    ssh-keygen -q -t rsa -b 2048 -N '' -C farm-host -f "$dir/host_rsa"
+    if [ -n "${FARM_RSA:-}" ]; then
+        ssh-keygen -q -t rsa -b 2048 -N '' -C farm-host -f "$dir/host_rsa"
+    fi
     ssh-keygen -q -t ed25519 -N '' -C farm-user -f "$dir/id"
     cp "$dir/id.pub" "$dir/authorized_keys"
     write_wrapper "$dir"
@@ -153,8 +157,8 @@ up() {
         done
         [ -n "$port" ] || die "no sshd: $(cat "$dir/sshd.err" "$dir/sshd.log" 2>/dev/null)"
     fi
-    for kind in ed25519 rsa; do
-        read -r type key _ <"$dir/host_$kind.pub"
+    for kind in "$dir"/host_*.pub; do
+        read -r type key _ <"$kind"
         printf '[127.*]:%s %s %s\n' "$port" "$type" "$key"
     done >"$dir/known_hosts"
     echo "$port" >"$dir/port"

@@ -8,6 +8,12 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+/// Hosts have an RSA key, too.
+pub const RSA: (&str, &str) = ("FARM_RSA", "1");
+/// OpenSSH's client and server prefer this way to agree on keys. Each spends a tenth of a second on it, as Debian builds it,
+/// and Hoist's connections never use it.
+const WITHOUT_SNTRUP: &str = "KexAlgorithms -sntrup*";
+
 /// One sshd that plays all hosts of 127.0.0.0/8. Dropping it ends everything that was started through it.
 pub struct Farm {
     pub dir: TempDir,
@@ -22,7 +28,17 @@ impl Farm {
     /// With `FARM_…` variables; `farm.sh` lists them.
     pub fn up_with(environment: &[(&str, &str)]) -> Farm {
         let dir = tempfile::Builder::new().prefix("hoist-farm-").tempdir().unwrap();
-        let output = script("up", dir.path()).envs(environment.iter().copied()).output().unwrap();
+        let mut up = script("up", dir.path());
+        up.env("FARM_SSHD_OPTS", WITHOUT_SNTRUP);
+        for (name, value) in environment {
+            match *name {
+                "FARM_SSHD_OPTS" if !value.contains("KexAlgorithms") => {
+                    up.env(name, format!("{WITHOUT_SNTRUP}\n{value}"))
+                }
+                name => up.env(name, value),
+            };
+        }
+        let output = up.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let port = std::fs::read_to_string(dir.path().join("port")).unwrap().trim().parse().unwrap();
         Farm { dir, port }

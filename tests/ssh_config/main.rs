@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::farm::RSA;
 use common::{Farm, HOIST, Links, Project, Ran, address, wait_for};
 use hoist::fleet::ssh::{
     AfterLine, ConnectError, ConnectErrorKind, ExecEnd, Input, Link, OpenSsh, OutputChunk, Program, Ssh, SshOptions,

@@ -57,7 +57,7 @@ fn openssh_s_defaults_do_not_take_the_place_of_hoist_s() {
 
 #[test]
 fn a_host_key_is_looked_up_under_its_alias_and_a_new_one_taken_where_the_configuration_says_so() {
-    let scene = Scene::new();
+    let scene = Scene { farm: Farm::up_with(&[RSA]) };
     let known_hosts = scene.farm.path("own_known_hosts");
     let strict = format!("Host *\n  HostKeyAlias the-web\n  UserKnownHostsFile {}\n", known_hosts.display());
     let words = "host key of the-web is not known";

@@ -105,7 +105,6 @@ fn a_changed_host_key_is_final_though_the_host_was_let_in_to_before() {
         std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other).status();
     assert!(made.unwrap().success());
     fs::copy(&other, scene.farm.path("host_ed25519")).unwrap();
-    fs::copy(&other, scene.farm.path("host_rsa")).unwrap();
     let pid: i32 = fs::read_to_string(scene.farm.path("sshd.pid")).unwrap().trim().parse().unwrap();
     assert!(std::process::Command::new("kill").args(["-HUP", &pid.to_string()]).status().unwrap().success());
     let Err(Fault::Lost { reason }) = scene.outcome(PROMOTE) else { panic!("not lost") };
