@@ -1,6 +1,7 @@
 //! Processes of this machine: who holds the advisory lock of a file, as `/proc` shows it, and children that end with
 //! whoever started them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -88,17 +89,18 @@ pub fn lock_holders(file: &File) -> Vec<Process> {
     (0..LOOKS).map(|_| look()).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
-/// The ids of the holders that the text of `/proc/locks` names. On file systems that show another device number to
+/// The ids of the holders that the text of `/proc/locks` names, each once: it may hold several locks on the file, and a line
+/// may come twice, as one can be missed. On file systems that show another device number to
 /// stat(2), btrfs and overlays say, the inode has to do.
 fn holders_in(locks: &str, device: &str, inode: u64) -> Vec<u32> {
-    let mut found: Vec<(bool, u32)> = Vec::new();
+    let mut found: BTreeSet<(bool, u32)> = BTreeSet::new();
     for line in locks.lines() {
         // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:10010654 0 EOF; one who waits has `->` in the second place.
         let words: Vec<&str> = line.split_whitespace().collect();
         let [_, "FLOCK", _, _, id, file, ..] = words[..] else { continue };
         let (Ok(id), Some((on, number))) = (id.parse(), file.rsplit_once(':')) else { continue };
         if number.parse() == Ok(inode) && id != 0 {
-            found.push((on == device, id));
+            found.insert((on == device, id));
         }
     }
     let exact = found.iter().any(|(exact, _)| *exact);
@@ -197,6 +199,7 @@ mod tests {
         assert_eq!(holders_in(LOCKS, "fe:00", 77), [22]);
         assert_eq!(holders_in(LOCKS, "fe:01", 77), [44]);
         assert_eq!(holders_in(LOCKS, "00:33", 77), [22, 44], "the inode alone");
+        assert_eq!(holders_in(&LOCKS.repeat(2), "fe:00", 77), [22], "once");
         assert!(holders_in(LOCKS, "00:2b", 5).is_empty(), "of another namespace");
     }
 
