@@ -212,9 +212,11 @@ fn scap_s_shared_agent_is_used_with_the_key_that_is_called_as_the_remote_user() 
     assert_eq!(farm.connections_to(&address(0)), 1, "no other key is tried");
     // A key by another name is found as Scap finds it.
     deploy("deploy_the_app", "root", &["-D", "keyholder_key:deploy-the.app"]).ends(0);
-    // No such key: the agent's keys are tried one after the other.
+    // No such key: the agent's keys are tried one after the other, on the host whose turn it is first.
+    let connections = || farm.connections_to(&address(0)) + farm.connections_to(&address(1));
+    let before = connections();
     deploy("other", "root", &[]).ends(0);
-    assert!(farm.connections_to(&address(0)) > 3);
+    assert!(connections() - before > 2);
     // The operator may leave the shared agent alone.
     let alone = deploy("root", "root", &["--no-shared-authsock"]);
     assert_ne!(alone.status, Some(0), "{alone:?}");

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{Farm, HOIST, Links, Project, Ran, address, signal, wait_for};
+use common::{Farm, Links, Project, Ran, address, signal, wait_for};
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 /// `hoist lock` with these arguments, once it holds the lock.
@@ -201,7 +201,7 @@ fn two_users_see_each_others_locks_and_neither_ends_the_others() {
     fs::set_permissions(project.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(farm.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let hoist = locks.path().join("hoist");
-    fs::copy(HOIST, &hoist).unwrap();
+    common::copy_hoist(&hoist);
     let nobody = |arguments: &[&str]| as_nobody(&hoist, &project.hoist(arguments));
 
     // The file is root's from now on; nobody can still leave a name in it.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::{HOIST, Project, Ran, address, signal, wait_for};
+use common::{Project, Ran, address, signal, wait_for};
 
 /// A repository that Scap deployed, with a log of its last deployment.
 fn scaps() -> Project {
@@ -243,7 +243,7 @@ fn who_may_only_read_sees_what_there_is_to_read() {
     let elsewhere = tempfile::tempdir().unwrap();
     fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let hoist = elsewhere.path().join("hoist");
-    fs::copy(HOIST, &hoist).unwrap();
+    common::copy_hoist(&hoist);
     let nobody = |arguments: &[&str]| {
         let template = project.hoist(&[]);
         let mut command = Command::new("setpriv");

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Farm, HOIST, Links, Project, Ran, address};
+use common::{Farm, Links, Project, Ran, address};
 
 /// The group of the operators; each also has a group of their own.
 const OPS: u32 = 4000;
@@ -48,7 +48,7 @@ impl Shared {
         for folder in [dir.path(), farm.dir.path()] {
             std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
         }
-        std::fs::copy(HOIST, dir.path().join("hoist")).unwrap();
+        common::copy_hoist(&dir.path().join("hoist"));
         for user in [ALICE, BOB, CAROL] {
             let home = dir.path().join(user.to_string());
             std::fs::create_dir(&home).unwrap();

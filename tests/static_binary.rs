@@ -28,7 +28,7 @@ fn it_needs_no_dynamic_linker() {
 #[test]
 fn it_runs_in_an_empty_root() {
     let root = tempfile::tempdir().unwrap();
-    std::fs::copy(HOIST, root.path().join("hoist")).unwrap();
+    common::copy_hoist(&root.path().join("hoist"));
     let output = Command::new("chroot").arg(root.path()).args(["/hoist", "version"]).output().unwrap();
     Ran::of(output).ends(0).says(concat!("hoist ", env!("CARGO_PKG_VERSION")));
 }

@@ -22,6 +22,12 @@ pub use git::git;
 /// The program under test.
 pub const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
 
+/// Copies the program under test. A process does it: a program that is open for writing cannot be executed, and what this
+/// process has open is open in every child that another test starts, for a moment.
+pub fn copy_hoist(to: &Path) {
+    assert!(Command::new("cp").arg(HOIST).arg(to).status().unwrap().success());
+}
+
 /// Where the targets of [`Project`] keep the sample repository, below their `srv`.
 pub const CACHE: &str = "deployment/app-cache";
 

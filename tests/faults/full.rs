@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::common;
 use crate::running::Summary;
 use crate::scene::{STAGES, Scene};
-use crate::small::Small;
+use crate::small::{OnDisk, Small};
 
 /// Three hosts, a canary among them, and a small disk under a folder of the deploy host.
 fn with_small(folder: &str) -> (Scene, Small) {
@@ -123,7 +123,14 @@ fn a_killed_run_is_rolled_back_on_a_full_disk_too_and_resumed_once_there_is_room
     next_goes_through(&mut scene);
 }
 
-/// Makes a file refuse every change, or no longer: what a disk does that has failed or is read-only.
+/// A scene whose journals can be made to refuse every change, by [`freeze`].
+pub fn with_freezable_journals(canary: usize, default: usize) -> (Scene, OnDisk) {
+    let scene = Scene::bare(canary, default);
+    let disk = OnDisk::at(&scene.project.path("hoist/state"));
+    (scene.finish(), disk)
+}
+
+/// Makes a file on a disk refuse every change, or no longer: what a disk does that has failed or is read-only.
 pub fn freeze(path: &Path, frozen: bool) {
     let done = Command::new("chattr").arg(if frozen { "+i" } else { "-i" }).arg(path).status().unwrap();
     assert!(done.success());
@@ -145,7 +152,7 @@ fn unrecorded_from(scene: &mut Scene, stage: &str) -> (Summary, PathBuf) {
 
 #[test]
 fn a_run_that_could_not_record_its_rollback_is_ended_by_what_its_targets_say() {
-    let mut scene = Scene::new(1, 2);
+    let (mut scene, _disk) = with_freezable_journals(1, 2);
     for stage in STAGES {
         for command in ["resume", "rollback"] {
             let (summary, journal) = unrecorded_from(&mut scene, stage);
@@ -164,7 +171,7 @@ fn a_run_that_could_not_record_its_rollback_is_ended_by_what_its_targets_say() {
 
 #[test]
 fn a_resume_or_rollback_that_cannot_record_what_it_does_is_ended_by_the_next_one() {
-    let mut scene = Scene::new(0, 2);
+    let (mut scene, _disk) = with_freezable_journals(0, 2);
     for command in ["resume", "rollback"] {
         scene.revision();
         scene.stop_in(0, "promote");

@@ -1,7 +1,9 @@
-//! Disks of a size of their own.
+//! Disks of their own for a folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use tempfile::TempDir;
 
 use crate::scene::Scene;
 
@@ -36,6 +38,34 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        unmount(&self.0);
+    }
+}
+
+fn unmount(folder: &Path) {
+    let _ = Command::new("umount").arg("-l").arg(folder).status();
+}
+
+/// A folder that is on a disk, wherever the tests' other files are: in memory, no file can be kept from those that have it
+/// open.
+pub struct OnDisk {
+    folder: PathBuf,
+    _is: TempDir,
+}
+
+impl OnDisk {
+    /// At a folder, which is made where it is missing.
+    pub fn at(folder: &Path) -> OnDisk {
+        let is = tempfile::Builder::new().prefix("hoist-disk-").tempdir_in("/var/tmp").unwrap();
+        std::fs::create_dir_all(folder).unwrap();
+        let mounted = Command::new("mount").arg("--bind").arg(is.path()).arg(folder).output().unwrap();
+        assert!(mounted.status.success(), "{}", String::from_utf8_lossy(&mounted.stderr));
+        OnDisk { folder: folder.to_owned(), _is: is }
+    }
+}
+
+impl Drop for OnDisk {
+    fn drop(&mut self) {
+        unmount(&self.folder);
     }
 }

@@ -8,11 +8,13 @@ use tempfile::TempDir;
 use crate::common;
 use crate::common::step_notes::StepNotes;
 use crate::common::terminal::Terminal;
-use crate::full::{fill, freeze};
+use crate::full::{fill, freeze, with_freezable_journals};
 use crate::processes::{above, cmdline, kill, proc_file};
 use crate::running::Running;
 use crate::scene::Scene;
 use crate::small::Small;
+
+const BEFORE_PROMOTE: &str = "when: before\n    stage: promote";
 
 /// A host, and two steps ahead of its promote: one there, and one on the deploy host.
 pub struct Steps {
@@ -24,7 +26,7 @@ pub struct Steps {
 
 impl Steps {
     pub fn new() -> Steps {
-        Steps::with("when: before\n    stage: promote")
+        Steps::with(BEFORE_PROMOTE)
     }
 
     /// With these keys of both steps.
@@ -234,7 +236,8 @@ fn a_step_whose_end_finds_no_room_is_undone_once() {
 
 #[test]
 fn a_step_whose_end_cannot_be_recorded_is_undone_once_by_whoever_ends_the_run() {
-    let mut steps = Steps::new();
+    let (scene, _disk) = with_freezable_journals(0, 1);
+    let mut steps = Steps::over(scene, BEFORE_PROMOTE);
     for name in ["there", "here"] {
         let revision = steps.scene.revision();
         let (running, _) = steps.stopped_in(name, "do");
