@@ -91,10 +91,11 @@ impl Scene {
         request
     }
 
-    /// A service that ends when its supervisor has said that it is up, however late it is asked.
+    /// A service that ends when its supervisor has said that it is up, however late it is asked: not at once, since who asked
+    /// has yet to look at the process, and within the second that it has to stay.
     fn ends_when_it_was_up(&self) -> String {
         let shown = self.target.dir.path().join("shown");
-        format!("until [ \"$(cat {})\" = $$ ]; do sleep 0.05; done; exit 3", shown.display())
+        format!("until [ \"$(cat {})\" = $$ ]; do sleep 0.05; done; sleep 0.4; exit 3", shown.display())
     }
 
     fn run(&self, request: &StageRequest, stage: Stage) -> Reply {
