@@ -4,6 +4,9 @@ mod common;
 #[path = "common/schema.rs"]
 mod schema;
 
+use std::time::{Duration, Instant};
+
+use common::terminal::Terminal;
 use common::{Farm, Project, WAITS, address, go, hold, kill_at_check};
 use schema::Answer;
 use serde_json::Value;
@@ -183,6 +186,23 @@ fn every_run_is_told_with_its_end_and_what_failed_and_can_be_looked_for() {
     );
     assert_eq!(results(&project, &["--result", "not-recorded", "--operator", "op"]).len(), 5);
     assert_eq!(results(&project, &["--result", "ok"]), [""; 0]);
+}
+
+#[test]
+fn the_time_that_a_run_took_is_without_the_questions_before_it() {
+    let (_farm, project, _) = Project::deployed(0, 1);
+    project.commit("two");
+    project.deploy(&[]).ends(0);
+    let (began, thought) = (Instant::now(), Duration::from_secs(3));
+    let mut terminal = Terminal::run(project.hoist(&["rollback"]));
+    terminal.wait_for("[y]es/[N]o");
+    std::thread::sleep(thought);
+    terminal.types("y\n");
+    terminal.ends(0);
+    let whole = began.elapsed();
+    let shown = json(&project, "history", &["history", "-n", "1"]);
+    let took = shown["deployments"][0]["seconds"].as_f64().unwrap();
+    assert!(took > 0.0 && took <= (whole - thought).as_secs_f64(), "{took} of {whole:?}");
 }
 
 #[test]

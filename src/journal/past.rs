@@ -25,6 +25,9 @@ use super::record::{Opened, Record};
 #[derive(Debug)]
 pub struct Past {
     pub opened: Opened,
+    /// When it was opened, behind the questions that are asked before a run begins: RFC 3339, in UTC. Unknown where an
+    /// earlier build wrote the journal.
+    opened_at: Option<String>,
     /// `None`: it has not ended.
     pub end: Option<PastEnd>,
     /// Its deployer is at work on it right now.
@@ -109,9 +112,10 @@ impl Past {
         self.end.as_ref()?.at.as_deref()
     }
 
-    /// Seconds from its beginning to its end.
+    /// Seconds from its beginning to its end, without the time that questions before it waited for an answer.
     pub fn seconds(&self) -> Option<f64> {
-        clock::seconds_between(&self.when(), self.ended()?)
+        let began = self.opened_at.clone().unwrap_or_else(|| self.when());
+        clock::seconds_between(&began, self.ended()?)
     }
 
     /// Whether a stage or a run-once step was begun.
@@ -182,7 +186,8 @@ pub(super) fn past_if(path: &Path, wanted: impl Fn(&Opened) -> bool) -> Result<O
     let bytes = read(path)?;
     // Without its newline a record was not promised to anyone.
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    let opened = match lines.next().map_or(Err(Wrong::Blank), first) {
+    let line = lines.next();
+    let opened = match line.map_or(Err(Wrong::Blank), first) {
         Ok(opened) => *opened,
         Err(Wrong::Blank) => return Ok(None),
         Err(Wrong::Newer(version)) => bail!("{} was written by a newer Hoist ({version})", path.display()),
@@ -191,11 +196,26 @@ pub(super) fn past_if(path: &Path, wanted: impl Fn(&Opened) -> bool) -> Result<O
     if !wanted(&opened) {
         return Ok(None);
     }
-    let mut past =
-        Past { opened, end: None, live: false, interrupted: false, gate: None, steps: Vec::new(), once: Vec::new() };
+    let opened_at = line.and_then(|line| serde_json::from_slice(line).ok()).and_then(|Stamp { at }| at);
+    let mut past = Past {
+        opened,
+        opened_at,
+        end: None,
+        live: false,
+        interrupted: false,
+        gate: None,
+        steps: Vec::new(),
+        once: Vec::new(),
+    };
     read_records(lines, &mut past);
     past.live = past.end.is_none() && no_links::open_own(path).is_ok_and(|file| !claim(&file));
     Ok(Some(past))
+}
+
+/// When a record was written.
+#[derive(Deserialize)]
+struct Stamp {
+    at: Option<String>,
 }
 
 /// A record, as far as it is read.
