@@ -73,7 +73,9 @@ def go_on_in_memory(root):
     """Runs this program anew with a /tmp in memory, if that can be and hides nothing that it needs."""
     if os.environ.pop("IN_MEMORY", "yes") == "no" or os.environ.get("TMPDIR", "/tmp") != "/tmp" or os.geteuid() != 0:
         return
-    needed = [root, sys.executable, *(os.environ.get(name, "/") for name in ("CARGO_HOME", "CARGO_TARGET_DIR", "HOME"))]
+    needed = [str(root), sys.executable]
+    for name in "CARGO_HOME", "CARGO_TARGET_DIR", "HOME", "PATH", "RUSTUP_HOME":
+        needed += os.environ.get(name, "/").split(":")
     if any(pathlib.Path("/tmp") in pathlib.Path(path).resolve().parents for path in needed) or memory() < NEEDED:
         return
     mount = f"mount -t tmpfs -o size={SIZE},mode=1777 hoist-check /tmp"
