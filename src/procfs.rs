@@ -89,9 +89,9 @@ pub fn lock_holders(file: &File) -> Vec<Process> {
     (0..LOOKS).map(|_| look()).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
-/// The ids of the holders that the text of `/proc/locks` names, each once: it may hold several locks on the file, and a line
-/// may come twice, as one can be missed. On file systems that show another device number to
-/// stat(2), btrfs and overlays say, the inode has to do.
+/// The ids of the holders that the text of `/proc/locks` names, each once: a process may hold several locks on the file, and
+/// a line may come twice, as one can be missed. On file systems that show another device number to stat(2), btrfs and
+/// overlays say, the inode has to do.
 fn holders_in(locks: &str, device: &str, inode: u64) -> Vec<u32> {
     let mut found: BTreeSet<(bool, u32)> = BTreeSet::new();
     for line in locks.lines() {

@@ -201,8 +201,11 @@ fn the_time_that_a_run_took_is_without_the_questions_before_it() {
     terminal.ends(0);
     let whole = began.elapsed();
     let shown = json(&project, "history", &["history", "-n", "1"]);
-    let took = shown["deployments"][0]["seconds"].as_f64().unwrap();
-    assert!(took > 0.0 && took <= (whole - thought).as_secs_f64(), "{took} of {whole:?}");
+    let stats = json(&project, "stats", &["stats"]);
+    for took in [&shown["deployments"][0]["seconds"], &stats["rollback_seconds"]["median"]] {
+        let took = took.as_f64().unwrap();
+        assert!(took > 0.0 && took <= (whole - thought).as_secs_f64(), "{took} of {whole:?}");
+    }
 }
 
 #[test]

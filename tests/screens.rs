@@ -117,7 +117,7 @@ fn a_screen_is_the_same_however_long_the_machine_takes() {
     let table = |one: &str, two: &str| {
         let width = one.len().max(two.len()).max("took".len());
         format!(
-            "result    {:width$}  groups\ndeployed  {one:width$}  all\ndeployed  {two:width$}  all\nin {one}",
+            "result    {:width$}  groups\ndeployed  {one:width$}  all\ndeployed  {two:width$}  all\n3 ok in {one}",
             "took"
         )
     };

@@ -58,7 +58,7 @@ def memory():
     """Bytes of memory that can still be had."""
     fields = dict(line.split(":") for line in open("/proc/meminfo"))
     free = [int(fields["MemAvailable"].split()[0]) * 1024]
-    # The control group that this process is in, in a container the outermost one that it sees.
+    # In a container, its control group may have less.
     for limit, used in (("memory.max", "memory.current"),
                         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
         try:
@@ -79,12 +79,11 @@ def go_on_in_memory(root):
     if any(pathlib.Path("/tmp") in pathlib.Path(path).resolve().parents for path in needed) or memory() < NEEDED:
         return
     mount = f"mount -t tmpfs -o size={SIZE},mode=1777 hoist-check /tmp"
-    again = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f'{mount} && exec "$@"', "sh"]
-    again += [sys.executable, *sys.argv]
-    environment = dict(os.environ, IN_MEMORY="no")
-    if subprocess.run([*again[:6], mount], stderr=subprocess.DEVNULL).returncode == 0:
+    among_themselves = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
+    if subprocess.run([*among_themselves, mount], stderr=subprocess.DEVNULL).returncode == 0:
         print("The tests' files are in memory (IN_MEMORY=no leaves them on the disk).", flush=True)
-        os.execvpe(again[0], again, environment)
+        again = [*among_themselves, f'{mount} && exec "$@"', "sh", sys.executable, *sys.argv]
+        os.execvpe(again[0], again, dict(os.environ, IN_MEMORY="no"))
 
 
 def main():
