@@ -198,7 +198,10 @@ class Bench:
         site.within = network.client
         site.share_hoist(self.output)
         site.bring_hoist(self.output)
+        records = site.record(self.output)
         for number in range(rounds):
+            farm.fresh(count)
+            self.note(f"first {name}", "floor", number, site.replay(records, self.output), memory=False, trip=trip)
             farm.fresh(count)
             for part, revision in (("first", site.first), ("second", site.second)):
                 before = network.cpu()

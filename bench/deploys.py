@@ -169,7 +169,7 @@ class Deployment:
     def record(self, output):
         """Deploys once and writes down what every stage was on every host; a folder for `floor … replay`."""
         records = self.folder / "records"
-        raw = self.farm.folder / "recording"
+        raw = self.folder / "recording"
         raw.mkdir()
         shutil.copy2(self.farm.wrapper, self.farm.folder / "plain-wrapper")
         recorder = self.farm.folder / "recorder"
@@ -200,7 +200,7 @@ tee {raw}/$3.$$.input | {self.farm.folder}/plain-wrapper
         """The recorded stages as bare commands on open sessions, one stage after the other over all hosts."""
         hosts = self.farm.list(self.count)
         start = output.stat().st_size if output.exists() else 0
-        argv = self.tools.floor_on(self.farm, hosts, "replay", records)
+        argv = [*self.within, *self.tools.floor_on(self.farm, hosts, "replay", records)]
         report = self.farm.measure(self.count, argv, self.tools.env(), output, **how)
         with open(output) as file:
             file.seek(start)

@@ -113,12 +113,12 @@ class Figures:
         trips = [[it["trip"] for it in self.measures if it["part"] == f"first {name}"] for name in ("near", "far")]
         return min(trips[1]) - min(trips[0]) if all(trips) else None
 
-    def delayed(self):
+    def delayed(self, tool="hoist"):
         """Each stage of the deployments with a delay: `(part, hosts, stage, seconds without it, seconds with it)`."""
-        for hosts in self.sizes("first far", "hoist"):
+        for hosts in self.sizes("first far", tool):
             for part in ("first", "second"):
-                for stage in self.stages(f"{part} far", "hoist"):
-                    near, far = (self.stage(f"{part} {name}", "hoist", stage, hosts) for name in ("near", "far"))
+                for stage in self.stages(f"{part} far", tool):
+                    near, far = (self.stage(f"{part} {name}", tool, stage, hosts) for name in ("near", "far"))
                     yield part, hosts, stage, near, far
 
     def link_cpu(self, name, hosts):

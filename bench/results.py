@@ -225,9 +225,11 @@ def delay_table(figures):
         hosts = figures.sizes("run far", name)[-1]
         trips = figures.trips(near, far, hosts)
         rows.append([f"{TITLES[name]}: true", hosts, number(near), number(far), number(trips, 1)])
-    for part, hosts, stage, near, far in figures.delayed():
-        trips = figures.trips(near, far, hosts)
-        rows.append([f"Hoist, {part}: {stage}", hosts, number(near, 3), number(far, 3), number(trips, 1)])
+    for tool, title in (("hoist", "Hoist"), ("floor", "the same commands, bare")):
+        for part, hosts, stage, near, far in figures.delayed(tool):
+            if tool == "hoist" or stage in figures.stages(f"{part} far", "hoist"):
+                trips = figures.trips(near, far, hosts)
+                rows.append([f"{title}, {part}: {stage}", hosts, number(near, 3), number(far, 3), number(trips, 1)])
     return table(head, rows)
 
 
@@ -393,7 +395,9 @@ on at once in the other. The difference over the round trip, a batch, is how oft
 the machine does meanwhile for other hosts hides some of it, so the few hosts are the stricter figure. The hosts' files are in
 memory: what a disk takes varies by more than a few round trips. A first probe, not shown, has brought Hoist there. The second
 deployment changes one file. The first one's fetch sends all of them, some 200 KB: TCP begins with ten packets, and sends twice
-as many after each round trip, so that these and their answer take four."""
+as many after each round trip, so that these and their answer take four. The bare commands are the floor's: what the first
+deployment sends, on open sessions, by a command of its own for each stage. That one opens a channel first, which takes
+two round trips more."""
 
 COST = """The target's own processes, from the command that sshd starts on; sshd itself is not in it. The second deployment
 changes one file, and so does the third, whose service does not restart, so that it is rolled back. Processes are all
