@@ -125,7 +125,7 @@ fn much_input_and_much_output_on_both_streams_at_once_come_through_whole() {
     let bytes = 6 * 1024 * 1024 + 17;
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&(0..bytes).map(|n| (n % 61 + 33) as u8).collect::<Vec<u8>>()).unwrap();
-    let pack = Arc::new(Pack { file, bytes: bytes as u64 });
+    let pack = Arc::new(Pack::new(file, bytes as u64));
     let input = Input { head: b"head\n".to_vec(), payload: pack.into(), keep_open: false };
     let (mut out, mut err, mut count) = (0, 0, String::new());
     let command = "(yes 0123456789abcde | head -c 4194304) & (yes 0123456789abcde | head -c 4194304 >&2) & \

@@ -1,13 +1,13 @@
 //! The command that stays on a session: it holds the target's lock, and has stages carried out by processes of their own.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Payload;
 use super::abort::Abort;
 use super::lines::line_of;
 use super::output_sink::OutputSink;
-use super::pack::read_onto;
 use super::ssh::{AfterLine, Driven, ExecEnd, Link, OutputChunk, Running};
 use crate::timings;
 use crate::wire::{LONGEST_START, LockHolderLine, Outcome, Request, State, TargetEvent};
@@ -59,14 +59,17 @@ impl LockHolder {
 
     /// Gives it the request of a [line](LockHolder::line); returns its number.
     pub fn start(&mut self, link: &Link, line: Vec<u8>, private: bool, payload: &Payload) -> io::Result<u32> {
-        let (number, mut input) = (self.given, line);
+        let (number, mut bytes) = (self.given, line.len() as u64);
         if let Some(pack) = &payload.pack {
-            let bytes = usize::try_from(pack.bytes).unwrap_or(0);
-            read_onto(&mut input, &pack.file, 0, bytes)?;
-            timings::sent(bytes);
+            // Where it cannot be read nothing is asked: the lock holder would wait for the rest.
+            pack.content()?;
+            bytes += pack.bytes;
         }
-        self.say(&LockHolderLine::Start { number, bytes: input.len() as u64, private });
-        self.running.say(&input);
+        self.say(&LockHolderLine::Start { number, bytes, private });
+        self.running.say(&line);
+        if let Some(pack) = &payload.pack {
+            self.running.send(Arc::clone(pack));
+        }
         self.given += 1;
         timings::asked(link.round_trip());
         Ok(number)

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -17,6 +19,37 @@ pub struct Pack {
     pub file: File,
     /// Its length.
     pub bytes: u64,
+    /// All of it, once somebody has asked for it.
+    content: Mutex<Option<Arc<[u8]>>>,
+}
+
+/// The most bytes of a pack that is kept in memory.
+const IN_MEMORY: u64 = 8 << 20;
+
+impl Pack {
+    /// What the first `bytes` of a file are.
+    pub fn new(file: File, bytes: u64) -> Pack {
+        Pack { file, bytes, content: Mutex::default() }
+    }
+
+    /// Whether all who send it may share one copy in memory.
+    pub fn is_small(&self) -> bool {
+        self.bytes <= IN_MEMORY
+    }
+
+    /// All of it, read once for however many hosts it is sent to.
+    ///
+    /// # Errors
+    /// It cannot be read, or the file is shorter than that.
+    pub fn content(&self) -> io::Result<Arc<[u8]>> {
+        let mut content = lock(&self.content);
+        if let Some(content) = &*content {
+            return Ok(Arc::clone(content));
+        }
+        let mut bytes = vec![0; usize::try_from(self.bytes).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(Arc::clone(content.insert(bytes.into())))
+    }
 }
 
 /// Commits of a line of first parents that are looked at. What lies further back counts by itself.
@@ -186,7 +219,7 @@ impl Packs {
         let bytes = file.metadata().with_context(place)?.len();
         // A header of 12 bytes and the checksum of 20 make the least of all packs.
         ensure!(bytes >= 32, "git pack-objects gave a pack of only {bytes} bytes");
-        Ok(Pack { file, bytes })
+        Ok(Pack::new(file, bytes))
     }
 }
 
@@ -198,17 +231,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::FileExt;
     use std::process::{Command, Stdio};
 
     use super::*;
     use crate::repo::testing::{Scratch, git, noise};
-
-    fn content(pack: &Pack) -> Vec<u8> {
-        let mut bytes = vec![0; pack.bytes as usize];
-        pack.file.read_exact_at(&mut bytes, 0).unwrap();
-        bytes
-    }
 
     /// A receiver: a bare repository into which packs go.
     fn receiver() -> tempfile::TempDir {
@@ -219,7 +245,7 @@ mod tests {
 
     fn receive(folder: &Path, pack: &Pack) {
         let temporary = folder.join("incoming");
-        fs::write(&temporary, content(pack)).unwrap();
+        fs::write(&temporary, pack.content().unwrap()).unwrap();
         let status = Command::new("git")
             .arg("-C")
             .arg(folder)

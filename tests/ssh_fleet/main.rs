@@ -70,7 +70,7 @@ impl PackSource for SharedPacks {
         let mut file = tempfile::tempfile()?;
         let content = format!("pack for a host with {} commits", cached.len());
         file.write_all(content.as_bytes())?;
-        Ok(Some(Arc::new(Pack { file, bytes: content.len() as u64 })))
+        Ok(Some(Arc::new(Pack::new(file, content.len() as u64))))
     }
 }
 

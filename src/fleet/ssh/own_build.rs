@@ -100,7 +100,7 @@ impl OwnBuild {
         // The file stays open, so that the copy is what was hashed, even if another build is installed meanwhile.
         let file = File::open(path).with_context(context)?;
         let bytes = file.metadata().with_context(context)?.len();
-        Ok(OwnBuild::of(Source::File { path: path.to_owned(), content: Arc::new(Pack { file, bytes }) }))
+        Ok(OwnBuild::of(Source::File { path: path.to_owned(), content: Arc::new(Pack::new(file, bytes)) }))
     }
 
     fn of(source: Source) -> OwnBuild {
@@ -213,7 +213,7 @@ impl OwnBuild {
                 }
             }
             Source::File { content, .. } => {
-                let Pack { file, bytes } = &**content;
+                let Pack { file, bytes, .. } = &**content;
                 let mut at = 0;
                 while at < *bytes {
                     let piece = buffer.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
@@ -235,7 +235,7 @@ fn made(by: &str, copy: io::Result<Pack>) -> Option<Arc<Pack>> {
 /// A file that was just written, to its end.
 fn whole(mut file: File) -> io::Result<Pack> {
     let bytes = file.stream_position()?;
-    Ok(Pack { file, bytes })
+    Ok(Pack::new(file, bytes))
 }
 
 #[cfg(test)]

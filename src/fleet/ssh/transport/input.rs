@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,8 +32,10 @@ impl From<Vec<u8>> for Input {
     }
 }
 
-/// A file to send.
+/// Something to send.
 enum Source {
+    /// What was said while a file ahead of it was being sent.
+    Message(Vec<u8>),
     /// A file that all hosts share.
     Pack(Arc<Pack>),
     /// A file that is opened only when it is sent: there may be thousands.
@@ -44,6 +47,7 @@ impl Source {
     /// Its length, as announced to the other side.
     fn bytes(&self) -> u64 {
         match self {
+            Source::Message(message) => message.len() as u64,
             Source::Pack(pack) => pack.bytes,
             Source::Closed(_, bytes) | Source::Open(_, bytes) => *bytes,
         }
@@ -52,21 +56,50 @@ impl Source {
     fn name(&self) -> String {
         match self {
             Source::Closed(path, _) => path.display().to_string(),
+            Source::Message(_) => "a message".to_owned(),
             Source::Pack(_) => "the pack".to_owned(),
             Source::Open(..) => "a large file".to_owned(),
         }
     }
 
-    /// Appends the next bytes after `offset`, a piece at most.
-    fn read_onto(&mut self, piece: &mut Vec<u8>, offset: u64) -> io::Result<()> {
+    /// The next bytes after `offset`, in `room` where they are read from a file.
+    fn next(&mut self, mut room: Vec<u8>, offset: u64) -> io::Result<Piece> {
         if let Source::Closed(path, bytes) = self {
             *self = Source::Open(File::open(path)?, *bytes);
         }
         let length = usize::try_from((self.bytes() - offset).min(PIECE)).unwrap_or(0);
         match self {
-            Source::Pack(pack) => read_onto(piece, &pack.file, offset, length),
-            Source::Open(file, _) => read_onto(piece, file, offset, length),
-            Source::Closed(..) => Ok(()),
+            Source::Message(message) => return Ok(Piece::Own(std::mem::take(message))),
+            Source::Pack(pack) if pack.is_small() => return Ok(Piece::Shared(pack.content()?)),
+            Source::Pack(pack) => read_onto(&mut room, &pack.file, offset, length)?,
+            Source::Open(file, _) => read_onto(&mut room, file, offset, length)?,
+            Source::Closed(..) => {}
+        }
+        Ok(Piece::Own(room))
+    }
+}
+
+/// What is sent next.
+enum Piece {
+    /// Messages, or bytes of a file.
+    Own(Vec<u8>),
+    /// All of a small pack, for every host from the same memory.
+    Shared(Arc<[u8]>),
+}
+
+impl Default for Piece {
+    fn default() -> Piece {
+        Piece::Own(Vec::new())
+    }
+}
+
+impl Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Piece::Own(bytes) => bytes,
+            Piece::Shared(bytes) => bytes,
         }
     }
 }
@@ -74,7 +107,7 @@ impl Source {
 /// An input that is being sent.
 pub(in crate::fleet::ssh) struct Feed {
     /// What is sent next: the head, then pieces of the files.
-    piece: Vec<u8>,
+    piece: Piece,
     sent: usize,
     sources: VecDeque<Source>,
     /// How many bytes of the first source have been read.
@@ -94,16 +127,20 @@ impl Feed {
     pub fn new(input: Input, limit: Option<Arc<TransferLimit>>) -> Feed {
         let files = input.payload.large_files.into_iter().map(|(path, bytes)| Source::Closed(path, bytes));
         let sources = files.chain(input.payload.pack.map(Source::Pack)).collect();
-        let (keep_open, piece) = (input.keep_open, input.head);
+        let (keep_open, piece) = (input.keep_open, Piece::Own(input.head));
         Feed { piece, sent: 0, sources, read: 0, keep_open, limit, is_file: false, given: 0, more_at: None }
     }
 
-    /// Appends to an input that is kept open, after its payload has been sent.
+    /// Appends to an input that is kept open, after all that it has so far.
     pub fn add(&mut self, bytes: &[u8]) {
-        self.piece.drain(..self.sent);
-        self.sent = 0;
-        self.piece.extend_from_slice(bytes);
-        self.is_file = false;
+        match &mut self.piece {
+            Piece::Own(message) if !self.is_file && self.sources.is_empty() => {
+                message.drain(..self.sent);
+                self.sent = 0;
+                message.extend_from_slice(bytes);
+            }
+            _ => self.sources.push_back(Source::Message(bytes.to_vec())),
+        }
     }
 
     /// Appends a file to an input that is kept open, after all that it has so far.
@@ -134,25 +171,31 @@ impl Feed {
     pub fn piece(&mut self, complain: &mut dyn FnMut(&str)) -> Option<&[u8]> {
         if self.sent == self.piece.len() {
             self.sent = 0;
-            self.piece.clear();
+            // Nothing of it is kept by a command that stays for the whole run, with nothing more to read.
+            let room = match std::mem::take(&mut self.piece) {
+                Piece::Own(mut bytes) => {
+                    bytes.clear();
+                    bytes
+                }
+                Piece::Shared(_) => Vec::new(),
+            };
+            self.is_file = false;
             while self.sources.front().is_some_and(|source| self.read >= source.bytes()) {
                 self.sources.pop_front();
                 self.read = 0;
             }
-            let Some(source) = self.sources.front_mut() else {
-                // A command may stay for the whole run, with nothing more to read.
-                self.piece = Vec::new();
-                return None;
-            };
-            if let Err(error) = source.read_onto(&mut self.piece, self.read) {
-                complain(&format!("cannot read {} on the deploy host: {error}", source.name()));
-                self.piece.clear();
-                self.sources.clear();
-                self.keep_open = false;
-                return None;
+            let source = self.sources.front_mut()?;
+            self.is_file = !matches!(source, Source::Message(_));
+            match source.next(room, self.read) {
+                Ok(piece) => self.piece = piece,
+                Err(error) => {
+                    complain(&format!("cannot read {} on the deploy host: {error}", source.name()));
+                    self.sources.clear();
+                    self.keep_open = false;
+                    return None;
+                }
             }
             self.read += self.piece.len() as u64;
-            self.is_file = true;
         }
         let left = &self.piece[self.sent..];
         let Some(limit) = self.limit.as_ref().filter(|_| self.is_file) else { return Some(left) };
@@ -192,7 +235,7 @@ mod tests {
     fn pack(content: &[u8], bytes: u64) -> Payload {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        Payload { large_files: Vec::new(), pack: Some(Arc::new(Pack { file, bytes })) }
+        Payload { large_files: Vec::new(), pack: Some(Arc::new(Pack::new(file, bytes))) }
     }
 
     #[test]
@@ -207,7 +250,8 @@ mod tests {
         let mut feed = Feed::new(Input { head: b"h".to_vec(), payload: payload.clone(), keep_open: false }, None);
         let (all, complaints) = drain(&mut feed, 100_000);
         assert!(all.starts_with(b"ha") && all.ends_with(b"abbpack") && complaints.is_empty());
-        assert_eq!(feed.piece.capacity(), 0, "a command that stays would keep it");
+        let is_nothing = matches!(&feed.piece, Piece::Own(bytes) if bytes.capacity() == 0);
+        assert!(is_nothing, "a command that stays would keep it");
         assert_eq!(all.len() as u64, 1 + PIECE + 1 + 2 + 4);
         std::fs::remove_file(folder.path().join("b")).unwrap();
         let mut feed = Feed::new(Input { head: b"h".to_vec(), payload, keep_open: false }, None);
@@ -225,6 +269,41 @@ mod tests {
             let (all, complaints) = drain(&mut feed, 100_000);
             assert!(all[..5] == *b"head\n" && all[5..] == content && complaints.is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_said_while_a_file_is_being_sent_follows_it() {
+        for length in [PIECE, 9 << 20] {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(length).unwrap();
+            let pack = Arc::new(Pack::new(file, length));
+            let mut feed = Feed::new(Input { keep_open: true, ..Input::from(b"head".to_vec()) }, None);
+            feed.add_pack(Arc::clone(&pack));
+            feed.add(b"one");
+            assert_eq!(feed.piece(&mut |_| {}).map(<[u8]>::len), Some(4));
+            feed.sent(4);
+            let shown = feed.piece(&mut |_| {}).map(<[u8]>::len).unwrap();
+            feed.sent(shown - 1);
+            feed.add(b"two");
+            let (rest, complaints) = drain(&mut feed, 100_000);
+            assert_eq!((rest.len() as u64, complaints.len()), (length - shown as u64 + 1 + 6, 0));
+            assert!(rest.ends_with(b"\0onetwo"), "{:?}", &rest[rest.len() - 8..]);
+            feed.add(b"three");
+            feed.add(b"four");
+            assert_eq!(drain(&mut feed, 2).0, b"threefour");
+        }
+    }
+
+    #[test]
+    fn hosts_that_are_sent_the_same_small_pack_share_its_bytes() {
+        let payload = pack(b"a pack", 6);
+        let mut feeds = [(); 2].map(|()| {
+            let mut feed = Feed::new(Input { head: Vec::new(), payload: payload.clone(), keep_open: false }, None);
+            assert_eq!(feed.piece(&mut |_| {}), Some(&b"a pack"[..]));
+            feed
+        });
+        let [one, other] = feeds.each_mut().map(|feed| feed.piece.as_ptr());
+        assert_eq!(one, other);
     }
 
     #[test]
