@@ -1,15 +1,18 @@
 //! What every stage works with.
 
+use std::fs;
 use std::io::Read;
+use std::path::Path;
 
 use crate::wire::{DrainOn, Revision, RunId, Secrets, StageRequest};
 
 use crate::local::drain::Deployer;
 use crate::local::fault::{Fault, no_thread};
 use crate::local::os::deadline::Deadline;
+use crate::local::os::files;
 use crate::local::out::Out;
 use crate::local::shared::Shared;
-use crate::local::state::layout::Layout;
+use crate::local::state::layout::{Layout, Link};
 use crate::local::state::links;
 
 /// One stage's request, and the means to carry it out.
@@ -37,6 +40,35 @@ impl Job {
         let deployer = is_needed.then(|| Deployer::at(input)).transpose();
         let deployer = deployer.map_err(no_thread)?;
         Ok(Job { deployer, ..self.clone() })
+    }
+
+    /// Makes a link lead to a revision.
+    pub fn point(&self, link: Link, revision: &Revision) -> Result<(), Fault> {
+        self.make_way(&self.layout.link(link))?;
+        self.layout.point(link, revision)
+    }
+
+    /// Names the request's revision as done, which is no longer in progress then.
+    pub fn finish(&self) -> Result<(), Fault> {
+        for link in [Link::Done, Link::InProgress] {
+            self.make_way(&self.layout.link(link))?;
+        }
+        self.layout.finish(&self.request.revision)
+    }
+
+    /// Removes a link.
+    pub fn remove(&self, link: Link) -> Result<(), Fault> {
+        self.make_way(&self.layout.link(link))?;
+        self.layout.remove(link)
+    }
+
+    /// Sets aside what stands in the place of a link and is none: a restored backup may have followed it.
+    pub fn make_way(&self, link: &Path) -> Result<(), Fault> {
+        if fs::symlink_metadata(link).is_ok_and(|found| !found.is_symlink()) {
+            let aside = files::set_aside(link)?;
+            self.out.warn(format!("{} was not a link; it was renamed to {}", link.display(), aside.display()));
+        }
+        Ok(())
     }
 
     /// Part of the names of what this process prepares: no other process ever uses them.

@@ -46,6 +46,52 @@ fn fault_14_checks_are_run_after_a_rollback_against_the_restored_revision() {
 }
 
 #[test]
+fn what_never_passed_its_checks_is_promoted_again_whoever_has_gone_back_to_it() {
+    let (target, one, _, request) = Target::with_two();
+    let bad = target.dir.path().join("bad");
+    let page = check("page", CheckPoint::After(Stage::Promote), &format!("test ! -e {}", bad.display()));
+    let in_run = |run: &str, checks: Vec<Check>| {
+        let mut request = in_run(run, request.clone());
+        request.checks = checks;
+        target.fetch(&request).ok();
+        request
+    };
+    fs::write(&bad, "").unwrap();
+    for (n, next_passes) in [(3, false), (4, true)] {
+        let never = in_run(&format!("r{n}-1"), vec![page.clone()]);
+        assert_eq!(run(&never, Stage::Promote).reason(), "check page failed with exit status 1");
+        // The next run is rolled back to it, and it fails once more.
+        let checks = if next_passes { Vec::new() } else { vec![page.clone()] };
+        let mut next = in_run(&format!("r{n}-2"), checks);
+        if next_passes {
+            next.revision = one.clone();
+            target.fetch(&next).ok();
+            run(&next, Stage::Promote).ok();
+        } else {
+            run(&next, Stage::Promote).reason();
+        }
+        let reply = roll_back(&next, Some(&never.revision));
+        assert!(matches!(reply.ended().0, Err(Fault::ChecksFailed { .. })), "{reply:?}");
+        let again = in_run(&format!("r{n}-3"), vec![page.clone()]);
+        assert_eq!(run(&again, Stage::Promote).reason(), "check page failed with exit status 1");
+    }
+    // Once it has passed, it is not restarted for nothing.
+    fs::remove_file(&bad).unwrap();
+    let well = in_run("r5", vec![page.clone()]);
+    run(&well, Stage::Promote).ok();
+    run(&well, Stage::Finalize).ok();
+    fs::write(&bad, "").unwrap();
+    let mut next = in_run("r6", Vec::new());
+    next.revision = one.clone();
+    target.fetch(&next).ok();
+    run(&next, Stage::Promote).ok();
+    roll_back(&next, Some(&well.revision));
+    target.forget_log();
+    run(&in_run("r7", vec![page]), Stage::Promote).ok().says("is already live");
+    assert!(target.logged().is_empty(), "{:?}", target.logged());
+}
+
+#[test]
 fn checks_stand_around_the_work_in_the_order_of_a_promote() {
     let (target, one, mut request) = Target::with_one();
     let points = [

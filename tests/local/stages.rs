@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hoist::wire::{CommandLine, Fault, Level, Revision, ServiceName, Stage, StageRequest};
 
@@ -138,6 +138,48 @@ fn a_real_directory_in_the_place_of_the_services_path_is_moved_aside_and_never_r
     assert!(aside.contains("app.before-hoist-"), "{aside}");
     assert_eq!(fs::read(Path::new(aside.trim()).join("precious")).unwrap(), b"data");
     assert_eq!(fs::read_link(target.live()).unwrap(), target.rev(&one));
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_link_of_hoists_own_is_moved_aside_and_never_removed() {
+    for name in ["current", ".done", ".in-progress"] {
+        for (is_folder, goes_back) in [(false, false), (true, false), (true, true)] {
+            let (target, one, two, request) = Target::with_two();
+            let restored = || {
+                // As a backup leaves it that has followed the link.
+                let link = target.root().join(name);
+                let _ = fs::remove_file(&link);
+                if is_folder {
+                    fs::create_dir(&link).unwrap();
+                    fs::write(link.join("precious"), "data").unwrap();
+                } else {
+                    fs::write(&link, "data").unwrap();
+                }
+            };
+            if !goes_back {
+                restored();
+            }
+            target.promote(&request);
+            if goes_back {
+                restored();
+                roll_back(&request, Some(&one)).ok();
+            } else {
+                run(&request, Stage::Finalize).ok();
+            }
+            let state = target.facts(&request).state;
+            assert_eq!(state.current.as_ref(), Some(if goes_back { &one } else { &two }), "{name}");
+            assert_eq!(state.in_progress, None, "{name}");
+            if name == ".done" && goes_back {
+                // Finalize has not touched it, and so a rollback does not either.
+                continue;
+            }
+            let names = fs::read_dir(target.root()).unwrap().map(|entry| entry.unwrap().path());
+            let is_aside = |path: &PathBuf| path.display().to_string().contains(&format!("/{name}.before-hoist-"));
+            let aside = names.into_iter().find(is_aside).expect(name);
+            let kept = if is_folder { aside.join("precious") } else { aside };
+            assert_eq!(fs::read(kept).unwrap(), b"data", "{name}");
+        }
+    }
 }
 
 #[test]

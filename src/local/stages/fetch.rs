@@ -77,7 +77,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     }
     describe::add(&extras, revision);
     artifact::note_origin(job)?;
-    layout.point(Link::InProgress, revision)?;
+    job.point(Link::InProgress, revision)?;
     checks::run(job, CheckPoint::After(Stage::Fetch), revision)?;
     verify::note_removed(job, revision)
 }

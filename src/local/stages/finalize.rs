@@ -34,7 +34,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     checks::run(job, CheckPoint::Before(Stage::Finalize), revision)?;
     let before = layout.read(Link::Done);
     let in_progress = layout.read(Link::InProgress);
-    layout.finish(revision)?;
+    job.finish()?;
     if let Err(fault) = lease::end(layout) {
         job.out.warn(format!("tidying up: {}", fault.reason()));
     }

@@ -1,6 +1,5 @@
 //! The stage `promote`: the revision goes live, and the services are restarted.
 
-use std::fs;
 use std::path::PathBuf;
 
 use crate::files::no_links;
@@ -118,19 +117,16 @@ pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), 
     let layout = &job.layout;
     let before = layout.read(Link::Current);
     scap_config::follow(job, revision, before.as_ref());
-    layout.point(Link::Current, revision)?;
+    job.point(Link::Current, revision)?;
     // Once it is live, one path that cannot be linked is no reason to leave the others behind.
     let live = link_live(job, revision);
     live.and(links::apply((layout, &job.out, &job.request.header.holder.run), revision, wanted, before.as_ref()))
 }
 
-/// Points the path that the service uses at a revision. Whatever stood there that was no link is set aside.
+/// Points the path that the service uses at a revision.
 fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
     let (live, target) = (job.layout.live(), job.layout.rev(revision));
-    if fs::symlink_metadata(live).is_ok_and(|found| !found.is_symlink()) {
-        let aside = files::set_aside(live)?;
-        job.out.warn(format!("{} was not a link; it was renamed to {}", live.display(), aside.display()));
-    }
+    job.make_way(live)?;
     files::point(live, &job.layout.link_target(live, &target))
 }
 

@@ -27,7 +27,7 @@ use crate::local::tree::verify;
 pub fn run(job: &Job) -> Result<(), Fault> {
     let layout = &job.layout;
     let Some(restore) = &job.request.restore else {
-        layout.remove(Link::InProgress)?;
+        job.remove(Link::InProgress)?;
         restore_done(job)?;
         job.out.info(format!("nothing of {} was live here before: left unchanged", layout.repo()));
         return undrain::if_healthy(job);
@@ -48,7 +48,7 @@ fn clean_up(job: &Job, restore: &Revision) -> Result<(), Fault> {
     parts.note(modified::replace(job, restore, Some(&job.request.revision)));
     parts.note(rendered::take_back(job));
     parts.prepare(CheckPoint::Before(Stage::Rollback));
-    parts.note(job.layout.remove(Link::InProgress));
+    parts.note(job.remove(Link::InProgress));
     parts.note(restore_done(job));
     job.out.info(format!("{} was not touched", job.name(restore)));
     parts.judge(CheckPoint::After(Stage::Rollback));
@@ -91,17 +91,19 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     if !again {
         parts.note(rendered::take_back(job));
     }
-    parts.note(layout.remove(Link::InProgress));
+    parts.note(job.remove(Link::InProgress));
     parts.note(restore_done(job));
     job.out.info(format!("{} is live again", job.name(restore)));
     parts.prepare(CheckPoint::Before(Stage::RestartService));
     parts.note(service::restart(job));
     parts.note(verify(job, restore));
-    if parts.failed.is_none() {
-        parts.note(going_live::unmark(layout));
-    }
+    let is_running = parts.failed.is_none();
     for at in [Stage::Promote, Stage::RestartService, Stage::Rollback] {
         parts.judge(CheckPoint::After(at));
+    }
+    // What was finalized here has passed its checks once. Anything else is promoted again until it does.
+    if is_running && (parts.found.is_empty() || layout.read(Link::Done).as_ref() == Some(restore)) {
+        parts.note(going_live::unmark(layout));
     }
     parts.note(own_checks::put_back(job, restore));
     if parts.is_well() {
@@ -117,8 +119,8 @@ fn restore_done(job: &Job) -> Result<(), Fault> {
     let before = record::before(layout, run).filter(|_| record::was_started(layout, run, Stage::Finalize));
     match before.map(|before| before.done) {
         Some(before) if layout.read(Link::Done) == before => Ok(()),
-        Some(Some(before)) => layout.point(Link::Done, &before),
-        Some(None) => layout.remove(Link::Done),
+        Some(Some(before)) => job.point(Link::Done, &before),
+        Some(None) => job.remove(Link::Done),
         None => Ok(()),
     }
 }

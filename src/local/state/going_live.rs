@@ -1,5 +1,5 @@
-//! The file that stands while a revision is going live and until its services have been restarted. Whoever finds it knows
-//! that the links alone do not tell what runs.
+//! The file that stands while a revision is going live, until its services have been restarted and its checks have passed.
+//! Whoever finds it knows that the links alone do not tell what runs, and how well.
 
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ fn note(layout: &Layout, text: &str) -> Result<(), Fault> {
     files::write(&marker(layout), text.as_bytes(), 0o666)
 }
 
-/// Notes that it has gone live, services and checks included.
+/// Notes that it has gone live, services and checks included; or that it is live again as it was when it had.
 pub fn unmark(layout: &Layout) -> Result<(), Fault> {
     files::remove(&marker(layout)).map(drop)
 }
