@@ -5,6 +5,7 @@ mod common;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use common::{CACHE, Farm, Links, Project, Ran, address, wait_for};
 
@@ -316,6 +317,36 @@ fn a_host_that_was_drained_from_a_deploy_host_that_died_is_named_by_every_comman
     scene.project.run(&["reconcile", "--yes"]).ends(0);
     (0..2).for_each(|n| scene.is_in_service(n, "reconcile"));
     scene.project.run(&["status"]).ends(0);
+}
+
+#[test]
+fn what_a_drain_on_the_deploy_host_has_started_ends_with_a_killed_deployer() {
+    let scene = Scene::new(1, "deploy_host");
+    let (inner, out) = (scene.farm.path("inner"), scene.farm.path("out"));
+    let script = scene.farm.path("drain.sh");
+    std::fs::write(&script, format!("echo $$ > {}\nsleep 3\ntouch {}\n", inner.display(), out.display())).unwrap();
+    scene.project.configure(&format!("drain: sh {}; true", script.display()));
+    for signals in [&["KILL"][..], &["TERM", "TERM"]] {
+        let mut command = scene.project.hoist(&["deploy", "--yes"]);
+        let mut deployer = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for("the script", || inner.exists());
+        for signal in signals {
+            std::thread::sleep(Duration::from_millis(300));
+            Command::new("kill").args([&format!("-{signal}"), &deployer.id().to_string()]).status().unwrap();
+        }
+        deployer.wait().unwrap();
+        wait_for("the end of the script", || {
+            let id = std::fs::read_to_string(&inner).unwrap();
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim()));
+            stat.map_or(true, |stat| stat.contains(") Z"))
+        });
+        std::fs::remove_file(&inner).unwrap();
+        assert!(!out.exists(), "the host was taken out of service by nobody");
+        scene.project.run(&["rollback", "--yes"]).ends(1);
+        scene.project.run(&["lock", "--end"]);
+        scene.project.run(&["status"]).ends(0);
+        scene.project.commit_again();
+    }
 }
 
 #[test]

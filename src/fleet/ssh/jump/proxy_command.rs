@@ -3,8 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::fleet::ssh::transport::socket::{Carrier, Socket};
+use crate::subprocess::Group;
 
 /// How long a command may take to end by itself after its connection is closed, and again after it is told to end.
 const GRACE: Duration = Duration::from_millis(200);
@@ -21,7 +21,7 @@ const LONGEST_LINE: u64 = 8 * 1024;
 
 /// A running command. It is ended with the socket that it carries.
 struct Running {
-    child: Mutex<Child>,
+    child: Mutex<Group>,
     complaints: Arc<Complaints>,
 }
 
@@ -38,16 +38,9 @@ pub fn start(command: &str, on_complaint: impl Fn(&str) + Send + 'static) -> std
     let (ours, theirs) = UnixStream::pair()?;
     let (input, output): (OwnedFd, OwnedFd) = (theirs.try_clone()?.into(), theirs.into());
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
-    let mut child = Command::new(shell)
-        .arg("-c")
-        .arg(format!("exec {command}"))
-        .stdin(Stdio::from(input))
-        .stdout(Stdio::from(output))
-        .stderr(Stdio::piped())
-        // A process group of its own: Ctrl-C at the terminal only reaches Hoist, and the command's children can be
-        // ended with it.
-        .process_group(0)
-        .spawn()?;
+    let mut child = Command::new(shell);
+    child.arg("-c").arg(format!("exec {command}"));
+    let mut child = Group::start(child.stdin(input).stdout(output).stderr(Stdio::piped()))?;
     let complaints = Arc::<Complaints>::default();
     if let Some(stderr) = child.stderr.take() {
         let heard = complaints.clone();

@@ -1,8 +1,9 @@
 //! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, gates, hooks, lists of
 //! hosts and variables.
 
+mod group;
+
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -15,6 +16,8 @@ use crate::procfs;
 use crate::text::plain;
 use crate::threads;
 use crate::wire::limits::{LINE, cut};
+
+pub use group::Group;
 
 /// How often to see whether the command has ended.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -59,8 +62,8 @@ pub fn run(
 }
 
 /// Runs a command and hands over every line of its output, blank ones left out. Gives how it ended; `None`
-/// if it did not end in time, or nobody waits for it any more: then it is killed, with all that it has started. It dies
-/// with the thread that called this, so also when Hoist is killed.
+/// if it did not end in time, or nobody waits for it any more: then it is killed, with all that it has started, as it is
+/// when Hoist dies.
 ///
 /// # Errors
 /// A command that cannot be started.
@@ -144,12 +147,11 @@ fn keep(mut from: impl Read, output: &Mutex<Vec<u8>>, most: usize) {
     }
 }
 
-/// Starts a command in a group of its own: what it has started can be ended with it, and Ctrl-C is Hoist's alone.
-fn start(command: &mut Command, has_input: bool) -> std::io::Result<Child> {
-    command.process_group(0).stdin(if has_input { Stdio::piped() } else { Stdio::null() });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+fn start(command: &mut Command, has_input: bool) -> std::io::Result<Group> {
+    command.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
+    // Its group's guard needs a process, which may not be had.
     procfs::die_with_parent(command);
-    command.spawn()
+    Group::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
 }
 
 /// Whether all threads that read and feed a command have started. If not, it is killed.
