@@ -3,9 +3,10 @@
 mod common;
 
 use std::fs::File;
+use std::process::Stdio;
 
 use common::terminal::Terminal;
-use common::{Farm, Links, Project, address};
+use common::{Farm, Links, Project, Ran, address};
 
 /// Two groups of a host and two, on which `one` is finalized and `two` is committed.
 struct Scene {
@@ -156,6 +157,43 @@ fn a_second_signal_in_a_stage_ends_at_once_and_the_journal_is_good_to_go_on_with
         scene.project.run(&["rollback", "--yes"]).ends(1).says("verified");
         scene.all_on(&scene.one);
         common::hold(&scene.farm, 3);
+    }
+}
+
+#[test]
+fn an_interrupt_ahead_of_a_run_is_told_and_no_signal_leaves_a_command_running() {
+    let scene = Scene::new();
+    let (note, report) = (scene.farm.path("note"), scene.farm.path("report.xml"));
+    // The shell waits for another process, which nothing but its group knows of.
+    let line = format!("sleep 600 & echo $! > {}; wait", note.display());
+    scene.project.render("/srv/app.conf", "{{ word }}", &[]);
+    for (command, key) in [("deploy", "vars_command"), ("deploy", "targets_command"), ("hosts", "targets_command")] {
+        for signal in ["TERM", "HUP", "INT", "KILL"] {
+            let _ = std::fs::remove_file(&note);
+            let key = format!("{key}:{line}");
+            let mut arguments = vec![command, "-D", &key];
+            if key.starts_with("targets") {
+                arguments.extend(["-D", "dsh_targets:"]);
+            }
+            if command == "deploy" {
+                arguments.extend(["--yes", "--junit", report.to_str().unwrap()]);
+            }
+            let mut hoist = scene.project.hoist(&arguments);
+            let child = hoist.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            common::wait_for("the command", || std::fs::read_to_string(&note).is_ok_and(|it| it.ends_with('\n')));
+            common::signal(&child, signal);
+            let ran = Ran::of(child.wait_with_output().unwrap());
+            if command == "deploy" && signal != "KILL" {
+                ran.ends(130).says("hoist deploy: interrupted before anything was touched (exit status 130)");
+                let report = std::fs::read_to_string(&report).unwrap();
+                assert!(report.contains("interrupted before anything was touched"), "{report}");
+            }
+            let sleep = std::fs::read_to_string(&note).unwrap();
+            let sleep = format!("/proc/{}/stat", sleep.trim());
+            common::wait_for("the end of what it started", || {
+                std::fs::read_to_string(&sleep).map_or(true, |stat| stat.contains(") Z"))
+            });
+        }
     }
 }
 

@@ -64,7 +64,8 @@ impl Console {
         Console { command, yes, show, interrupts, keyboard: Keyboard, unfinished, ci, filed, steps }
     }
 
-    /// The same, which reports to a CI system, the one of the environment unless it is named, and in a JUnit file.
+    /// The same, which reports to a CI system, the one of the environment unless it is named, and in a JUnit file. Until a
+    /// run begins, an interrupt is the end of the command.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -74,7 +75,22 @@ impl Console {
         let of_runner = |name: &str| std::env::var_os(name).filter(|_| ci == Ci::Github).map(PathBuf::from);
         let (summary, outputs) = (of_runner("GITHUB_STEP_SUMMARY"), of_runner("GITHUB_OUTPUT"));
         let filed = Filed::begin(self.command, ReportFiles { junit, summary, outputs }).map_err(Refused::new)?;
-        Ok(Console { ci, filed: Some(filed), ..self })
+        let console = Console { ci, filed: Some(filed), ..self };
+        let told = console.clone();
+        let interrupts = Interrupts::ahead(move || told.end_ahead_of_run());
+        let wrong = |error| Refused::new(format!("cannot listen for interrupts: {error}"));
+        Ok(console.heeding(interrupts.map_err(wrong)?))
+    }
+
+    /// Says that the command was interrupted ahead of a run.
+    fn end_ahead_of_run(&self) {
+        let why = "interrupted before anything was touched";
+        // The cursor may stand behind a question.
+        if io::stderr().is_terminal() {
+            complain("");
+        }
+        complain(&format!("hoist {}: {why} (exit status {})", self.command, ExitCode::Interrupted.status()));
+        let _ = self.report_end(Err(Refused::Because(ExitCode::Interrupted, why.to_owned())));
     }
 
     /// Reports how the command ended, if no run of it did, and hands that on.
@@ -208,7 +224,7 @@ impl Frontend for Console {
     fn operator(&self, invocation: &Invocation) -> io::Result<Box<dyn Operator>> {
         let (resume, rollback) = (invocation.command("resume"), invocation.command("rollback"));
         let unfinished = format!("continue with `{resume}`, or undo with `{rollback}`");
-        let interrupts = Interrupts::listen(format!("{STOPPED}\n{unfinished}"))?;
+        let interrupts = self.interrupts.clone().begun(format!("{STOPPED}\n{unfinished}"));
         Ok(Box::new(Console { interrupts, unfinished, ..self.clone() }))
     }
 }

@@ -1,11 +1,10 @@
 //! Reports in files, for a CI system: JUnit XML, and GitHub's summary and values of a step.
 
-use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::collected::{Collected, End};
 use super::{Event, Reporter, junit, step_summary};
@@ -27,7 +26,7 @@ pub struct ReportFiles {
 
 /// Reports of one command, in files. It is a reporter of its run; a command that has none ends it by hand.
 #[derive(Clone)]
-pub struct Filed(Rc<RefCell<State>>);
+pub struct Filed(Arc<Mutex<State>>);
 
 struct State {
     command: &'static str,
@@ -38,6 +37,10 @@ struct State {
 }
 
 impl Filed {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reports on a command. Until it ends, the JUnit report says that it did not: whoever finds that found a command that
     /// was killed.
     ///
@@ -51,12 +54,12 @@ impl Filed {
             replace(junit, &text).map_err(|error| format!("--junit: {error}"))?;
         }
         let (collected, is_written, warning) = Default::default();
-        Ok(Filed(Rc::new(RefCell::new(State { command, files, collected, is_written, warning }))))
+        Ok(Filed(Arc::new(Mutex::new(State { command, files, collected, is_written, warning }))))
     }
 
     /// The command has ended, for a reason if it was refused. Says what could not be written of that.
     pub fn end(&self, status: u8, why: Option<&str>) -> Option<String> {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state();
         if state.is_written && why.is_none() {
             return None;
         }
@@ -86,7 +89,7 @@ impl State {
 
 impl Reporter for Filed {
     fn event(&mut self, event: &Event) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.state();
         state.collected.event(event);
         if let Some(end) = End::of(event) {
             let State { command, collected, .. } = &*state;
@@ -98,7 +101,7 @@ impl Reporter for Filed {
     }
 
     fn warning(&mut self) -> Option<Event> {
-        self.0.borrow_mut().warning.take().map(|text| Event::note(Level::Warning, text))
+        self.state().warning.take().map(|text| Event::note(Level::Warning, text))
     }
 }
 
