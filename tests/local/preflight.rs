@@ -45,6 +45,45 @@ fn program(path: &Path, text: &str) {
 }
 
 #[test]
+fn a_name_that_leads_into_another_repositorys_deployment_is_refused_at_the_probe() {
+    let of = |target: &Target, repo: &str| {
+        let head = git(&target.source(), &["rev-parse", "HEAD"]).parse().unwrap();
+        let mut request = target.request("r1", &head);
+        request.service.names.clear();
+        request.header.repo = repo.to_owned();
+        request
+    };
+    for (first, then, what) in [
+        ("group/app", "group", "/srv/group would replace"),
+        ("group/app", "group/app/web", "/srv/group/app/web leads into"),
+        ("group/app", "group/app-cache", "/srv/group/app-cache would replace"),
+        ("group/app", "group/app-cache/revs", "/srv/group/app-cache/revs leads into"),
+        ("group/app-cache", "group/app", "/srv/group/app leads into"),
+    ] {
+        let (target, _) = target();
+        target.deploy(&of(&target, first));
+        let found = found(&of(&target, then));
+        let cache = format!("{first}-cache");
+        let is_told = |(level, message): &(Level, String)| {
+            *level == Level::Error && message.contains(what) && message.contains(&cache) && message.contains("git_repo")
+        };
+        assert!(found.iter().any(is_told), "{first}, then {then}: {found:?}");
+        assert_eq!(self::found(&of(&target, first)), [], "the first one itself");
+    }
+    // Neighbours, what stands in the way by itself, and trees on another disk are none.
+    let (target, _) = target();
+    target.deploy(&of(&target, "group/app"));
+    fs::create_dir_all(target.deploy_dir().join("group/other/revs")).unwrap();
+    for name in ["group/other", "group/ap", "group/app2", "else/app"] {
+        assert_eq!(found(&of(&target, name)), [], "{name}");
+    }
+    let disk = target.dir.path().join("disk");
+    fs::rename(target.root(), &disk).unwrap();
+    std::os::unix::fs::symlink(&disk, target.root()).unwrap();
+    assert_eq!(found(&of(&target, "group/app")), []);
+}
+
+#[test]
 fn a_program_that_a_check_names_and_that_is_not_there_is_found_at_the_probe() {
     let (target, mut request) = target();
     let there = target.dir.path().join("bin/probe");

@@ -3,6 +3,7 @@
 //! Only what is sure is an error. What a check or a configuration file of the run may put right before it is needed is a
 //! warning, and what the revision brings along is not judged at all.
 
+mod neighbours;
 mod places;
 mod programs;
 mod services;
@@ -42,6 +43,7 @@ pub fn findings(
     let (revision, shared) = (&deployment.revision, &deployment.extras.shared);
     let is_scaps = header.control_dir == "scap";
     let mut look = Look { layout, revision, shared, wanted, until, is_scaps, found: Vec::new() };
+    neighbours::look(&mut look);
     places::look(&mut look);
     trees::look(&mut look);
     shared::look(&mut look, deadline);
