@@ -69,6 +69,7 @@ struct Build {
 fn run(words: Vec<OsString>, build: &Build) -> ExitCode {
     out::tell_panics();
     out::log_to_stderr();
+    signals::survive_file_size_limit();
     out::Ci::of_environment().guard();
     let command = match argv::parse(words, build.environments) {
         Ok(Parsed::Command(hoist, folders)) => {

@@ -77,6 +77,30 @@ fn a_disk_that_fills_up_in_any_stage_stops_the_run_and_keeps_room_for_its_end() 
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_is_like_a_full_disk() {
+    let mut scene = Scene::bare(1, 2).finish();
+    for blocks in [1, 8, 32, 128] {
+        scene.revision();
+        let hoist = scene.project.hoist(&["deploy", "--yes", "--break-glass", "a test"]);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+        limited.arg(hoist.get_program()).args(hoist.get_args()).current_dir(scene.project.path(""));
+        for (name, value) in hoist.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        let ran = common::Ran::of(limited.output().unwrap());
+        assert!(ran.status.is_some_and(|status| status <= 4), "{blocks}: {ran:?}");
+        if ran.out.contains("`hoist resume`") {
+            scene.project.run(&["resume", "--yes"]);
+        }
+    }
+    next_goes_through(&mut scene);
+}
+
+#[test]
 fn a_run_whose_journal_finds_no_room_is_refused_before_anything_is_touched() {
     let (mut scene, _small) = with_small("hoist/state");
     next_goes_through(&mut scene);

@@ -158,7 +158,9 @@ impl Channel {
             let text = unsafe { std::slice::from_raw_parts(signal.cast::<c_uchar>(), length) }.to_vec();
             // SAFETY: as above, and it is not used again.
             unsafe { libssh2_free(session, signal.cast()) };
-            Some(String::from_utf8_lossy(&text).into_owned())
+            let name = String::from_utf8_lossy(&text).into_owned();
+            // What OpenSSH calls a signal that SSH has no name for (session.c, sig2name).
+            Some(if name == "SIG@openssh.com" { "unknown".to_owned() } else { name })
         })
     }
 
