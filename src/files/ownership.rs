@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use crate::procfs::{group_name, user_name};
 
@@ -48,6 +49,16 @@ impl std::error::Error for Denied {}
 /// What stands behind an error on a path: what is in the way, whose it is, its mode, and what repairs it. Empty for every
 /// error but a denied permission.
 pub fn explain(error: &io::Error, path: &Path, meant_for: MeantFor) -> String {
+    if Errno::from_io_error(error) == Some(Errno::PERM) {
+        // No mode does that; who may do it at all, the system does not say.
+        return match rustix::process::geteuid().is_root() {
+            true => {
+                "; see the attributes of it and of its folder (lsattr), and remove those that forbid it (chattr -ia)"
+            }
+            false => "; see whose it is, and its attributes and those of its folder (lsattr)",
+        }
+        .to_owned();
+    }
     match in_the_way(path).filter(|_| error.kind() == io::ErrorKind::PermissionDenied) {
         Some((place, found)) => describe(place, &found, meant_for),
         None => String::new(),
@@ -70,6 +81,7 @@ fn describe(place: &Path, found: &Metadata, meant_for: MeantFor) -> String {
     let (owner, us) = (user_name(found.uid()), user_name(rustix::process::geteuid().as_raw()));
     let (group, mode) = (group_name(found.gid()), found.mode() & 0o7777);
     let folder = if found.is_dir() { place } else { place.parent().unwrap_or(place) };
+    let whom = if owner == "root" { "root".to_owned() } else { format!("{owner} or root") };
     let (more, cure) = match meant_for {
         MeantFor::Account => (format!(", and you are {us}"), format!("use chown or chmod, or run this as {owner}")),
         MeantFor::RemoteUser => {
@@ -78,8 +90,7 @@ fn describe(place: &Path, found: &Metadata, meant_for: MeantFor) -> String {
         MeantFor::Operators => (
             String::new(),
             format!(
-                "ask {owner} or root to run `chmod -R g+rwX {0}`, and `chgrp -R GROUP {0}` if {group} is not the \
-                 operators' group",
+                "ask {whom} to run `chmod -R g+rwX {0}`, and `chgrp -R GROUP {0}` if {group} is not the operators' group",
                 folder.display()
             ),
         ),
@@ -106,6 +117,14 @@ mod tests {
         assert_eq!(explain(&io::ErrorKind::NotFound.into(), Path::new("/"), MeantFor::Account), "");
         let other = Denied::new(Path::new("/"), io::ErrorKind::StorageFull.into()).to_string();
         assert!(!other.contains("belongs to"), "{other}");
+    }
+
+    #[test]
+    fn what_attributes_forbid_is_not_blamed_on_the_mode() {
+        for meant_for in [MeantFor::Account, MeantFor::RemoteUser, MeantFor::Operators, MeantFor::Deployers] {
+            let denied = explain(&io::Error::from_raw_os_error(libc::EPERM), Path::new("/"), meant_for);
+            assert!(denied.contains("lsattr") && !denied.contains("belongs to"), "{denied}");
+        }
     }
 
     #[test]

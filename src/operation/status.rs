@@ -1,9 +1,13 @@
 //! What every target runs, and what it should.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use anyhow::Context as _;
 
 use crate::config::{Config, Options};
 use crate::deploy;
+use crate::files::ownership::Denied;
 use crate::fleet::{HostResult, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Known};
 use crate::invocation::Invocation;
@@ -208,7 +212,11 @@ pub fn status(
         }
     };
     let places = deploy::lock_places(&config);
-    let own = DeployLock::holder(&places.own)?.named();
+    let holder = |path: &Path| {
+        let found = DeployLock::holder(path).map_err(|error| Denied::new(path, error));
+        found.with_context(|| format!("cannot see who has the lock {}", path.display()))
+    };
+    let own = holder(&places.own)?.named();
     let (own, deploying) = match own {
         Some(own) if own.purpose == Purpose::Lock => (Some(own), None),
         own => (None, own.map(|own| own.holder)),
@@ -217,7 +225,7 @@ pub fn status(
         front.tell(&format!("warning: {error:#}"));
         None
     });
-    let locks = Locks { deploying, own, kept, all: DeployLock::holder(&places.all)?.named() };
+    let locks = Locks { deploying, own, kept, all: holder(&places.all)?.named() };
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         front.tell(&format!("note: {what} is {held}"));
     }
