@@ -134,7 +134,7 @@ fn note(view: &View) -> String {
         (Standing::New, Some(_)) if nothing_is_there => notes.push("what was deployed to it is gone".into()),
         (Standing::New, None) if nothing_is_there => notes.push("nothing is deployed on it".into()),
         (Standing::New, _) if view.known.state.is_some() => {
-            notes.push("its revision was not deployed from here".into());
+            notes.push("no deployment of it is on record here".into());
         }
         (Standing::Unreachable, _) if view.known.state.is_none() => notes.push("it is not known what it runs".into()),
         _ => {}
