@@ -451,6 +451,15 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     let it = Nowhere::on(Farm::up());
     let begun = |n: usize| it.farm.home(&address(n)).join("begun").exists();
     let line = [
+    // What is shown at the end alone, too; and nobody is told where nobody reads.
+    let folded = || it.command(&["--fold", "--hosts", "127.0.0.1", "--", "echo x"]);
+    let output = folded().stdout(full).output().unwrap();
+    let ran = Ran::of(output).ends(130).says("cannot write to standard output: No space left on device");
+    assert!(!ran.err.contains("stopped"), "{}", ran.err);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran = Ran::of(folded().stdout(writer).output().unwrap()).ends(130);
+    assert!(!ran.err.contains("cannot write"), "{}", ran.err);
         "--hosts",
         "127.0.0.[1:4]",
         "--batch",

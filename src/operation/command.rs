@@ -184,9 +184,10 @@ impl Command {
         {
             let status = config.invocation.command("status --offline");
             report.event(&Event::note(Level::Warning, format!("`{status}` is out of date: {error:#}")));
-            report.flush();
         }
-        ended.code
+        // What was shown at the end alone may not have been written.
+        report.flush();
+        if report.broken().is_some() { ExitCode::Interrupted } else { ended.code }
     }
 }
 

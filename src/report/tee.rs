@@ -48,4 +48,8 @@ impl Reporter for Tee {
             reporter.tick();
         }
     }
+
+    fn broken(&self) -> Option<&std::io::Error> {
+        self.0.iter().find_map(|reporter| reporter.broken())
+    }
 }

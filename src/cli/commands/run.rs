@@ -129,7 +129,8 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         false => LAST_WORDS.to_owned(),
     })?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
-    let report = WithReader(report::of_command(show.format, show.verbosity, names, args.fold));
+    let shown = report::of_command(show.format, show.verbosity, names, args.fold);
+    let report = WithReader { shown, has_ended: false };
     let mut operator = Caller { console: console.heeding(interrupts), yes: args.yes };
     Ok(command.run(Box::new(report), &mut operator))
 }
@@ -171,38 +172,48 @@ impl Operator for Caller {
 
 /// Events for a reader without whom nothing need be run: with the reader of standard output gone this ends as any filter
 /// does, at once and in silence. Anything else that keeps output from being written is told.
-struct WithReader(Box<dyn Reporter>);
+struct WithReader {
+    shown: Box<dyn Reporter>,
+    /// The command has run everywhere, and it is its caller who says how it ended.
+    has_ended: bool,
+}
 
 impl WithReader {
     fn end_without(&self) {
-        let Some(error) = self.0.broken() else { return };
+        let Some(error) = self.shown.broken() else { return };
         if error.kind() != ErrorKind::BrokenPipe {
-            let stopped = &LAST_WORDS["hoist run: ".len()..];
-            complain(&format!("hoist run: cannot write to standard output: {error}; {stopped}"));
+            let stopped = match self.has_ended {
+                true => "",
+                false => "; stopped; running commands may continue on their hosts",
+            };
+            complain(&format!("hoist run: cannot write to standard output: {error}{stopped}"));
         }
-        std::process::exit(ExitCode::Interrupted.status().into());
+        if !self.has_ended {
+            std::process::exit(ExitCode::Interrupted.status().into());
+        }
     }
 }
 
 impl Reporter for WithReader {
     fn event(&mut self, event: &Event) {
-        self.0.event(event);
+        self.has_ended |= matches!(event, Event::Ended { .. });
+        self.shown.event(event);
     }
 
     fn tick(&mut self) {
-        self.0.tick();
+        self.shown.tick();
     }
 
     fn flush(&mut self) {
-        self.0.flush();
+        self.shown.flush();
         self.end_without();
     }
 
     fn broken(&self) -> Option<&io::Error> {
-        self.0.broken()
+        self.shown.broken()
     }
 
     fn warning(&mut self) -> Option<Event> {
-        self.0.warning()
+        self.shown.warning()
     }
 }
