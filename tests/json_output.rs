@@ -72,13 +72,23 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_says_why_but_one_that_nobod
     let project = Project::new(&farm, 0, 1);
     project.deploy(&[]).ends(0);
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let answers: [&[&str]; 9] = [
+    project.commit("two");
+    project.deploy(&[]).ends(0);
+    let answers: [&[&str]; 17] = [
         &["status", "--json"],
         &["history"],
         &["plan", "--json"],
         &["hosts", "--names"],
         &["config"],
         &["log"],
+        &["hooks"],
+        &["rollback", "--list", "--json"],
+        &["deploy", "--dry-run"],
+        &["deploy", "--dry-run", "--json"],
+        &["deploy", "--dry-run", "--ci", "gitlab"],
+        &["rollback", "--dry-run"],
+        &["rollback", "--dry-run", "--json"],
+        &["reconcile", "--dry-run"],
         &["report", "--format", "trace"],
         &["--version"],
         &["deploy", "--help"],

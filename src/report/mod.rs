@@ -58,6 +58,7 @@ pub use words::{step_name, took};
 
 use crate::named::named;
 use crate::targets::Target;
+use crate::terminal::Stdout;
 
 /// Anyone who is told what happens. A reporter never fails: what it cannot write, a closed pipe say, is let go.
 pub trait Reporter {
@@ -122,13 +123,12 @@ pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> S
     let theme = Theme::of_stdout();
     let look = RenderOptions { theme, verbosity, fold, columns: crate::terminal::columns };
     match format {
-        Format::Json => Box::new(Json::new(std::io::stdout())),
+        Format::Json => Box::new(Json::new(Stdout)),
         Format::Text if matches!(ci, Ci::Github | Ci::Gitlab) => {
-            let plain = Plain::new(look, std::io::stdout());
-            Box::new(CiLog::new(ci, look, Box::new(plain), std::io::stdout()))
+            Box::new(CiLog::new(ci, look, Box::new(Plain::new(look, Stdout)), Stdout))
         }
         Format::Text if theme.live => Box::new(Terminal::new(look)),
-        Format::Text => Box::new(Plain::new(look, std::io::stdout())),
+        Format::Text => Box::new(Plain::new(look, Stdout)),
     }
 }
 

@@ -175,17 +175,29 @@ pub fn lost_answer() -> Option<&'static io::Error> {
 }
 
 fn write_answer(text: &str) -> bool {
-    let written = try_write(&mut io::stdout().lock(), text);
-    match written {
-        Ok(()) => true,
-        Err(error) => {
-            if error.kind() != ErrorKind::BrokenPipe {
-                // The first one says why.
-                let _ = LOST.set(error);
-            }
-            false
-        }
+    write(&mut Stdout, text)
+}
+
+/// Standard output. What kept something from it is kept for the end of the command.
+#[derive(Debug, Clone, Copy)]
+pub struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes).map_err(lost)
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush().map_err(lost)
+    }
+}
+
+fn lost(error: io::Error) -> io::Error {
+    if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) {
+        // The first one says why.
+        let _ = LOST.set(io::Error::new(error.kind(), error.to_string()));
+    }
+    error
 }
 
 fn write(stream: &mut impl Write, text: &str) -> bool {

@@ -65,21 +65,15 @@ impl Command {
     /// Whether its answer is all that it is for.
     pub fn only_answers(&self) -> bool {
         use Command::*;
-        matches!(
-            self,
-            Status(_)
-                | History(_)
-                | Stats(_)
-                | Report(_)
-                | Gates(_)
-                | Plan(_)
-                | Hosts(_)
-                | Config(_)
-                | CheckConfig(_)
-                | Log(_)
-                | Completion(_)
-                | Version(_)
-        )
+        match self {
+            Deploy(args) => args.dry_run,
+            Rollback(args) => args.list || args.dry_run,
+            Reconcile(args) => args.dry_run,
+            Hooks(args) => !args.test,
+            Resume(_) | Run(_) | Init(_) | Lock(_) | Unlock(_) | DeployLocal(_) => false,
+            Status(_) | History(_) | Stats(_) | Report(_) | Gates(_) | Hosts(_) | Plan(_) | Config(_)
+            | CheckConfig(_) | Log(_) | Completion(_) | Version(_) => true,
+        }
     }
 }
 
