@@ -100,6 +100,8 @@ fn an_answer_that_cannot_be_written_is_a_failure_and_says_why_but_one_that_nobod
         drop(unread.stdout.take());
         Ran::of(unread.wait_with_output().unwrap()).ends(0);
     }
+    let lost = project.hoist(&["log", "-f"]).stdout(full.try_clone().unwrap()).output().unwrap();
+    Ran::of(lost).ends(2).says("cannot write to standard output: No space left on device");
     // What it did is done, whoever is told of it.
     let done = project.hoist(&["reconcile", "--yes"]).stdout(full).output().unwrap();
     Ran::of(done).ends(0).says("cannot write to standard output");

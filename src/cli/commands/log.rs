@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::cli::out::complain;
+use crate::cli::out::{complain, lost_answer};
 use crate::cli::render::log::LogView;
 use crate::cli::show::Format;
 use crate::invocation::Invocation;
@@ -155,7 +155,7 @@ fn follow(folder: &Path, lines: usize, show: &LogView) -> Result<ExitCode, Refus
         }
         None => complain("hoist log: there is no log yet: waiting for one"),
     }
-    let mut read = true;
+    let mut read = lost_answer().is_none();
     // What the reader's end of a pipe is told by is its being closed, which may be long before the next line.
     while read && !is_closed() {
         follower.look(&mut |news| {
