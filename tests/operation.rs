@@ -103,7 +103,7 @@ fn why(refused: Refused) -> (ExitCode, String) {
     let code = refused.code();
     match refused {
         Refused::Usage(why) | Refused::Because(_, why) => (code, why),
-        Refused::Told(_) => (code, String::new()),
+        Refused::Told(..) => (code, String::new()),
     }
 }
 
@@ -167,9 +167,10 @@ fn whoever_meets_a_lock_is_told_of_it_and_ends_with_its_status() {
     let scope = LockScope::new(&options, false).unwrap();
     let lock = scope.acquire(&owner("database\nmove"), &|| false, &front).unwrap();
     let refused = operation::reconcile(&options, Reconcile::default(), &front).unwrap_err();
-    assert!(matches!(refused, Refused::Told(ExitCode::Locked)), "{refused:?}");
+    let Refused::Told(ExitCode::Locked, why) = &refused else { panic!("{refused:?}") };
     let said = front.remarks.borrow().join("\n");
     assert!(said.starts_with("hoist: app is locked by op on deploy1"), "{said}");
+    assert!(said.ends_with(why), "{why}");
     // It is no hindrance to a look.
     let status = operation::status(&options, None, Look::Offline, &front).unwrap();
     assert!(status.locks.own.is_some() && status.locks.deploying.is_none() && !status.is_ok());

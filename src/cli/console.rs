@@ -98,8 +98,7 @@ impl Console {
         let (code, why) = match &result {
             Ok(code) => (*code, None),
             Err(Refused::Usage(why)) => (ExitCode::Usage, Some(why.as_str())),
-            Err(Refused::Because(code, why)) => (*code, Some(why.as_str())),
-            Err(Refused::Told(code)) => (*code, Some("refused: the log of the job says why")),
+            Err(Refused::Because(code, why) | Refused::Told(code, why)) => (*code, Some(why.as_str())),
         };
         if let Some(text) = why {
             mark(Marker::Annotation { is_error: true, title: &format!("hoist {}", self.command), text }, self.ci);

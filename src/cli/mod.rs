@@ -97,7 +97,7 @@ fn run(words: Vec<OsString>, build: &Build) -> ExitCode {
         match &refused {
             Refused::Usage(why) => out::complain(&argv::complaint(name, why)),
             Refused::Because(_, why) => out::complain(&format!("hoist {name}: {why}")),
-            Refused::Told(_) => {}
+            Refused::Told(..) => {}
         }
         refused.code()
     });

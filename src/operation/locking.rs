@@ -72,8 +72,9 @@ pub fn for_lock<T>(
             Err(NotTaken::Refused(kept)) => kept.to_string(),
         };
         if stopped() || Instant::now() >= until {
-            front.remark(&format!("hoist: {what} {kept}"));
-            return Err(Refused::Told(ExitCode::Locked));
+            let why = format!("{what} {kept}");
+            front.remark(&format!("hoist: {why}"));
+            return Err(Refused::Told(ExitCode::Locked, why));
         }
         if told != kept {
             let Patience { time, says } = patience;

@@ -9,8 +9,8 @@ pub enum Refused {
     Usage(String),
     /// A status of its own, and why: a lock, an unfinished deployment, or an error in what was asked for.
     Because(ExitCode, String),
-    /// The operator has been told why.
-    Told(ExitCode),
+    /// The same, which the operator has been told.
+    Told(ExitCode, String),
 }
 
 impl Refused {
@@ -41,7 +41,7 @@ impl Refused {
     pub fn code(&self) -> ExitCode {
         match self {
             Refused::Usage(_) => ExitCode::Usage,
-            Refused::Because(code, _) | Refused::Told(code) => *code,
+            Refused::Because(code, _) | Refused::Told(code, _) => *code,
         }
     }
 }
@@ -51,7 +51,7 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Refused::Usage(why) | Refused::Because(_, why) => f.write_str(why),
-            Refused::Told(_) => Ok(()),
+            Refused::Told(..) => Ok(()),
         }
     }
 }

@@ -117,6 +117,11 @@ fn a_command_that_is_refused_or_killed_or_interrupted_is_no_success_of_its_repor
     only("error", "failure_limit");
     project.run(&["deploy", "--junit", REPORT_FILE]).ends(2);
     only("error", "add --yes");
+    project.run(&["lock", "--detach", "moving the database"]).ends(0);
+    project.deploy(&REPORT).ends(5).says("hoist: app is locked by");
+    only("error", "app is locked by");
+    only("error", "moving the database");
+    project.run(&["lock", "--end"]).ends(0);
     for (file, why) in [("none/junit.xml", "No such file"), ("hoist", "is not a file")] {
         project.deploy(&["--junit", file]).ends(2).says("--junit: ").says(why);
     }
