@@ -366,6 +366,14 @@ fn a_first_configuration_comes_from_flags_and_nothing_is_overwritten() {
     assert_eq!(ran.out, format!("written: {files}\n{next}"));
     project.run(&["check-config"]).ends(0);
     project.commit("configured");
+    assert!(value(&["identity_file", "--json"]).contains(r#""value":null"#));
+    // A value may be any word.
+    assert_eq!(value(&["service_name", "-D", "service_name:unset"]), "unset\n");
+    assert!(value(&["service_name", "-D", "service_name:unset", "--json"]).contains(r#""value":"unset""#));
+    // There is no such group, so nothing applies to it.
+    let slip = project.run(&["config", "canry_failure_limit"]).ends(2);
+    slip.says("unknown key \"canry_failure_limit\": did you mean \"canary_failure_limit\"?");
+    project.run(&["config", "other_soak_time"]).ends(2).says("unknown key \"other_soak_time\"");
     project.run(&["plan"]).ends(0).says("group canary: 1 host").says("group default: 2 hosts").says("web/page");
     let before = std::fs::read(project.path("hoist/hoist.cfg")).unwrap();
     project.run(&init).ends(2).says("hoist/hoist.cfg already exists");

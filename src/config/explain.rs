@@ -18,8 +18,8 @@ pub const UNSET: &str = "unset";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
     pub key: String,
-    /// As it is written; `unset` for a key without a value.
-    pub value: String,
+    /// As it is written; `None`: it is not set, and has no default.
+    pub value: Option<String>,
     /// `hoist/hoist.cfg:12 [global]`, `command line (-D)` or `default`; a key that has no effect is marked after it.
     pub origin: String,
 }
@@ -31,6 +31,7 @@ impl Config {
         let all = self.explain();
         let of = |name: &str| all.iter().find(|it| it.key == name).cloned();
         of(name).or_else(|| match keys::find(name)? {
+            Found::Group(group, _) if !self.reads_group_keys(&group) => None,
             Found::Bare(key) | Found::Group(_, key) | Found::Stage(_, key) => of(key.name),
         })
     }
@@ -40,26 +41,27 @@ impl Config {
     pub fn known_settings(&self, conceal: impl Fn(&str) -> String) -> BTreeMap<String, String> {
         let known = self.explain().into_iter().filter(|row| keys::find(&row.key).is_some());
         let value = |row: Explained| {
-            let raw = self.layers.get(&row.key).map(|entry| entry.value.clone()).filter(|raw| *raw != row.value);
+            let shown = row.value.unwrap_or_else(|| UNSET.to_owned());
+            let raw = self.layers.get(&row.key).map(|entry| entry.value.clone()).filter(|raw| *raw != shown);
             // What is not set, and has no default, is no secret.
             let raw = raw.filter(|raw| !raw.is_empty());
             let mark = raw.map(|raw| format!(" (#{})", conceal(&raw))).unwrap_or_default();
-            (row.key, row.value + &mark)
+            (row.key, shown + &mark)
         };
         known.map(value).collect()
     }
 
     /// Every known key in the table's order, then the keys of groups and stages that are set, then unknown keys.
     pub fn explain(&self) -> Vec<Explained> {
-        let row = |key: &str, value: &str, origin: String| {
-            let shown = if ADDRESS_KEYS.contains(&key) { masked(value) } else { value.to_owned() };
-            Explained { key: key.into(), value: shown, origin }
+        let row = |key: &str, value: Option<&str>, origin: String| {
+            let shown = |value| if ADDRESS_KEYS.contains(&key) { masked(value) } else { value.to_owned() };
+            Explained { key: key.into(), value: value.map(shown), origin }
         };
         let mut rows: Vec<Explained> = KEYS
             .iter()
             .map(|key| match self.layers.get(key.name) {
-                Some(entry) => row(key.name, &entry.value, entry.origin.to_string()),
-                None => row(key.name, key.default.unwrap_or(UNSET), "default".into()),
+                Some(entry) => row(key.name, Some(&entry.value), entry.origin.to_string()),
+                None => row(key.name, key.default, "default".into()),
             })
             .collect();
         let (known, unknown): (Vec<_>, Vec<_>) = self
@@ -73,12 +75,12 @@ impl Config {
                 Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => " (no such group: ignored)",
                 _ => "",
             };
-            rows.push(row(name, &entry.value, format!("{}{mark}", entry.origin)));
+            rows.push(row(name, Some(&entry.value), format!("{}{mark}", entry.origin)));
         }
         for (name, entry) in unknown {
             let is_scaps = scap_keys::find(name).is_some();
             let mark = if is_scaps { "Scap's key: not supported" } else { "unknown key: ignored" };
-            rows.push(row(name, &entry.value, format!("{} ({mark})", entry.origin)));
+            rows.push(row(name, Some(&entry.value), format!("{} ({mark})", entry.origin)));
         }
         rows
     }

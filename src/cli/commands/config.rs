@@ -3,6 +3,7 @@
 use crate::cli::out::{Page, answer_json, answer_line, complain_line};
 use crate::cli::show::Format;
 use crate::config;
+use crate::config::{Explained, UNSET};
 use crate::wire::Level;
 
 use super::{ExitCode, Refused, command, operation};
@@ -39,21 +40,22 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
             return Err(Refused::new(format!("unknown key {name:?}{hint}")));
         };
         if args.format == Format::Text {
-            if found.value == config::UNSET {
+            let Some(value) = &found.value else {
                 complain_line(&format!("hoist config: {name} is not set"));
                 return Ok(ExitCode::Failed);
-            }
-            answer_line(&found.value);
+            };
+            answer_line(value);
             return Ok(ExitCode::Success);
         }
         values = vec![found];
     }
     let mut page = Page::default();
     let keys = values.iter().map(|it| it.key.len()).max().unwrap_or(0);
-    let width = values.iter().map(|it| it.value.len()).filter(|length| *length <= 40).max().unwrap_or(0);
+    let shown = |it: &Explained| it.value.clone().unwrap_or_else(|| UNSET.to_owned());
+    let width = values.iter().map(|it| shown(it).len()).filter(|length| *length <= 40).max().unwrap_or(0);
     for it in &values {
         match args.format {
-            Format::Text => page.line(format!("{:keys$}  {:width$}  {}", it.key, it.value, it.origin)),
+            Format::Text => page.line(format!("{:keys$}  {:width$}  {}", it.key, shown(it), it.origin)),
             Format::Json => drop(answer_json(it)?),
         }
     }

@@ -213,7 +213,7 @@ fn every_known_key_is_explained_once() {
         assert_eq!(rows.iter().filter(|row| row.key == key.name).count(), 1, "{}", key.name);
     }
     let row = rows.last().unwrap();
-    assert_eq!((row.key.as_str(), row.value.as_str()), ("fetch_timeout", "5"));
+    assert_eq!((row.key.as_str(), row.value.as_deref()), ("fetch_timeout", Some("5")));
     let unset = rows.iter().find(|row| row.key == "ssh_user").unwrap();
-    assert_eq!((unset.value.as_str(), unset.origin.as_str()), ("unset", "default"));
+    assert_eq!((unset.value.as_deref(), unset.origin.as_str()), (None, "default"));
 }

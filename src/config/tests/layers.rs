@@ -103,7 +103,7 @@ fn the_command_line_chooses_the_environment_over_any_file() {
     let config = repo.environment("beta").config();
     assert_eq!((config.environment.as_deref(), config.settings.batch_size), (Some("beta"), 80));
     let row = config.explain().into_iter().find(|row| row.key == "environment").unwrap();
-    assert_eq!((row.value.as_str(), row.origin.as_str()), ("beta", "command line (-e)"));
+    assert_eq!((row.value.as_deref(), row.origin.as_str()), (Some("beta"), "command line (-e)"));
 }
 
 #[test]
