@@ -6,7 +6,7 @@ use super::styled::Styled;
 /// A cell that is wider than this does not push the columns behind it away.
 const MAX_CELL: usize = 40;
 
-/// What stands ahead of a note that has no room in its row.
+/// What stands ahead of a note, or a list, that has no room in its row.
 const BENEATH: &str = "      ";
 
 /// What stands between two cells.
@@ -71,7 +71,7 @@ impl Table {
         let mut without = (0..=self.spare.len()).map(|count| &self.spare[..count]);
         let fitting = without.find(|without| others(without) + needed <= most);
         let without = fitting.unwrap_or(&self.spare);
-        self.grid(theme, false, without, Some(most.saturating_sub(others(without)).max(1)))
+        self.grid(theme, false, without, Some(most))
     }
 
     /// The widths of the columns, the notes aside.
@@ -85,8 +85,8 @@ impl Table {
     }
 
     /// The head and the rows, the lines of each, with the notes or without, and without some columns. The last cells are
-    /// broken where they are wider than `last`.
-    fn grid(&self, theme: Theme, notes: bool, without: &[usize], last: Option<usize>) -> Vec<Vec<String>> {
+    /// broken where they go beyond `most` columns, and stand beneath their rows where these leave no room for them.
+    fn grid(&self, theme: Theme, notes: bool, without: &[usize], most: Option<usize>) -> Vec<Vec<String>> {
         let kept = |cells| {
             let cells: &[String] = cells;
             (0..).zip(cells).filter(|(at, _)| !without.contains(at)).map(|(_, cell)| cell.as_str()).collect()
@@ -100,17 +100,31 @@ impl Table {
             let (names, others) = cells.split_last().unwrap_or((&"", &[]));
             let others = others.iter().zip(&widths).map(|(cell, width)| theme.padded(cell, *width) + GAP);
             let start = format!("{indent}{}", others.collect::<String>());
-            let mut names = last.map_or(vec![(*names).to_owned()], |most| listed(names, theme, most)).into_iter();
-            let mut first = names.next().unwrap_or_default();
-            if notes {
-                first = theme.padded(&first, widths.last().copied().unwrap_or(0)) + GAP + note;
-            }
-            let blanks = " ".repeat(theme.width(&start));
-            let lines = [start + &first].into_iter().chain(names.map(|names| format!("{blanks}{names}")));
-            lines.map(|line| line.trim_end().to_owned()).collect()
+            let lines = match most {
+                None if notes => {
+                    let names = theme.padded(names, widths.last().copied().unwrap_or(0));
+                    vec![start + &names + GAP + note]
+                }
+                None => vec![start + names],
+                Some(most) => with_list(start, names, theme, most),
+            };
+            lines.into_iter().map(|line| line.trim_end().to_owned()).collect()
         };
         rows.iter().zip(texts).map(line).collect()
     }
+}
+
+/// A list in lines of so many columns, behind the start of its row or, where there is no room for it, beneath it.
+fn with_list(start: String, list: &str, theme: Theme, columns: usize) -> Vec<String> {
+    let room = columns.saturating_sub(theme.width(&start));
+    if list.split_inclusive(',').any(|word| theme.width(word) > room) {
+        let beneath = listed(list, theme, columns.saturating_sub(BENEATH.len()));
+        return [start].into_iter().chain(beneath.into_iter().map(|names| format!("{BENEATH}{names}"))).collect();
+    }
+    let blanks = " ".repeat(theme.width(&start));
+    let mut lines = listed(list, theme, room).into_iter();
+    let first = start + &lines.next().unwrap_or_default();
+    [first].into_iter().chain(lines.map(|names| format!("{blanks}{names}"))).collect()
 }
 
 /// A list in lines of so many columns, broken behind commas.
@@ -191,5 +205,8 @@ mod tests {
         assert_eq!(shown(80), "group  contact  done  names\nweb    now      -     web[01-03,05],db[1-2]\n");
         assert_eq!(shown(35), "group  done  names\nweb    -     web[01-03,05],db[1-2]\n");
         assert_eq!(shown(22), "group  names\nweb    web[01-03,05],\n       db[1-2]\n");
+        // The names would be behind the last column of the terminal, or nearly so.
+        assert_eq!(shown(16), "group  names\nweb\n      web[01-03,\n      05],\n      db[1-2]\n");
+        assert_eq!(shown(11), "group\n      names\nweb\n      web[01-03,\n      05],\n      db[1-2]\n");
     }
 }
