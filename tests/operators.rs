@@ -237,4 +237,15 @@ fn where_permissions_forbid_it_the_owner_and_the_cure_are_named() {
     run("chmod", &["-R", "g+rwX"], &shared.state());
     shared.run(BOB, &["resume", "--yes"]).ends(0);
     shared.all_on(&two);
+    // However many journals there are, it is told once.
+    journals()
+        .filter(|path| path.extension().is_some_and(|it| it == "journal"))
+        .for_each(|path| run("chmod", &["600"], &path));
+    for command in [&["status", "--offline"][..], &["history"], &["history", "127.0.0.1"], &["stats"]] {
+        let ran = shared.run(BOB, command);
+        let told = ran.err.lines().filter(|line| line.contains("belongs to 4001")).collect::<Vec<_>>();
+        let [line] = told[..] else { panic!("{command:?}: {}", ran.err) };
+        assert!(line.contains("cannot read 2 journals in ") && line.contains(cure), "{command:?}: {line}");
+    }
+    shared.run(BOB, &["report", "--format", "trace"]).ends(2).says("belongs to 4001").says("mode 0600").says(cure);
 }

@@ -15,6 +15,7 @@ use super::past::{Past, PastResult, PastStep, past_if};
 use super::read::journals;
 use super::record::Opened;
 use super::steps_left::{RunSteps, take_undone};
+use super::unreadable::Unreadable;
 
 /// A finished run that may have changed the revision of a host.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +100,7 @@ impl PastRun {
 pub struct History {
     /// The oldest first.
     pub runs: Vec<PastRun>,
-    /// A line for each journal that cannot be read: what it tells of may not even matter.
+    /// A line for each reason why journals cannot be read: what it tells of may not even matter.
     pub warnings: Vec<String>,
 }
 
@@ -108,15 +109,16 @@ pub struct History {
 /// # Errors
 /// A folder that cannot be read.
 pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
-    let mut history = History::default();
+    let (mut history, mut unreadable) = (History::default(), Unreadable::default());
     let wanted = |opened: &Opened| opened.environment.as_deref() == environment && opened.plan.kind.changes_revision();
     for path in journals(folder)? {
         match past_if(&path, wanted) {
             Ok(Some(past)) if past.end.is_some() && past.touched() => history.runs.push(PastRun::new(past)),
             Ok(_) => {}
-            Err(error) => history.warnings.push(format!("{error:#}; its deployment is ignored")),
+            Err(error) => unreadable.add(error),
         }
     }
+    history.warnings = unreadable.lines(folder, "; its deployment is ignored", "; their deployments are ignored");
     take_undone(&mut history.runs.iter_mut().map(|run| &mut run.steps).collect::<Vec<_>>());
     Ok(history)
 }

@@ -17,6 +17,7 @@ use crate::wire::{Revision, Stage};
 use super::past::{Past, past_of};
 use super::read::journals;
 use super::record::Record;
+use super::unreadable::Unreadable;
 
 /// The moment after the services of a subgroup were restarted.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,13 +54,13 @@ struct Line {
 /// # Errors
 /// A folder that cannot be read.
 pub fn past_looks(folder: &Path, environment: Option<&str>) -> Result<(Vec<PastLooks>, Vec<String>)> {
-    let (mut found, mut warnings) = (Vec::new(), Vec::new());
+    let (mut found, mut unreadable) = (Vec::new(), Unreadable::default());
     for path in journals(folder)? {
         let past = match past_of(&path) {
             Ok(Some(past)) => past,
             Ok(None) => continue,
             Err(error) => {
-                warnings.push(format!("{error:#}; its deployment is left out"));
+                unreadable.add(error);
                 continue;
             }
         };
@@ -72,7 +73,7 @@ pub fn past_looks(folder: &Path, environment: Option<&str>) -> Result<(Vec<PastL
         let (previous, looks) = read(&past.opened.plan, &lines);
         found.push(PastLooks { past, previous, looks });
     }
-    Ok((found, warnings))
+    Ok((found, unreadable.lines(folder, "; its deployment is left out", "; their deployments are left out")))
 }
 
 fn read(plan: &Plan, lines: &[Line]) -> (Option<Revision>, Vec<PastLook>) {

@@ -24,6 +24,7 @@ mod steps_left;
 mod times;
 mod told;
 mod unfinished;
+mod unreadable;
 mod whole;
 
 pub use durations::{PastDuration, durations};
@@ -42,4 +43,5 @@ pub use steps_left::{LeftState, LeftStep, RunSteps, left_by};
 pub use times::Times;
 pub use told::{Told, first_seen};
 pub use unfinished::Unfinished;
+pub use unreadable::Unreadable;
 pub use whole::{Choice, Progress, WholeRun, whole_run};

@@ -13,6 +13,7 @@ use crate::invocation::Invocation;
 use super::file::{Journal, claim};
 use super::parse::{Parsed, Wrong, is_finished, parse};
 use super::unfinished::Unfinished;
+use super::unreadable::Unreadable;
 
 /// What the names of journals end in.
 const JOURNAL: &str = "journal";
@@ -53,8 +54,8 @@ pub fn unfinished(folder: &Path, here: &Invocation) -> Result<Option<Unfinished>
 /// The unfinished run of a folder that may have touched a host, and what to say of journals that could not be read.
 /// Unlike [`unfinished`] it changes nothing, so it may be asked while a run is under way, and then finds that one.
 pub fn open_run(folder: &Path) -> (Option<Unfinished>, Vec<String>) {
-    let mut warnings = Vec::new();
-    let mut note = |error: anyhow::Error| warnings.push(format!("{error:#}"));
+    let mut unreadable = Unreadable::default();
+    let mut note = |error: anyhow::Error| unreadable.add(error);
     let paths = journals(folder).unwrap_or_else(|error| {
         note(error);
         Vec::new()
@@ -75,7 +76,7 @@ pub fn open_run(folder: &Path) -> (Option<Unfinished>, Vec<String>) {
         }
         Ok(Found::Finished | Found::Blank) => None,
     });
-    (found, warnings)
+    (found, unreadable.lines(folder, "", ""))
 }
 
 fn newer(path: &Path, version: &str) -> anyhow::Error {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::files::no_links;
+use crate::files::ownership::Denied;
 use crate::text::some;
 
 use super::file::claim;
@@ -81,7 +82,8 @@ fn id(path: &Path) -> String {
 
 /// The run of one journal; `None` where not even its first line was written.
 fn whole(path: &Path) -> Result<Option<WholeRun>> {
-    let file = no_links::open_own(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = no_links::open_own(path).map_err(|error| Denied::new(path, error));
+    let file = file.with_context(|| format!("cannot read {}", path.display()))?;
     // Before it is read: a run that ends meanwhile has ended.
     let is_live = !claim(&file);
     let bytes = read(path)?;

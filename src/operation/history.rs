@@ -9,13 +9,13 @@ use crate::deploy::{Kind, Plan};
 use crate::fleet::Step;
 use crate::hooks::GroupSize;
 use crate::journal;
-use crate::journal::{Past, PastJournal, PastTime};
+use crate::journal::{Past, PastJournal, PastTime, Unreadable};
 use crate::repo::{Tagged, Tags};
 use crate::report::causes;
 use crate::targets::Target;
 use crate::wire::{Origin, Revision};
 
-use super::past_runs::{NOT_RECORDED, Wanted, unknown_host};
+use super::past_runs::{NOT_RECORDED, Wanted, tell_left_out, unknown_host};
 use super::past_steps::StepTried;
 use super::{Frontend, Refused, load, repository, state_folder};
 
@@ -109,9 +109,10 @@ pub fn history(
     wanted: &Wanted,
     front: &dyn Frontend,
 ) -> Result<Vec<Deployed>, Refused> {
-    let config = load(options)?;
+    let config = load(options, front)?;
     let most = most.unwrap_or(usize::MAX);
-    let mut journals = journal::past(&state_folder(&config))?.into_iter();
+    let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
+    let mut journals = journal::past(&folder)?.into_iter();
     let mut tags = FreeTags::of(&config)?;
     let fits = |it: &Deployed| {
         let is_of_environment = config.environment.is_none() || it.about.environment == config.environment;
@@ -132,7 +133,7 @@ pub fn history(
         let past = match journal.read() {
             Ok(past) => past,
             Err(error) => {
-                front.tell(&format!("warning: {error:#}; its run is left out"));
+                unreadable.add(error);
                 None
             }
         };
@@ -147,6 +148,7 @@ pub fn history(
         };
         all.extend(orphans.into_iter().map(of_tag).chain(told).filter(&fits));
     }
+    tell_left_out(unreadable, &folder, front);
     if !knows_host {
         return Err(unknown_host(wanted.host.as_deref().unwrap_or_default(), &config));
     }

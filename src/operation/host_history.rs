@@ -8,13 +8,13 @@ use crate::deploy::Kind;
 use crate::fleet::Step;
 use crate::fleet_state::FleetState;
 use crate::journal;
-use crate::journal::{Past, PastStep};
+use crate::journal::{Past, PastStep, Unreadable};
 use crate::named::named;
 use crate::targets::Target;
 use crate::wire::{Revision, Stage};
 
 use super::history::RunAbout;
-use super::past_runs::{Span, is_named, unknown_host};
+use super::past_runs::{Span, is_named, tell_left_out, unknown_host};
 use super::{Frontend, Refused, load, state_folder};
 
 named! {
@@ -71,8 +71,8 @@ pub fn host_history(
     span: Span,
     front: &dyn Frontend,
 ) -> Result<Vec<HostTimeline>, Refused> {
-    let config = load(options)?;
-    let folder = state_folder(&config);
+    let config = load(options, front)?;
+    let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let name = host.to_ascii_lowercase();
     let mut timelines: BTreeMap<(String, String), HostTimeline> = BTreeMap::new();
     for journal in journal::past(&folder)?.into_iter().rev() {
@@ -85,9 +85,10 @@ pub fn host_history(
                 }
             }
             Ok(_) => {}
-            Err(error) => front.tell(&format!("warning: {error:#}; its run is left out")),
+            Err(error) => unreadable.add(error),
         }
     }
+    tell_left_out(unreadable, &folder, front);
     if timelines.is_empty() {
         return Err(unknown_host(host, &config));
     }

@@ -1,14 +1,15 @@
 //! Which runs of the past are asked for.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::config::Config;
 use crate::glob;
-use crate::journal::Past;
+use crate::journal::{Past, Unreadable};
 use crate::targets::Target;
 use crate::text::meant_or_known;
 
-use super::Refused;
+use super::{Frontend, Refused};
 
 /// How a deployment ended of which only a tag tells. It is made just before the first host is touched.
 pub const NOT_RECORDED: &str = "not recorded";
@@ -158,6 +159,13 @@ impl Wanted {
 pub fn is_named(target: &Target, pattern: &str) -> bool {
     let written = target.to_string();
     [target.host.as_str(), &written].iter().any(|name| glob::matches(pattern.as_bytes(), name.as_bytes()))
+}
+
+/// Tells of the journals of a folder that could not be read.
+pub fn tell_left_out(unreadable: Unreadable, folder: &Path, front: &dyn Frontend) {
+    for line in unreadable.lines(folder, "; its run is left out", "; their runs are left out") {
+        front.tell(&format!("warning: {line}"));
+    }
 }
 
 /// What is said of a host that no run had.

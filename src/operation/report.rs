@@ -1,8 +1,7 @@
 //! One run, as its journal and its log tell it.
 
-use anyhow::Context;
-
 use crate::config::{Config, Options};
+use crate::files::ownership::Denied;
 use crate::journal;
 use crate::journal::Choice;
 use crate::report::{LogFile, Logged, RunTimings, read_log};
@@ -49,9 +48,10 @@ fn timeline(config: &Config, run: Option<&str>) -> Result<Timeline, Refused> {
         None => Choice::Newest(config.environment.as_deref()),
     };
     let history = config.invocation.command("history");
-    let run = journal::whole_run(&state_folder(config), choice)
-        .with_context(|| format!("`{history}` shows the runs"))
-        .map_err(|error| Refused::new(format!("{}; {error}", error.root_cause())))?;
+    let run = journal::whole_run(&state_folder(config), choice).map_err(|error| match error.is::<Denied>() {
+        true => error.into(),
+        false => Refused::new(format!("{error:#}; `{history}` shows the runs")),
+    })?;
     let Some(run) = run else {
         let whose = config.environment.as_ref().map(|name| format!(" of environment {name}")).unwrap_or_default();
         return Err(Refused::new(format!("no journal of any run{whose}: nothing has been deployed yet")));

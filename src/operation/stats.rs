@@ -9,11 +9,11 @@ use crate::deploy::Kind;
 use crate::fleet::Step;
 use crate::gates::statistics::median;
 use crate::journal;
-use crate::journal::Past;
+use crate::journal::{Past, Unreadable};
 use crate::targets::Target;
 use crate::wire::{Revision, Stage};
 
-use super::past_runs::Span;
+use super::past_runs::{Span, tell_left_out};
 use super::{Frontend, Refused, load, reconcile, state_folder};
 
 /// Hosts that are listed.
@@ -101,10 +101,11 @@ impl Stats {
 /// # Errors
 /// The configuration, and a folder that cannot be read.
 pub fn stats(options: &Options, span: Span, front: &dyn Frontend) -> Result<Stats, Refused> {
-    let config = load(options)?;
+    let config = load(options, front)?;
     let mut figures = Figures::default();
+    let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let mut first = None;
-    for journal in journal::past(&state_folder(&config))?.into_iter().rev() {
+    for journal in journal::past(&folder)?.into_iter().rev() {
         let Some(began) = journal.began().filter(|began| span.has(*began)) else { continue };
         match journal.read() {
             Ok(Some(past)) if config.environment.is_none() || past.opened.environment == config.environment => {
@@ -112,9 +113,10 @@ pub fn stats(options: &Options, span: Span, front: &dyn Frontend) -> Result<Stat
                 figures.add(&past);
             }
             Ok(_) => {}
-            Err(error) => front.tell(&format!("warning: {error:#}; its run is left out")),
+            Err(error) => unreadable.add(error),
         }
     }
+    tell_left_out(unreadable, &folder, front);
     let now = clock::seconds() as f64;
     // Of a time ahead of the first run nobody knows what there was: its journals may be gone.
     let whole = first.map(|first| (first, span.until.map_or(now, |until| until.min(now)).max(first)));
