@@ -164,7 +164,7 @@ fn whoever_meets_a_lock_is_told_of_it_and_ends_with_its_status() {
     let (project, options) = project();
     project.configure("lock_timeout: 0");
     let front = Nobody::default();
-    let scope = LockScope::new(&options, false).unwrap();
+    let scope = LockScope::new(&options, false, &front).unwrap();
     let lock = scope.acquire(&owner("database\nmove"), &|| false, &front).unwrap();
     let refused = operation::reconcile(&options, Reconcile::default(), &front).unwrap_err();
     let Refused::Told(ExitCode::Locked, why) = &refused else { panic!("{refused:?}") };

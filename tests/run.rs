@@ -436,6 +436,13 @@ fn hosts_that_flood_wait_for_the_reader_and_end_in_silence_when_it_goes_away() {
 }
 
 #[test]
+fn a_definition_of_an_unknown_key_is_warned_of() {
+    let it = Nowhere::on(Farm::up());
+    let ran = it.run(&["-q", "-D", "failure_limt:2", "--hosts", "127.0.0.1", "--", "true"]).ends(0);
+    ran.says("unknown key \"failure_limt\" is ignored: did you mean \"failure_limit\"?");
+}
+
+#[test]
 fn output_that_cannot_be_written_is_told() {
     let it = Nowhere::on(Farm::up());
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

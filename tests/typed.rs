@@ -146,6 +146,37 @@ fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
 }
 
 #[test]
+fn a_definition_of_an_unknown_key_is_warned_of_by_every_command() {
+    let project = project();
+    for words in [
+        "hosts",
+        "plan",
+        "config batch_size",
+        "check-config",
+        "status --offline",
+        "history",
+        "history web01",
+        "history --timings",
+        "stats",
+        "report --format trace",
+        "gates",
+        "gates --backtest",
+        "hooks",
+        "log",
+        "lock --end",
+        "deploy --init",
+        "rollback --dry-run",
+        "reconcile --dry-run",
+    ] {
+        let words: Vec<&str> = words.split(' ').chain(["-D", "failure_limt:2"]).collect();
+        let ran = project.run(&words);
+        let told = format!("{}{}", ran.out, ran.err);
+        let warning = "unknown key \"failure_limt\" is ignored: did you mean \"failure_limit\"?";
+        assert_eq!(told.matches(warning).count(), 1, "{words:?}: {told}");
+    }
+}
+
+#[test]
 fn a_word_that_is_a_revision_is_refused_as_a_message_and_both_ways_out_are_shown() {
     let project = project();
     for word in ["hotfix", "v1.2", "HEAD~0", &project.git(&["rev-parse", "HEAD"])[..8]] {

@@ -22,6 +22,13 @@ impl Config {
     }
 
     fn remark_on(&self, name: &str, entry: &ConfigEntry) -> Option<Problem> {
+    /// The warnings about keys that the command line defines.
+    pub fn remarks_on_definitions(&self) -> Vec<String> {
+        let defined = self.layers.entries.iter().filter(|(_, entry)| entry.origin == Origin::Define);
+        let remarks = defined.filter_map(|(name, entry)| self.remark_on(name, entry));
+        remarks.filter(|remark| remark.severity >= Level::Warning).map(|remark| remark.to_string()).collect()
+    }
+
         let settings = &self.settings;
         let (level, why) = match keys::find(name) {
             Some(Found::Bare(key)) if key.name == "max_failures" => {

@@ -23,7 +23,9 @@ use super::plan::{PlanFile, refuse_changed};
 use super::recorded::{begin, refuse_unfinished};
 use super::signatures::SignedPlan;
 use super::turn::{Queueing, Turn, deployed_since, superseded, take_turn};
-use super::{Frontend, Refused, interlocks, limit, load, repository, shrinkage, signatures, ssh, state_folder};
+use super::{
+    Frontend, Refused, interlocks, limit, load, load_telling, repository, shrinkage, signatures, ssh, state_folder,
+};
 
 /// What is to be deployed.
 #[derive(Debug)]
@@ -215,7 +217,7 @@ pub fn init(
     limit_hosts: Option<&str>,
     front: &dyn Frontend,
 ) -> Result<Ready, Refused> {
-    let config = load(options)?;
+    let config = load_telling(options, front)?;
     let repo = repository(&config)?;
     let pattern = limit(limit_hosts)?;
     let revision = repo.resolve(rev.unwrap_or(&config.settings.git_rev))?;

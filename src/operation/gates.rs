@@ -11,7 +11,7 @@ use crate::targets::{Group, Target};
 use crate::threads;
 
 use super::recorded::most_common;
-use super::{Frontend, Refused, load, memory, repository, state_folder};
+use super::{Frontend, Refused, load_telling, memory, repository, state_folder};
 
 /// Samples of one look of the past.
 const MOST_SAMPLES: usize = 2000;
@@ -28,7 +28,7 @@ pub struct GateAnswer {
 /// Asks the gates, or just those of these names, once each: about every group that they are for, where it matters. What
 /// the targets run is what they were last seen with. It connects to no target.
 pub fn gates(options: &Options, names: &[String], front: &dyn Frontend) -> Result<Vec<GateAnswer>, Refused> {
-    let config = load(options)?;
+    let config = load_telling(options, front)?;
     let gates = chosen(&config, names, front)?;
     let (groups, _) = config.groups(None)?;
     let subjects = subjects(&config, &groups)?;
@@ -125,7 +125,7 @@ pub fn backtest(
     soak: Option<Duration>,
     front: &dyn Frontend,
 ) -> Result<Vec<Backtest>, Refused> {
-    let config = load(options)?;
+    let config = load_telling(options, front)?;
     let gates = chosen(&config, names, front)?;
     for gate in gates.iter().filter(|gate| !gate.source.has_history()) {
         let (name, kind) = (&gate.name, gate.source.name());

@@ -17,7 +17,7 @@ use crate::wire::{Origin, Revision};
 
 use super::past_runs::{NOT_RECORDED, Wanted, tell_left_out, unknown_host};
 use super::past_steps::StepTried;
-use super::{Frontend, Refused, load, repository, state_folder};
+use super::{Frontend, Refused, load_telling, repository, state_folder};
 
 /// One deployment.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,7 +109,7 @@ pub fn history(
     wanted: &Wanted,
     front: &dyn Frontend,
 ) -> Result<Vec<Deployed>, Refused> {
-    let config = load(options, front)?;
+    let config = load_telling(options, front)?;
     let most = most.unwrap_or(usize::MAX);
     let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let mut journals = journal::past(&folder)?.into_iter();

@@ -8,7 +8,7 @@ use crate::hooks::{Announcement, EventKind, Hook};
 use crate::repo;
 use crate::threads;
 
-use super::{Frontend, Refused, load};
+use super::{Frontend, Refused, load_telling};
 
 /// What came of one sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn hooks(
     test: bool,
     front: &dyn Frontend,
 ) -> Result<Vec<ListedHook>, Refused> {
-    let config = load(options)?;
+    let config = load_telling(options, front)?;
     let hooks = super::chosen("hook", config.hooks()?, |hook| &hook.name, names, front)?;
     if !test {
         return Ok(hooks.into_iter().map(|hook| ListedHook { hook, tried: Vec::new() }).collect());

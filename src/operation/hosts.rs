@@ -4,7 +4,7 @@ use crate::config::{Config, Options};
 use crate::targets::Group;
 use crate::wire::Level;
 
-use super::{Frontend, Refused, limit, load};
+use super::{Frontend, Refused, limit, load_telling};
 
 /// The groups with their hosts, and what holds for hosts that say nothing of their own.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) fn groups(config: &Config, limit_hosts: Option<&str>, front: &dyn Fro
 
 /// The groups of the targets that match `limit_hosts`. It connects nowhere.
 pub fn hosts(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) -> Result<HostList, Refused> {
-    let config = load(options)?;
+    let config = load_telling(options, front)?;
     let groups = groups(&config, limit_hosts, front)?;
     let port = config.sets("ssh_port").then_some(config.settings.ssh_port);
     let login = Login { user: config.settings.ssh_user.clone(), port };

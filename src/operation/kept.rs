@@ -8,7 +8,7 @@ use crate::targets::Target;
 use crate::wire::Revision;
 
 use super::way_back::Described;
-use super::{Frontend, Refused, limit, load, repository, state_folder, status};
+use super::{Frontend, Refused, limit, load_telling, repository, state_folder, status};
 
 /// A revision that targets keep.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct KeptRevisions {
 /// Asks the targets that match `limit_hosts` which revisions they keep. It takes no lock and changes nothing on any
 /// target.
 pub fn kept(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) -> Result<KeptRevisions, Refused> {
-    let config = load(options)?;
+    let config = load_telling(options, front)?;
     let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
     let history = journal::history(&state_folder(&config), config.environment.as_deref())?;

@@ -14,7 +14,7 @@ use crate::locks::{
 };
 
 use super::locking::{for_lock, take_locks};
-use super::{Frontend, Refused, announce, load, state_folder};
+use super::{Frontend, Refused, announce, load_telling, state_folder};
 
 /// What hooks are told of a lock.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ pub struct LockScope {
 
 impl LockScope {
     /// The repository of the configuration, or with `all` every one of this host.
-    pub fn new(options: &Options, all: bool) -> Result<LockScope, Refused> {
-        let config = load(options)?;
+    pub fn new(options: &Options, all: bool, front: &dyn Frontend) -> Result<LockScope, Refused> {
+        let config = load_telling(options, front)?;
         let places = deploy::lock_places(&config);
         Ok(LockScope { config, places, all })
     }

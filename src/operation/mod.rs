@@ -98,6 +98,18 @@ pub fn load(options: &Options) -> Result<Config, Refused> {
     Ok(config)
 }
 
+/// The same, for a command that shows no remarks on the configuration: those on what the command line defines are told.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_telling(options: &Options, front: &dyn Frontend) -> Result<Config, Refused> {
+    let config = load(options)?;
+    for remark in config.remarks_on_definitions() {
+        front.tell(&format!("warning: {remark}"));
+    }
+    Ok(config)
+}
+
 /// Where the journals of a repository lie.
 fn state_folder(config: &Config) -> PathBuf {
     config.control.join("state")

@@ -18,7 +18,8 @@ use super::standing::{Standing, most};
 use super::status::Asking;
 use super::way_back::Described;
 use super::{
-    Frontend, Refused, View, interlocks, limit, load, memory, repository, shrinkage, ssh, state_folder, status,
+    Frontend, Refused, View, interlocks, limit, load, load_telling, memory, repository, shrinkage, ssh, state_folder,
+    status,
 };
 
 /// What is reconciled, and how far.
@@ -34,7 +35,7 @@ pub struct Reconcile<'a> {
 /// that run something else, that were installed anew, and that were added to the lists. What they run is asked first.
 pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> Result<ExitCode, Refused> {
     let Reconcile { limit_hosts, dry_run } = chosen;
-    let config = load(options)?;
+    let config = if dry_run { load_telling(options, front)? } else { load(options)? };
     interlocks::check(&config, front)?;
     let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;

@@ -8,7 +8,7 @@ use crate::report::{LogFile, Logged, RunTimings, read_log};
 use crate::timeline::{Since, Timeline};
 use crate::wire::RunId;
 
-use super::{Refused, load, repository, state_folder};
+use super::{Frontend, Refused, load_telling, repository, state_folder};
 
 /// Commits that are named between two revisions.
 const COMMITS: usize = 50;
@@ -18,8 +18,8 @@ const REVISIONS: usize = 3;
 
 /// Puts together what is known of a run: the one whose id begins so, or the newest of the environment. It changes
 /// nothing, and may be called while the run is under way.
-pub fn report(options: &Options, run: Option<&str>) -> Result<Timeline, Refused> {
-    let config = load(options)?;
+pub fn report(options: &Options, run: Option<&str>, front: &dyn Frontend) -> Result<Timeline, Refused> {
+    let config = load_telling(options, front)?;
     let mut timeline = timeline(&config, run)?;
     timeline.commits = commits(&config, &timeline);
     Ok(timeline)
@@ -29,8 +29,8 @@ pub fn report(options: &Options, run: Option<&str>) -> Result<Timeline, Refused>
 ///
 /// # Errors
 /// No such run, and one in which nothing was measured.
-pub fn run_timings(options: &Options, run: Option<&str>) -> Result<(RunId, RunTimings), Refused> {
-    let config = load(options)?;
+pub fn run_timings(options: &Options, run: Option<&str>, front: &dyn Frontend) -> Result<(RunId, RunTimings), Refused> {
+    let config = load_telling(options, front)?;
     let timeline = timeline(&config, run)?;
     let run = &timeline.plan().run;
     let Some(timings) = timeline.timings() else {

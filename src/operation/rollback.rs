@@ -19,8 +19,8 @@ use super::past_steps::{StepTried, Undoing};
 use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
 use super::{
-    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, repository, resume, shrinkage,
-    ssh, state_folder, status,
+    Frontend, Refused, View, announce, interlocks, limit, load, load_telling, previous, reconcile, repository, resume,
+    shrinkage, ssh, state_folder, status,
 };
 
 /// Where to go back to, and where.
@@ -131,7 +131,7 @@ pub(super) fn message(to: &Revision) -> String {
 
 /// What [`rollback`] would do. It takes no lock and changes nothing on any target.
 pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) -> Result<Preview, Refused> {
-    let mut config = load(options)?;
+    let mut config = load_telling(options, front)?;
     config.invocation.limit.clone_from(&back.limit_hosts);
     let (unfinished, warnings) = journal::open_run(&state_folder(&config));
     warnings.iter().for_each(|warning| front.tell(&format!("warning: {warning}")));

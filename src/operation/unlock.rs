@@ -12,13 +12,13 @@ use crate::targets::{HostPattern, Target, fold};
 use crate::text::counted;
 use crate::wire::{Facts, Holder, Level, RunId};
 
-use super::{Frontend, Refused, load, ssh, state_folder};
+use super::{Frontend, Refused, load_telling, ssh, state_folder};
 
 /// Shows the locks on the targets that match one of `hosts`, or on all if it is empty, and clears those that the operator
 /// agrees to. Locks of a run that is or may be still under way are cleared only with `force`.
 pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Frontend) -> Result<ExitCode, Refused> {
     front.can_ask()?;
-    let config = load(options)?;
+    let config = load_telling(options, front)?;
     let targets = chosen(&config, hosts)?;
     let holder = deploy::holder("unlock".into())?;
     let (newest, here) = (holder.run.clone(), holder.host.clone());

@@ -52,7 +52,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         if has_others || args.since.is_some() || args.until.is_some() {
             return Err(Refused::Usage("--timings is of one run: `hoist history --timings RUN`".into()));
         }
-        let (run, timings) = operation::run_timings(&args.options()?, args.of.as_deref())?;
+        let (run, timings) = operation::run_timings(&args.options()?, args.of.as_deref(), &console)?;
         match args.format {
             Format::Text => drop(render::timings_text(&timings).answer()),
             Format::Json => drop(answer_json(&render::timings_json(&run, &timings))?),

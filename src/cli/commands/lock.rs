@@ -52,7 +52,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     if reason.chars().count() > LONGEST_REASON {
         return Err(Refused::Usage(format!("the reason is longer than {LONGEST_REASON} characters")));
     }
-    let scope = LockScope::new(&args.options()?, args.all)?;
+    let console = Console::new("lock", Show::answer(Format::Text), false);
+    let scope = LockScope::new(&args.options()?, args.all, &console)?;
     if args.end {
         return end(&scope);
     }
@@ -63,7 +64,6 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let owner = LockOwner { holder: deploy::holder(reason)?, purpose: Purpose::Lock, until };
     // Ahead of the lock: a signal that comes as soon as it stands lets it go in good order.
     let interrupts = Interrupts::listen("hoist lock: stopped; the lock is released")?;
-    let console = Console::new("lock", Show::answer(Format::Text), false);
     let lock = scope.acquire(&owner, &|| interrupts.any(), &console)?;
     let announced = scope.announce(&owner, &console);
     let end = format!("`{}`", scope.command(if args.all { "lock --end --all" } else { "lock --end" }));

@@ -9,14 +9,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cli::out::{complain, lost_answer};
 use crate::cli::render::log::LogView;
-use crate::cli::show::Format;
+use crate::cli::show::{Format, Show};
 use crate::invocation::Invocation;
 use crate::logs;
 use crate::logs::{Filter, Follower, News};
 use crate::report::LogFile;
 use crate::text::some;
 
-use super::{ExitCode, Refused, command, operation};
+use super::{Console, ExitCode, Refused, command, operation};
 
 /// How often a followed folder is looked at.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
@@ -78,7 +78,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     if let Some(file) = &args.file {
         return part(Path::new(file), u64::MAX, args.lines, &show);
     }
-    let config = operation::load(&args.options()?)?;
+    let console = Console::new("log", Show::answer(args.format), false);
+    let config = operation::load_telling(&args.options()?, &console)?;
     let folder = LogFile::folder_of(&config.control);
     let shown = folder.strip_prefix(&config.top).unwrap_or(&folder);
     let cannot = |error| Refused::new(format!("cannot read {}: {error}", shown.display()));

@@ -5,11 +5,13 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::cli::out;
+use crate::cli::show;
+use crate::cli::show::Show;
 use crate::files;
 use crate::timeline;
 use crate::timeline::Format;
 
-use super::{ExitCode, Refused, command, operation};
+use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
     /// Write what happened in a run: as a page for a browser, or as spans of OpenTelemetry.
@@ -35,7 +37,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     if args.output.is_none() && args.format == Format::Html && out::answers_at_a_terminal() {
         return Err(Refused::Usage("a page is not for a terminal: write -o FILE, or > FILE".into()));
     }
-    let timeline = operation::report(&args.options()?, args.run.as_deref())?;
+    let console = Console::new("report", Show::answer(show::Format::Text), false);
+    let timeline = operation::report(&args.options()?, args.run.as_deref(), &console)?;
     let text = match args.format {
         Format::Html => timeline::html(&timeline),
         Format::Trace => serde_json::to_string(&timeline::trace(&timeline))? + "\n",
