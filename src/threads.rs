@@ -12,6 +12,10 @@ use std::time::Duration;
 
 use crate::text::plain;
 
+/// The most hosts that are worked on at once. With more, idle threads cost more than they gain, and a burst of connections
+/// overruns a listener's backlog.
+pub const MOST_AT_ONCE: usize = 256;
+
 /// Runs `work` on a thread of its own.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::problem::Problem;
 use crate::text::did_you_mean;
+use crate::threads::MOST_AT_ONCE;
 use crate::wire::{Drain, DrainOn, Level};
 
 use super::Config;
@@ -45,6 +46,12 @@ impl Config {
                 let why = "a target whose lease expires restarts its services without being drained, since drain_on is \
                            deploy_host and no deployer is there then: set `drain_on: target`";
                 (Level::Warning, why.to_owned())
+            }
+            Some(Found::Bare(key) | Found::Stage(_, key))
+                if key.name == "batch_size" && values::number(&entry.value, 1).is_ok_and(|it| it > MOST_AT_ONCE) =>
+            {
+                let why = format!("at most {MOST_AT_ONCE} hosts run a stage at once");
+                (Level::Warning, format!("{name} is {}: {why}", entry.value))
             }
             Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => self.of_no_group(name, &group),
             Some(_) => return None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::calendar::Calendar;
 use crate::problem::Problem;
 use crate::targets::{FailedTargets, FailureLimit, Share, Steps, Target};
+use crate::threads::MOST_AT_ONCE;
 use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService};
 
 use super::layers::Layers;
@@ -224,8 +225,8 @@ settings! {
         /// The bare keys of groups, which hold for hosts of no group.
         bare_group: GroupSettings = { ahead.bare_group },
         /// The bare key; [`Settings::batch_size()`] knows the stages' own.
-        batch_size: usize = get(|value| values::number(value, 1)),
-        stage_batch_sizes: BTreeMap<Stage, usize> = { read.stages("batch_size", |value| values::number(value, 1))? },
+        batch_size: usize = get(batch),
+        stage_batch_sizes: BTreeMap<Stage, usize> = { read.stages("batch_size", batch)? },
         /// The bare key; [`Settings::timeout()`] knows the stages' own.
         stage_timeout: Duration = get(values::seconds),
         stage_timeouts: BTreeMap<Stage, Duration> = { read.stages("stage_timeout", values::seconds)? },
@@ -291,6 +292,12 @@ settings! {
         use_syslog: bool = get(values::boolean),
         umask: u32 = { read.umask()? },
     }
+}
+
+/// How many hosts run a stage at once. More than there can be are as many: Scap has a ceiling of its own, and files that
+/// are written for it may say anything.
+fn batch(value: &str) -> Result<usize, String> {
+    values::number(value, 1).map(|hosts| hosts.min(MOST_AT_ONCE))
 }
 
 impl Settings {

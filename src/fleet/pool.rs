@@ -12,8 +12,6 @@ use super::{Flow, HostEvent, HostResult, Task};
 use crate::threads;
 use crate::wire::Fault;
 
-/// With more, idle threads cost more than they gain, and a burst of connections overruns a listener's backlog.
-const MOST_THREADS: usize = 256;
 /// Measured use is under 20 KiB.
 const STACK: usize = 256 * 1024;
 /// The longest time between two calls of `on`.
@@ -121,7 +119,7 @@ impl Pool {
         job: Arc<Job>,
         on: &mut dyn FnMut(Vec<HostEvent>) -> Flow,
     ) {
-        let wanted = batch.clamp(1, MOST_THREADS).min(tasks.len().max(1));
+        let wanted = batch.clamp(1, threads::MOST_AT_ONCE).min(tasks.len().max(1));
         let threads = match self.threads(wanted) {
             Ok(threads) => threads,
             Err(error) => return give_up(tasks, &threads::refused(&error), on),

@@ -15,6 +15,7 @@ use crate::operation::{Command, Hosts, Overrides, Refused, command_line};
 use crate::report;
 use crate::report::{Event, Reporter};
 use crate::targets::{FailureLimit, Group, Share, Steps, Target, fold};
+use crate::threads::MOST_AT_ONCE;
 
 use super::{Console, ExitCode, command};
 
@@ -96,7 +97,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let limit = flag("--failure-limit", &args.failure_limit, str::parse::<FailureLimit>)?;
     let steps = flag("--group-size", &args.group_size, str::parse::<Steps>)?;
     let overrides = Overrides {
-        batch: flag("--batch", &args.batch, |text| config::values::number(text, 1))?,
+        batch: flag("--batch", &args.batch, batch)?,
         timeout: flag("--timeout", &args.timeout, config::values::seconds)?,
         sleep: flag("--sleep", &args.sleep, duration)?,
         max_unavailable: flag("--max-unavailable", &args.max_unavailable, str::parse::<Share>)?,
@@ -133,6 +134,16 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let report = WithReader { shown, has_ended: false };
     let mut operator = Caller { console: console.heeding(interrupts), yes: args.yes };
     Ok(command.run(Box::new(report), &mut operator))
+}
+
+/// How many hosts run the command at once.
+fn batch(text: &str) -> Result<usize, String> {
+    match config::values::number(text, 1)? {
+        hosts if hosts > MOST_AT_ONCE => {
+            Err(format!("{hosts} is too many: at most {MOST_AT_ONCE} hosts are reached at once"))
+        }
+        hosts => Ok(hosts),
+    }
 }
 
 /// Who called, at a terminal or not.

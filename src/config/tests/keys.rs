@@ -118,7 +118,11 @@ fn a_stage_may_have_its_own_batch_and_time() {
     let settings = Repo::configured(lines).config().settings;
     assert_eq!(settings.batch_size(Stage::Fetch), 3);
     assert_eq!(settings.batch_size(Stage::RestartService), 4);
-    assert_eq!(settings.batch_size(Stage::Promote), 10_000);
+    // No more hosts than this are ever at work at once.
+    assert_eq!(settings.batch_size(Stage::Promote), 256);
+    let config = Repo::configured("fetch_batch_size: 257\nbatch_size: 256\n").config();
+    let why = "hoist/hoist.cfg:3: fetch_batch_size is 257: at most 256 hosts run a stage at once";
+    assert_eq!(notes(&config, Level::Warning), [why]);
     assert_eq!(settings.timeout(Stage::Promote), Duration::from_secs(7));
     assert_eq!(settings.timeout(Stage::Fetch), Duration::from_secs(900));
     let error = Repo::configured("fetch_batch_size: none\n").error();
