@@ -19,12 +19,13 @@ const REVISIONS: usize = 3;
 pub const LIVE: &str = "live";
 
 /// A remark on each revision that is live on targets of the plan; `live` has those of all targets that are known.
-/// `seen` says how it is known: [`LIVE`], `last seen live`.
+/// `seen` says how it is known: [`LIVE`], `last seen live`. `has_force`: whoever reads them has a `--force` to use.
 pub fn remarks<'a>(
     repo: &Repo,
     plan: &Plan,
     live: impl IntoIterator<Item = (&'a Target, &'a Revision)>,
     seen: &str,
+    has_force: bool,
 ) -> Vec<Note> {
     if plan.kind != Kind::Deploy {
         return Vec::new();
@@ -39,8 +40,9 @@ pub fn remarks<'a>(
     let promotes = !plan.force && plan.stages.iter().any(|it| it.stage == Stage::Promote);
     let one = |(from, targets): (&Revision, Vec<&Target>)| {
         if *from == plan.revision {
-            let again = "use --force to promote it again";
-            let is_there = || format!("{} is already live on {} ({again})", from.short(), fold(targets));
+            let again = "it is promoted again only where that is needed";
+            let force = if has_force { ", or with --force" } else { "" };
+            let is_there = || format!("{} is already live on {}: {again}{force}", from.short(), fold(targets));
             return (seen == LIVE && promotes).then(|| (Level::Info, is_there()));
         }
         let place = format!("{}, {seen} on {}", from.short(), fold(targets));

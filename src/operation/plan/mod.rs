@@ -119,6 +119,6 @@ fn tell_locks(config: &Config, front: &dyn Frontend) {
 fn older(repo: &Repo, prepared: &Prepared, views: &[View], asked: bool) -> Vec<Note> {
     let live = views.iter().filter_map(|view| Some((&view.target, view.live()?)));
     let seen = if asked { distance::LIVE } else { "last seen live" };
-    let remarks = distance::remarks(repo, &prepared.plan, live, seen);
+    let remarks = distance::remarks(repo, &prepared.plan, live, seen, true);
     remarks.into_iter().filter(|(level, _)| *level > Level::Info).collect()
 }

@@ -41,8 +41,8 @@ pub struct RecordedRun<'a> {
     compares: bool,
     /// An automatic rollback locks the repository.
     locks_after: bool,
-    /// Hosts of other runs that still need a revision are named at the end. `hoist reconcile` has asked all of them.
-    names_others: bool,
+    /// The command that runs it.
+    command: &'static str,
 }
 
 impl<'a> RecordedRun<'a> {
@@ -78,20 +78,8 @@ impl<'a> RecordedRun<'a> {
             report.event(&Event::note(Level::Info, told));
         }
         let (began, locks_after) = (Instant::now(), locks_after(config, plan, front));
-        let names_others = front.command() != "reconcile";
-        let compares = false;
-        Ok(RecordedRun {
-            config,
-            repo,
-            prepared,
-            report,
-            operator,
-            announcer,
-            began,
-            compares,
-            locks_after,
-            names_others,
-        })
+        let (command, compares) = (front.command(), false);
+        Ok(RecordedRun { config, repo, prepared, report, operator, announcer, began, compares, locks_after, command })
     }
 
     /// Tells, once the targets were probed, which commits are between what they run and what they get.
@@ -117,8 +105,11 @@ impl<'a> RecordedRun<'a> {
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
                 let live = || observations.live(plan);
-                let compare =
-                    || distance::remarks(self.repo, plan, live().iter().map(|(a, b)| (*a, b)), distance::LIVE);
+                let compare = || {
+                    let live = live();
+                    let live = live.iter().map(|(target, revision)| (*target, revision));
+                    distance::remarks(self.repo, plan, live, distance::LIVE, self.command == "deploy")
+                };
                 let mut report = replay.reporter(&mut self.report);
                 let mut report = AfterProbe::new(&mut report, self.compares.then_some(compare));
                 let mut operator = replay.operator(&mut *self.operator);
@@ -189,7 +180,7 @@ impl<'a> RecordedRun<'a> {
         let warning = match FleetState::update(&folder, &plan.repo, change) {
             Ok(memory) => {
                 if verdict.finalized.is_some() {
-                    found = owed(self.config, plan, &memory, self.names_others);
+                    found = owed(self.config, plan, &memory, self.command != "reconcile");
                 }
                 memory.warning
             }
