@@ -101,6 +101,7 @@ pub fn did_you_mean<T: AsRef<str>>(word: &str, known: impl IntoIterator<Item = T
 pub fn meant_or_known<T: AsRef<str>>(word: &str, what: &str, known: &[T]) -> String {
     match nearest(word, known) {
         Some(near) => format!(": did you mean {near:?}?"),
+        None if known.is_empty() => format!("; there are no {what}"),
         None => format!("; the {what} are {}", known.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")),
     }
 }

@@ -67,6 +67,7 @@ fn every_command_that_deploys_is_kept_out_and_told_by_whom_and_why() {
 fn a_lock_is_ended_from_elsewhere_even_when_it_was_stopped_from_its_keyboard() {
     let (_farm, project) = Project::on_farm(0, 1);
     project.run(&["lock", "--end"]).ends(0).says("app is not locked");
+    project.run(&["lock", "--end", "--all"]).ends(0).says("this host as a whole is not locked");
     let held = lock(&project, &["why"]);
     signal(&held, "STOP");
     project.run(&["lock", "--end"]).ends(0).says("app is unlocked; it was locked by op on ").says("why");

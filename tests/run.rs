@@ -272,7 +272,7 @@ fn in_a_repository_the_groups_have_their_turn_in_their_order() {
     project
         .run(&["run", "-g", "canary", "-l", "127.0.0.4", "true"])
         .ends(2)
-        .says("&@canary,127.0.0.4 matches none of the");
+        .says("127.0.0.4 in canary matches none of the");
     // What wants the repository's name still does.
     project.run(&["plan"]).ends(2).says("git_repo is not set");
 }
@@ -451,13 +451,6 @@ fn output_that_cannot_be_written_is_told() {
         let output = command.stdout(full.try_clone().unwrap()).output().unwrap();
         Ran::of(output).ends(130).says("cannot write to standard output: No space left on device");
     }
-}
-
-#[test]
-fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
-    let it = Nowhere::on(Farm::up());
-    let begun = |n: usize| it.farm.home(&address(n)).join("begun").exists();
-    let line = [
     // What is shown at the end alone, too; and nobody is told where nobody reads.
     let folded = || it.command(&["--fold", "--hosts", "127.0.0.1", "--", "echo x"]);
     let output = folded().stdout(full).output().unwrap();
@@ -467,6 +460,13 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     drop(reader);
     let ran = Ran::of(folded().stdout(writer).output().unwrap()).ends(130);
     assert!(!ran.err.contains("cannot write"), "{}", ran.err);
+}
+
+#[test]
+fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
+    let it = Nowhere::on(Farm::up());
+    let begun = |n: usize| it.farm.home(&address(n)).join("begun").exists();
+    let line = [
         "--hosts",
         "127.0.0.[1:4]",
         "--batch",

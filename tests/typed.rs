@@ -138,11 +138,40 @@ fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
     let far = [
         ("plan -g nosuch", "hoist plan: unknown group \"nosuch\"; the groups are canary, default"),
         ("config xyzzy", "hoist config: unknown key \"xyzzy\"; `hoist config` shows all keys"),
+        ("gates nosuch", "hoist gates: unknown gate \"nosuch\"; there are no gates"),
+        ("hooks nosuch", "hoist hooks: unknown hook \"nosuch\"; there are no hooks"),
+        ("--version --format yaml", "hoist: --format: unknown format \"yaml\"; the formats are text, json"),
+        ("plan --format yaml", "hoist plan: --format: unknown format \"yaml\"; the formats are text, json"),
     ];
     answers(&project, &far);
     let line = told(&project, "plan -e prodution");
     assert!(line.ends_with("has no directory hoist/environments/prodution: did you mean \"production\"?"), "{line}");
     project.run(&["plan", "-D", "bacth_size=3"]).ends(0).says("did you mean \"batch_size\"?");
+}
+
+#[test]
+fn flags_that_contradict_or_lack_something_are_answered_with_what_is_wrong() {
+    let project = project();
+    let wrong = [
+        ("plan -l db1 -g canary", "hoist plan: db1 in canary matches none of the 4 targets"),
+        ("status db1 -g canary", "hoist status: db1 in canary matches none of the 4 targets"),
+        ("unlock web01 --all", "hoist unlock: hosts and --all cannot be combined"),
+        ("unlock", "hoist unlock: name hosts, or use --all"),
+        ("log -n -3", "hoist log: --lines: \"-3\" is not a valid number: write a whole number of at least 0"),
+        ("plan -r v1.2 --rev hotfix", "hoist plan: --rev is given twice"),
+        ("deploy -y --junit=", "hoist deploy: --junit: the name of the file is missing"),
+        ("plan --config=", "hoist plan: --config: the name of the file is missing"),
+        ("deploy -i -s fetch", "hoist deploy: --stages and --init cannot be combined"),
+        (
+            "rollback --list --at-once",
+            "hoist rollback: --list cannot be combined with a revision, --dry-run or --at-once",
+        ),
+        ("run --batch 257 -- true", "hoist run: --batch: 257 is too many: at most 256 hosts are reached at once"),
+    ];
+    answers(&project, &wrong);
+    let global = |file: &str| Ran::of(project.hoist(&["hosts"]).env("HOIST_GLOBAL_CONFIG", file).output().unwrap());
+    global("/nosuch.cfg").ends(2).says("HOIST_GLOBAL_CONFIG: cannot read /nosuch.cfg: No such file");
+    global("").ends(0).says("web01");
 }
 
 #[test]
@@ -315,7 +344,7 @@ fn the_folder_the_format_and_the_help_may_be_asked_for_before_and_behind_the_com
         assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap().is_object(), "{json}");
     }
     let whole = project.run(&["--help"]).ends(0).out;
-    for words in [&["help"][..], &["-h"], &["help", "--help"]] {
+    for words in [&["help"][..], &["-h"], &["help", "--help"], &["help", "help"]] {
         assert_eq!(project.run(words).ends(0).out, whole);
     }
     let plan = project.run(&["plan", "--help"]).ends(0).out;
@@ -337,6 +366,14 @@ fn one_key_prints_its_value_alone() {
     assert_eq!(value(&["ssh_user", "--json"]).matches('{').count(), 1);
     let ran = project.run(&["config", "identity_file"]).ends(1);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "hoist config: identity_file is not set\n"));
+    assert!(value(&["identity_file", "--json"]).contains(r#""value":null"#));
+    // A value may be any word.
+    assert_eq!(value(&["service_name", "-D", "service_name:unset"]), "unset\n");
+    assert!(value(&["service_name", "-D", "service_name:unset", "--json"]).contains(r#""value":"unset""#));
+    // There is no such group, so nothing applies to it.
+    let slip = project.run(&["config", "canry_failure_limit"]).ends(2);
+    slip.says("unknown key \"canry_failure_limit\": did you mean \"canary_failure_limit\"?");
+    project.run(&["config", "other_soak_time"]).ends(2).says("unknown key \"other_soak_time\"");
 }
 
 #[test]
@@ -397,14 +434,6 @@ fn a_first_configuration_comes_from_flags_and_nothing_is_overwritten() {
     assert_eq!(ran.out, format!("written: {files}\n{next}"));
     project.run(&["check-config"]).ends(0);
     project.commit("configured");
-    assert!(value(&["identity_file", "--json"]).contains(r#""value":null"#));
-    // A value may be any word.
-    assert_eq!(value(&["service_name", "-D", "service_name:unset"]), "unset\n");
-    assert!(value(&["service_name", "-D", "service_name:unset", "--json"]).contains(r#""value":"unset""#));
-    // There is no such group, so nothing applies to it.
-    let slip = project.run(&["config", "canry_failure_limit"]).ends(2);
-    slip.says("unknown key \"canry_failure_limit\": did you mean \"canary_failure_limit\"?");
-    project.run(&["config", "other_soak_time"]).ends(2).says("unknown key \"other_soak_time\"");
     project.run(&["plan"]).ends(0).says("group canary: 1 host").says("group default: 2 hosts").says("web/page");
     let before = std::fs::read(project.path("hoist/hoist.cfg")).unwrap();
     project.run(&init).ends(2).says("hoist/hoist.cfg already exists");
@@ -486,6 +515,8 @@ fn completion_knows_commands_flags_hosts_groups_revisions_stages_environments_an
         ("config ssh_us", "ssh_user"),
         ("plan --format ", "text json"),
         ("history --host d", "db1"),
+        ("history web0", "web01 web02 web03"),
+        ("history can", ""),
         ("history --result ok,under", "ok,under-way"),
         ("status ca", "canary"),
         ("unlock db", "db1"),

@@ -13,9 +13,8 @@ use crate::invocation::Invocation;
 use crate::text::did_you_mean;
 
 use super::flags::{HELP, WRAPS};
-use super::show::Format;
-use super::version::version;
-use super::{Hoist, complete, other_tools};
+use super::version::{version, wanted_format};
+use super::{Hoist, complete, other_tools, values};
 
 /// What to do with a command line.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
     loop {
         match text.get(place).map(String::as_str) {
             None => return Err(UsageError(complaint("", "a command is missing"))),
-            Some("--version" | "-V") => return Ok(Parsed::Say(version(wanted_format(&text)))),
+            Some("--version" | "-V") => return say_version("", &text),
             Some("-h" | "--help") => {
                 return help(None, environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why)));
             }
@@ -84,7 +83,7 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
     }
     if name == HELP {
         // `hoist help deploy`, and `hoist help --help`, which means the same as `hoist help`.
-        let command = text.get(place + 1).map(String::as_str).filter(|word| !word.starts_with('-'));
+        let command = text.get(place + 1).map(String::as_str).filter(|word| !word.starts_with('-') && *word != HELP);
         return help(command, environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why)));
     }
     let hoist = Hoist::get_args_info();
@@ -99,13 +98,13 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
     let read = reading.read(WRAPS.contains(&name), &ahead);
     match read.map_err(|why| UsageError(complaint(name, &why)))? {
         Asked::Help => help(Some(name), environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
-        Asked::Version => Ok(Parsed::Say(version(wanted_format(&ahead)))),
+        Asked::Version => say_version(name, &ahead),
         Asked::Command => {
             let plain: Vec<&str> = reading.plain.iter().map(String::as_str).collect();
             match from_plain(&plain) {
                 Ok(hoist) => Ok(Parsed::Command(hoist, reading.folders)),
                 Err((Ok(()), text)) => Ok(Parsed::Say(text)),
-                Err((Err(()), why)) => Err(UsageError(complaint(name, why.trim()))),
+                Err((Err(()), why)) => Err(UsageError(complaint(name, &values::refused(why.trim())))),
             }
         }
     }
@@ -138,11 +137,10 @@ fn help(command: Option<&str>, environments: Environments) -> Result<String, Str
     }
 }
 
-/// How the version is asked for: `--version` is read ahead of all other flags, and so without them.
-fn wanted_format(words: &[String]) -> Format {
-    let json = |pair: &[String]| pair == ["--format", "json"];
-    let is_json = words.iter().any(|word| word == "--json" || word == "--format=json") || words.windows(2).any(json);
-    if is_json { Format::Json } else { Format::Text }
+/// The version, as the words of a command line ask for it.
+fn say_version(command: &str, words: &[String]) -> Result<Parsed, UsageError> {
+    let format = wanted_format(words).map_err(|why| UsageError(complaint(command, &why)))?;
+    Ok(Parsed::Say(version(format)))
 }
 
 /// What the words ahead of a command say of the configuration.

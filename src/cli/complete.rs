@@ -212,6 +212,7 @@ impl Line {
         match argument {
             // `hoist history --timings` takes a run.
             "host" if self.timings => Vec::new(),
+            "host" if self.is_of("history") => self.names(Names::Hosts, "host"),
             "host" => list(current, self.hosts_and_groups()),
             "key" => self.names(Names::Keys, ""),
             "gate" => self.names(Names::Gates, ""),

@@ -264,9 +264,17 @@ pub fn enter(folders: &[PathBuf]) -> Result<(), String> {
 
 /// What the command line and the environment say of the configuration.
 pub fn options(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Options, Refused> {
+    if file == Some("") {
+        return Err(Refused::Usage("--config: the name of the file is missing".into()));
+    }
+    let global_file = global_file();
+    if let Some(file) = &global_file {
+        let cannot = |error| Refused::new(format!("HOIST_GLOBAL_CONFIG: cannot read {}: {error}", file.display()));
+        std::fs::metadata(file).map_err(cannot)?;
+    }
     Ok(Options {
         start: working_directory()?,
-        global_file: global_file(),
+        global_file,
         repo_optional: false,
         patience: None,
         offline: false,
@@ -282,7 +290,7 @@ pub fn options(file: Option<&str>, defines: &[String], environment: Option<&str>
 
 /// The file in place of the host's own configuration, if the environment names one.
 pub fn global_file() -> Option<PathBuf> {
-    std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into)
+    std::env::var_os("HOIST_GLOBAL_CONFIG").filter(|name| !name.is_empty()).map(Into::into)
 }
 
 fn working_directory() -> Result<PathBuf, Refused> {

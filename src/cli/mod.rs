@@ -32,7 +32,7 @@ use commands::Command;
     help_triggers("-h", "--help"),
     note = "hoist help COMMAND shows the flags of a command. Every command also has -h, and -C DIR, which runs it in \
             that directory.",
-    note = "Every command has a manual page: hoist(1), hoist-deploy(1), hoist-status(1), hoist-run(1), hoist-plan(1), \
+    note = "Every command but completion and version has a manual page: hoist(1), hoist-deploy(1), hoist-status(1), hoist-run(1), hoist-plan(1), \
             hoist-deploy-local(1), hoist.cfg(5)."
 )]
 pub struct Hoist {

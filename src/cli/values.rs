@@ -15,6 +15,16 @@ use crate::targets::{Target, parse_list, parse_targets, read_targets};
 /// The longest: beyond that it is a slip of the finger.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
+/// What argh says of the value of a flag, as it is said everywhere else.
+pub fn refused(why: &str) -> String {
+    let parts = why.strip_prefix("Error parsing option '").and_then(|rest| rest.split_once("' with value '"));
+    match parts.and_then(|(flag, rest)| Some((flag, rest.split_once("': ")?.1))) {
+        Some((flag, "duplicate values provided")) => format!("{flag} is given twice"),
+        Some((flag, reason)) => format!("{flag}: {reason}"),
+        None => why.to_owned(),
+    }
+}
+
 /// How long something lasts: `90`, `90s`, `30m`, `1h30m`, `1d`.
 ///
 /// # Errors

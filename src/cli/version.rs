@@ -29,3 +29,22 @@ pub fn version(format: Format) -> String {
         (Format::Text, Some(commit)) => format!("hoist {version} ({commit})\n"),
     }
 }
+
+/// How the version is asked for: `--version` is read ahead of all other flags, and so without them.
+///
+/// # Errors
+/// There is no such format.
+pub fn wanted_format(words: &[String]) -> Result<Format, String> {
+    let mut format = Format::Text;
+    for (place, word) in words.iter().enumerate() {
+        let value = match word.as_str() {
+            "--json" => Some("json"),
+            "--format" => words.get(place + 1).map(String::as_str),
+            _ => word.strip_prefix("--format="),
+        };
+        if let Some(value) = value {
+            format = value.parse().map_err(|why| format!("--format: {why}"))?;
+        }
+    }
+    Ok(format)
+}

@@ -22,7 +22,6 @@ impl Config {
         problems.extend(self.unserved());
     }
 
-    fn remark_on(&self, name: &str, entry: &ConfigEntry) -> Option<Problem> {
     /// The warnings about keys that the command line defines.
     pub fn remarks_on_definitions(&self) -> Vec<String> {
         let defined = self.layers.entries.iter().filter(|(_, entry)| entry.origin == Origin::Define);
@@ -30,6 +29,7 @@ impl Config {
         remarks.filter(|remark| remark.severity >= Level::Warning).map(|remark| remark.to_string()).collect()
     }
 
+    fn remark_on(&self, name: &str, entry: &ConfigEntry) -> Option<Problem> {
         let settings = &self.settings;
         let (level, why) = match keys::find(name) {
             Some(Found::Bare(key)) if key.name == "max_failures" => {

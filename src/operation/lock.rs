@@ -55,6 +55,11 @@ impl LockScope {
         if self.all { "every repository on this host" } else { &self.config.settings.git_repo }
     }
 
+    /// That nothing is locked.
+    pub fn unlocked(&self) -> String {
+        format!("{} is not locked", if self.all { "this host as a whole" } else { self.name() })
+    }
+
     /// The line to type for another command about the same.
     pub fn command(&self, words: &str) -> String {
         self.config.invocation.command(words)

@@ -48,6 +48,9 @@ impl Filed {
     /// The JUnit report cannot be written.
     pub fn begin(command: &'static str, mut files: ReportFiles) -> Result<Filed, String> {
         if let Some(junit) = &mut files.junit {
+            if junit.as_os_str().is_empty() {
+                return Err("--junit: the name of the file is missing".to_owned());
+            }
             let name = junit.display().to_string();
             *junit = std::path::absolute(&junit).map_err(|error| format!("--junit: {name:?}: {error}"))?;
             let text = junit::of_command(command, None, &[NO_END.to_owned()]);

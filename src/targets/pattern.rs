@@ -171,8 +171,12 @@ fn term_length(text: &str) -> usize {
 }
 
 impl fmt::Display for HostPattern {
+    /// As it was typed: hosts and groups that were given apart are shown so.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        match self.text.strip_prefix("&@").and_then(|rest| rest.split_once(',')) {
+            Some((groups, hosts)) => write!(f, "{hosts} in {}", groups.replace('|', " or ")),
+            None => f.write_str(&self.text),
+        }
     }
 }
 

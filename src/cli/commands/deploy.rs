@@ -68,8 +68,17 @@ fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
     let mut options = args.options_and_wait()?;
     let limit_hosts = args.limit()?;
     if args.init {
-        if args.artifact.is_some() {
-            return Err(Refused::not_both("--artifact", "--init"));
+        let others = [
+            ("--artifact", args.artifact.is_some()),
+            ("--stages", args.stages.is_some()),
+            ("--break-glass", args.break_glass.is_some()),
+            ("--force", args.force),
+            ("--dry-run", args.dry_run),
+            ("--supersede", args.supersede),
+            ("--service-restart", args.service_restart),
+        ];
+        if let Some((flag, _)) = others.iter().find(|(_, is_given)| *is_given) {
+            return Err(Refused::not_both(flag, "--init"));
         }
         let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), console)?;
         let (repo, targets, groups) = (ready.repo, ready.targets, ready.groups);

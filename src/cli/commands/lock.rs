@@ -117,7 +117,7 @@ fn end_own(scope: &LockScope, by_scap: bool) -> Result<ExitCode, Refused> {
         Ended::NotLocked | Ended::Deploying(_) if was_kept && !by_scap => return Ok(ExitCode::Success),
         Ended::NotLocked if by_scap => return Ok(ExitCode::Locked),
         Ended::NotLocked => {
-            answer_line(&format!("{what} is not locked"));
+            answer_line(&scope.unlocked());
             return Ok(ExitCode::Success);
         }
         Ended::Deploying(owner) => format!("{owner}; `hoist lock --end` only ends a lock of `hoist lock`"),

@@ -10,6 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::cli::out::{complain, lost_answer};
 use crate::cli::render::log::LogView;
 use crate::cli::show::{Format, Show};
+use crate::cli::values::flag;
+use crate::config;
 use crate::invocation::Invocation;
 use crate::logs;
 use crate::logs::{Filter, Follower, News};
@@ -36,6 +38,8 @@ command! {
             run: "run",
             /// this log, of any repository
             file: "file",
+            /// show only so many lines, the last ones
+            lines ('n'): "number",
         }
         switches {
             /// show the last lines, and then what is written, also by later runs
@@ -43,10 +47,6 @@ command! {
             /// the log of the last run; this is the default
             latest ('l'),
         }
-
-        /// show only so many lines, the last ones
-        #[argh(option, short = 'n', arg_name = "number")]
-        pub lines: Option<usize>,
 
         /// text, or json: one object per line, as in the log
         #[argh(option, arg_name = "format", default = "Format::Text")]
@@ -72,11 +72,12 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     {
         return Err(Refused::Usage(format!("-f follows the newest log: --file {file} shows that file")));
     }
+    let lines = flag("--lines", &args.lines, |text| config::values::number(text, 0))?;
     let filter = Filter::parse(&args.expression).map_err(Refused::new)?;
     let least = if args.verbose || filter.names_a_level() { 0 } else { 20 };
     let show = LogView { filter, least, format: args.format };
     if let Some(file) = &args.file {
-        return part(Path::new(file), u64::MAX, args.lines, &show);
+        return part(Path::new(file), u64::MAX, lines, &show);
     }
     let console = Console::new("log", Show::answer(args.format), false);
     let config = operation::load_telling(&args.options()?, &console)?;
@@ -84,14 +85,14 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let shown = folder.strip_prefix(&config.top).unwrap_or(&folder);
     let cannot = |error| Refused::new(format!("cannot read {}: {error}", shown.display()));
     if args.follow {
-        return follow(&folder, args.lines.unwrap_or(LINES_AHEAD), &show);
+        return follow(&folder, lines.unwrap_or(LINES_AHEAD), &show);
     }
     let path = match &args.run {
         None => logs::newest(&folder).map_err(cannot)?,
         Some(run) => Some(of_run(&logs::all(&folder).map_err(cannot)?, run, &config.invocation)?),
     };
     match path {
-        Some(path) => part(&path, u64::MAX, args.lines, &show),
+        Some(path) => part(&path, u64::MAX, lines, &show),
         None => {
             complain(&format!("hoist log: no log in {}: nothing has been deployed yet", shown.display()));
             Ok(ExitCode::Failed)

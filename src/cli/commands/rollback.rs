@@ -49,8 +49,8 @@ fn rollback(args: Args, console: &Console) -> Result<ExitCode, Refused> {
     };
     let back = Back { to, limit_hosts };
     if args.list {
-        if back.to.is_some() || args.dry_run {
-            return Err(Refused::Usage("--list cannot be combined with a revision or --dry-run".into()));
+        if back.to.is_some() || args.dry_run || args.at_once {
+            return Err(Refused::Usage("--list cannot be combined with a revision, --dry-run or --at-once".into()));
         }
         let kept = operation::kept(&options, back.limit_hosts.as_deref(), console)?;
         match args.format {

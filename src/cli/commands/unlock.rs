@@ -28,8 +28,10 @@ command! {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
-    if args.all != args.host.is_empty() {
-        return Err(Refused::Usage("name hosts, or use --all".into()));
+    match (args.all, args.host.is_empty()) {
+        (true, false) => return Err(Refused::Usage("hosts and --all cannot be combined".into())),
+        (false, true) => return Err(Refused::Usage("name hosts, or use --all".into())),
+        _ => {}
     }
     let console = Console::new("unlock", Show::answer(Format::Text), args.yes);
     operation::unlock(&args.options()?, &args.host, args.force, &console)

@@ -62,7 +62,10 @@ fn running(plan: &Plan, outlook: &Outlook) -> Vec<String> {
     }
     if !not_finalized.is_empty() {
         let (count, short) = (hosts(not_finalized.len()), plan.revision.short());
-        lines.push(format!("{count} with {short}, not finalized or drained{seen}: {}", fold(not_finalized)));
+        lines.push(format!(
+            "{count} with {short}, either not finalized or still drained{seen}: {}",
+            fold(not_finalized)
+        ));
     }
     if !unknown.is_empty() {
         lines.push(format!("{} not seen yet: {}", hosts(unknown.len()), fold(unknown)));
