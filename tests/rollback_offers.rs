@@ -135,6 +135,43 @@ fn after_a_deployment_that_was_rolled_back_by_itself_the_question_says_that_this
 }
 
 #[test]
+fn a_run_that_only_fetched_or_rendered_is_nothing_that_was_undone() {
+    let farm = Farm::up();
+    let (project, one, two) = with_two(&farm, 0, 2);
+    project.write("index.html", "Third page\n");
+    let three = project.commit("Third page");
+    project.deploy(&["-s", "fetch"]).ends(0).says(&format!("{} fetched on 2 of 2 hosts, not promoted", &three[..10]));
+    project.deploy(&["-s", "config_deploy", "-r", &three]).ends(0).says("configured on 2 of 2 hosts, not promoted");
+    let ran = project.run(&["history", "-n", "2", "--format", "json"]).ends(0);
+    let results: Vec<serde_json::Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["result"].clone())
+        .collect();
+    assert_eq!(results, ["configured", "fetched"]);
+
+    let preview = project.run(&["rollback", "--dry-run", "--format", "json"]).ends(0);
+    let preview: serde_json::Value = serde_json::from_str(&preview.out).unwrap();
+    assert_eq!(preview["way_back"]["why"], "before", "{preview}");
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 2, &one);
+    let stats = project.run(&["stats", "--format", "json"]).ends(0);
+    let stats: serde_json::Value = serde_json::from_str(&stats.out).unwrap();
+    let numbers = ["deployments", "failed", "rolled_back_later"].map(|key| stats[key].as_u64().unwrap());
+    assert_eq!(numbers, [2, 0, 1], "{stats}");
+    assert_eq!(stats["left_out"]["other"], 2, "{stats}");
+
+    // Nor does a fetch hide that somebody has gone back already.
+    project.deploy(&["-s", "fetch", "-r", &three]).ends(0);
+    project.run(&["rollback", "--dry-run", "--to", &two]).ends(0);
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back");
+    // A fleet that a failed run left mixed stays mixed, whatever is fetched.
+    let four = leave_mixed(&farm, &project);
+    project.deploy(&["-s", "fetch", "-r", &four]).ends(0);
+    project.run(&["rollback", "--dry-run"]).says("the fleet is mixed");
+}
+
+#[test]
 fn a_fleet_that_a_failed_run_left_mixed_is_brought_to_what_is_wanted_and_no_further_back() {
     let farm = Farm::up();
     let (project, _, two) = with_two(&farm, 0, 3);

@@ -217,6 +217,20 @@ impl Plan {
         self.kind == Kind::Deploy && self.stages.iter().any(|it| it.stage == Stage::Fetch)
     }
 
+    /// Whether the run makes its revision live.
+    pub fn promotes(&self) -> bool {
+        self.stages.iter().any(|it| it.stage == Stage::Promote)
+    }
+
+    /// What the run does with its revision on a host, in a word.
+    pub fn deed(&self) -> &'static str {
+        match () {
+            () if self.promotes() || self.finalize.is_some() => "deployed",
+            () if self.brings_code() => "fetched",
+            () => "configured",
+        }
+    }
+
     /// The groups for the head of a report.
     pub fn heads(&self) -> Vec<GroupHead> {
         self.groups.iter().map(GroupHead::from).collect()

@@ -352,7 +352,7 @@ fn is_not_restored(row: &Row) -> bool {
 }
 
 fn done(table: &Table, plan: &Plan) -> Judgement {
-    let short = plan.revision.short();
+    let (short, came_to) = (plan.revision.short(), came_to(plan.deed()));
     let unfinished = count(table, |row| row.state() == HostState::FinalizeFailed);
     let astray = count(table, is_not_restored);
     let failed = count(table, |row| row.failed);
@@ -377,12 +377,12 @@ fn done(table: &Table, plan: &Plan) -> Judgement {
                 not_rolled_back(table, is_not_restored)
             }
         };
-        let text = format!("{short} deployed to {of}{}{what}", mixed(table));
+        let text = format!("{short} {came_to} {of}{}{what}", mixed(table));
         return Judgement::from((text, ExitCode::Mixed)).with(ways_out);
     }
     let moved = count(table, was_changed_by_others);
     if moved > 0 {
-        let text = format!("{short} deployed to {of}{}{}", mixed(table), moved_on(moved));
+        let text = format!("{short} {came_to} {of}{}{}", mixed(table), moved_on(moved));
         return (text, ExitCode::Mixed).into();
     }
     if unfinished > 0 {
@@ -397,13 +397,18 @@ fn done(table: &Table, plan: &Plan) -> Judgement {
         Kind::ServiceRestart => format!("services restarted on {of}{within}"),
         Kind::Rollback => format!("went back to {short} and finalized it on {of}{within}"),
         Kind::Deploy if plan.finalize.is_some() => format!("{short} deployed and finalized on {of}{within}"),
-        Kind::Deploy => format!("{short} deployed to {of}, not finalized{within}"),
+        Kind::Deploy if plan.promotes() => format!("{short} {came_to} {of}, not finalized{within}"),
+        Kind::Deploy => format!("{short} {came_to} {of}, not promoted{within}"),
     };
     match failing_checks(table) {
         Some(where_) => (format!("{text}; hosts that were rolled back fail their checks: {where_}"), ExitCode::Mixed),
         None => (text, ExitCode::Success),
     }
     .into()
+}
+
+fn came_to(deed: &str) -> String {
+    format!("{deed} {}", if deed == "deployed" { "to" } else { "on" })
 }
 
 /// The verdict on a run that no limit stopped, but that succeeded on no host.

@@ -35,6 +35,8 @@ pub struct PastRun {
     pub interrupted: bool,
     /// A deployment that went back, on all hosts.
     pub undone: bool,
+    /// Its stages make the revision live: it was not to fetch alone, say.
+    pub promotes: bool,
     /// A deployment that was rolled back, on all hosts or on those that could be.
     pub rolled_back: bool,
     /// It failed, and left hosts on different revisions.
@@ -68,6 +70,7 @@ impl PastRun {
         PastRun {
             before,
             undone,
+            promotes: plan.promotes(),
             // One that was finalized rolled back no more than single hosts.
             rolled_back: undone || (goes_back && left_mixed && !ran(Stage::Finalize)),
             stayed_on: stayed_on.map(|(_, target)| target.clone()).collect(),
@@ -87,6 +90,16 @@ impl PastRun {
     /// Whether its revision stayed on any host.
     pub fn stayed(&self) -> bool {
         !self.stayed_on.is_empty()
+    }
+
+    /// Whether it was to make its revision live, and went back.
+    pub fn was_undone(&self) -> bool {
+        self.undone && self.promotes
+    }
+
+    /// Whether another revision was live on a host afterwards, or for a while.
+    pub fn moved_hosts(&self) -> bool {
+        self.stayed() || self.was_undone() || self.left_mixed
     }
 
     /// When it began: RFC 3339, UTC.

@@ -59,17 +59,16 @@ impl History {
     }
 
     /// The last run on any of these targets, when it went back: a deployment that was rolled back, or a rollback after which
-    /// none of the targets is left where it was. There is nothing to undo any more.
+    /// none of the targets is left where it was. There is nothing to undo any more. A run that brought nothing live, such as
+    /// one of `fetch` alone, is passed over.
     pub fn went_back<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) -> Option<(usize, &PastRun)> {
-        let counts = |past: &PastRun| past.kind == Kind::Deploy || past.stayed();
-        let goes_back = |past: &PastRun| past.kind == Kind::Rollback || !past.stayed();
+        let goes_back = |past: &PastRun| past.kind == Kind::Rollback || past.was_undone();
         let last = |target: &Target| {
-            self.runs.iter().enumerate().rfind(|(_, past)| past.targets.contains(target) && counts(past))
+            self.runs.iter().enumerate().rfind(|(_, past)| past.targets.contains(target) && past.moved_hosts())
         };
         let lasts: Vec<(usize, &PastRun)> = targets.into_iter().filter_map(last).collect();
         let newest = *lasts.iter().max_by_key(|(index, _)| *index)?;
-        let undone = newest.1.kind == Kind::Deploy && !newest.1.stayed();
-        (undone || lasts.iter().all(|(_, past)| goes_back(past))).then_some(newest)
+        (newest.1.was_undone() || lasts.iter().all(|(_, past)| goes_back(past))).then_some(newest)
     }
 
     /// The revisions whose last deployment was undone.
@@ -122,7 +121,8 @@ mod tests {
             stayed_on: targets(stayed_on),
             before: Vec::new(),
             interrupted: false,
-            undone: false,
+            undone: kind == Deploy && stayed_on.is_empty(),
+            promotes: true,
             left_mixed: false,
             rolled_back: false,
             asked: None,
@@ -208,5 +208,10 @@ mod tests {
             "what one host was to get was taken back"
         );
         assert_eq!(went_back(Vec::new(), "a"), None);
+        let fetched = PastRun { undone: false, promotes: false, ..run(Deploy, 'c', "a b", "") };
+        assert_eq!(went_back(and(fetched.clone()), "a b"), None, "what was only fetched was not undone");
+        assert_eq!(went_back(and(PastRun { undone: true, ..fetched.clone() }), "a b"), None, "nor if the fetch failed");
+        let both = and(run(Rollback, 'a', "a b", "a b")).into_iter().chain([fetched]).collect();
+        assert_eq!(went_back(both, "a b"), Some(2), "a fetch does not hide it");
     }
 }

@@ -15,10 +15,12 @@ use super::{Frontend, Refused};
 pub const NOT_RECORDED: &str = "not recorded";
 
 /// Every result that a run of the past may have, in the order of hoist-history(1).
-const RESULTS: [&str; 24] = [
+const RESULTS: [&str; 26] = [
     "deployed",
     "rolled back to",
     "restarted",
+    "fetched",
+    "configured",
     "failed, rolled back",
     "failed, mixed",
     "stopped, not rolled back",

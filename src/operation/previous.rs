@@ -102,7 +102,7 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
 
 /// What all hosts should run, when a deployment failed and left some of them on something else.
 fn mixed(history: &History, views: &[View]) -> Option<(Revision, String)> {
-    let concerns = |past: &&PastRun| views.iter().any(|view| past.targets.contains(&view.target));
+    let concerns = |past: &&PastRun| past.moved_hosts() && views.iter().any(|view| past.targets.contains(&view.target));
     let last = history.runs.iter().rfind(concerns).filter(|past| past.kind == Kind::Deploy && past.left_mixed)?;
     let wanted = most(views.iter().filter_map(|view| view.known.wanted.as_ref()))?;
     let is_elsewhere = |view: &View| view.was_read() && !view.known.has(&wanted);

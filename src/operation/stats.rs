@@ -66,7 +66,7 @@ pub struct LeftOut {
     pub untouched: usize,
     /// They have not ended.
     pub open: usize,
-    /// `hoist reconcile` and restarts of services.
+    /// `hoist reconcile`, restarts of services, and runs without promote.
     pub other: usize,
 }
 
@@ -156,7 +156,7 @@ impl Figures {
         let is_good = matches!(status, 0 | 7);
         let ended = past.ended().and_then(clock::unix_seconds);
         match plan.kind {
-            Kind::Deploy if plan.message != reconcile::message(plan.size(), &plan.revision) => {
+            Kind::Deploy if plan.promotes() && plan.message != reconcile::message(plan.size(), &plan.revision) => {
                 let goes_back = past.steps.iter().find(|step| step.step == Step::Run(Stage::Rollback));
                 let began = goes_back.and_then(|step| clock::unix_seconds(step.began.as_deref()?));
                 self.rollbacks.extend(began.zip(ended).map(|(began, ended)| ended - began));

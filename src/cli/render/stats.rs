@@ -96,7 +96,7 @@ fn left_out(LeftOut { untouched, open, other }: LeftOut) -> Option<String> {
     let parts = [
         (untouched, "that ended before any host was touched"),
         (open, "that have not ended"),
-        (other, "of other kinds (rollbacks that failed, reconcile, restarts)"),
+        (other, "of other kinds (rollbacks that failed, reconcile, restarts, runs without promote)"),
     ];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, which)| format!("{} {which}", counted(count, "run"))).collect();
