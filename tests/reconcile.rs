@@ -88,6 +88,24 @@ fn a_host_that_is_out_of_reach_keeps_no_other_from_being_brought_there_and_is_na
 }
 
 #[test]
+fn a_host_that_answers_with_an_error_is_left_out_like_one_that_does_not_answer() {
+    let farm = Farm::up();
+    let (project, one, two) = two_revisions(&farm, 0, 3, "two");
+    drift(&farm, 0, &one);
+    farm.set_down(&address(2), true);
+    assert_eq!(words(&project, &[]).1, ["drifted", "in sync", "unreachable"]);
+    let why = format!("127.0.0.3: unreachable, should run {}", &two[..10]);
+    let left_out = "1 host is unreachable and left out: 127.0.0.3";
+    let ran = project.run(&["reconcile", "--yes"]).ends(1).says(&why).says("1 of 1 host").says(left_out);
+    assert!(!ran.err.contains("completed without it"), "{ran:?}");
+    common::all_on(&farm, 2, &two);
+    let runs = || std::fs::read_dir(project.path("hoist/state")).unwrap().count();
+    let before = runs();
+    project.run(&["reconcile", "--yes"]).ends(1).says(left_out).says("nothing was touched");
+    assert_eq!(runs(), before, "no run begins for hosts that are left out");
+}
+
+#[test]
 fn what_a_new_host_should_run_is_not_guessed_where_its_group_is_split() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);

@@ -144,8 +144,8 @@ fn deployed_elsewhere(views: &[View], is_known: impl Fn(&Revision) -> bool) -> O
     (count * 2 > read.len() && !is_known(&revision)).then_some((revision, "most"))
 }
 
-/// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that cannot be reached are
-/// left out and named. `others` were asked as well, and are left alone. The first deployment runs the steps of `undoing`.
+/// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that did not say what they run
+/// are left out and named. `others` were asked as well, and are left alone. The first deployment runs the steps of `undoing`.
 pub fn bring(
     config: &Config,
     repo: &Repo,
@@ -231,14 +231,13 @@ fn lines(views: &[View]) -> Vec<String> {
     for view in views {
         let short = |revision: Option<&Revision>| revision.map_or("nothing", Revision::short).to_owned();
         let wanted = view.wanted.as_ref().map_or("?", Revision::short);
-        let what = match (view.standing, view.was_read()) {
-            (Standing::Unreachable, false) if view.reached() == Some(false) => {
-                format!("{}, should run {wanted}", view.standing.name())
-            }
-            (standing, _) if view.live().is_some() && view.live() == view.wanted.as_ref() => {
-                format!("{}: {wanted} is live, but {}", standing.name(), astray(view))
-            }
-            (standing, _) => format!("{}: {} is live, should be {wanted}", standing.name(), short(view.live())),
+        let standing = view.standing.name();
+        let what = if view.standing == Standing::Unreachable {
+            format!("{standing}, should run {wanted}")
+        } else if view.live().is_some() && view.live() == view.wanted.as_ref() {
+            format!("{standing}: {wanted} is live, but {}", astray(view))
+        } else {
+            format!("{standing}: {} is live, should be {wanted}", short(view.live()))
         };
         match folded.iter_mut().find(|(other, _)| *other == what) {
             Some((_, targets)) => targets.push(&view.target),

@@ -157,9 +157,9 @@ impl View {
         Some(&self.facts()?.confirmation)
     }
 
-    /// Whether something can be deployed to it.
+    /// Whether something can be deployed to it: it was not asked, or it said what it runs.
     pub fn may_be_brought(&self) -> bool {
-        self.reached() != Some(false)
+        self.inquiry.is_none() || self.was_read()
     }
 
     /// The revision that is live there, as last read.
