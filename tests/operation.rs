@@ -13,7 +13,7 @@ use hoist::exit_code::ExitCode;
 use hoist::invocation::Invocation;
 use hoist::locks::{LockOwner, Purpose};
 use hoist::operation;
-use hoist::operation::{Back, Frontend, LockScope, Look, Reconcile, Refused};
+use hoist::operation::{Back, Frontend, LockScope, Look, Refused};
 use hoist::report::{Event, Reporter};
 use hoist::wire::Holder;
 
@@ -123,7 +123,7 @@ fn owner(message: &str) -> LockOwner {
 fn an_operation_answers_and_remarks_through_its_frontend() {
     let (project, options) = project();
     let front = Nobody::default();
-    assert_eq!(operation::reconcile(&options, Reconcile::default(), &front).unwrap(), ExitCode::Success);
+    assert_eq!(operation::reconcile(&options, None, &front).unwrap(), ExitCode::Success);
     assert_eq!(*front.answers.borrow(), ["nothing was deployed from here yet: use `hoist deploy`"]);
     project.write("hoist/all", "web1\nweb1\n");
     let how = operation::PlanOptions { ask: false, output: None };
@@ -150,13 +150,13 @@ fn a_frontend_that_may_lose_its_terminal_is_refused_if_the_configuration_wants_a
     let (project, options) = project();
     project.configure("require_terminal_multiplexer: yes");
     let front = Nobody { may_lose_terminal: true, ..Nobody::default() };
-    let (code, text) = why(operation::reconcile(&options, Reconcile::default(), &front).unwrap_err());
+    let (code, text) = why(operation::reconcile(&options, None, &front).unwrap_err());
     assert_eq!(code, ExitCode::Usage);
     assert!(
         text.contains("run hoist test in tmux or screen, which keep it running if this terminal is lost"),
         "{text}"
     );
-    assert_eq!(operation::reconcile(&options, Reconcile::default(), &Nobody::default()).unwrap(), ExitCode::Success);
+    assert_eq!(operation::reconcile(&options, None, &Nobody::default()).unwrap(), ExitCode::Success);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn whoever_meets_a_lock_is_told_of_it_and_ends_with_its_status() {
     let front = Nobody::default();
     let scope = LockScope::new(&options, false, &front).unwrap();
     let lock = scope.acquire(&owner("database\nmove"), &|| false, &front).unwrap();
-    let refused = operation::reconcile(&options, Reconcile::default(), &front).unwrap_err();
+    let refused = operation::reconcile(&options, None, &front).unwrap_err();
     let Refused::Told(ExitCode::Locked, why) = &refused else { panic!("{refused:?}") };
     let said = front.remarks.borrow().join("\n");
     assert!(said.starts_with("hoist: app is locked by op on deploy1"), "{said}");
@@ -176,5 +176,5 @@ fn whoever_meets_a_lock_is_told_of_it_and_ends_with_its_status() {
     assert!(status.locks.own.is_some() && status.locks.deploying.is_none() && !status.is_ok());
     assert_eq!(status.views.len(), 2);
     drop(lock);
-    assert_eq!(operation::reconcile(&options, Reconcile::default(), &front).unwrap(), ExitCode::Success);
+    assert_eq!(operation::reconcile(&options, None, &front).unwrap(), ExitCode::Success);
 }

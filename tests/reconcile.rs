@@ -20,6 +20,15 @@ fn words(project: &Project, arguments: &[&str]) -> (i32, Vec<String>) {
     (ran.status.unwrap(), hosts.iter().map(|host| host["standing"].as_str().unwrap().to_owned()).collect())
 }
 
+/// What `hoist reconcile` would do.
+#[track_caller]
+fn preview(project: &Project, status: i32) -> serde_json::Value {
+    let ran = project.run(&["reconcile", "--dry-run", "--format", "json"]).ends(status);
+    let json = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("not JSON: {ran:?}"));
+    schema::Answer::named("reconcile_preview").holds(&json);
+    json
+}
+
 /// A project with two revisions, both deployed, the second one with these words.
 fn two_revisions(farm: &Farm, canary: usize, default: usize, words: &str) -> (Project, String, String) {
     let project = Project::new(farm, canary, default);
@@ -62,6 +71,13 @@ fn every_host_is_brought_to_what_is_wanted_whatever_keeps_it_from_there() {
     assert!(ran.out.contains(&format!("127.0.0.2: drifted: {} is live, should be {wanted}", &one[..10])), "{ran:?}");
     assert!(ran.out.contains(&format!("127.0.0.[3,5]: new: nothing is live, should be {wanted}")), "{ran:?}");
     assert!(ran.out.contains(&format!("127.0.0.4: behind: {} is live, should be {wanted}", &one[..10])), "{ran:?}");
+    let json = preview(&project, 0);
+    let [unlike, behind] = [&json["hosts"][0], &json["hosts"][2]];
+    assert_eq!((&unlike["host"], &unlike["standing"]), (&"127.0.0.2".into(), &"drifted".into()), "{json}");
+    assert_eq!((&unlike["live"], &unlike["wanted"]), (&one.as_str().into(), &two.as_str().into()), "{json}");
+    assert_eq!((&behind["host"], &behind["standing"]), (&"127.0.0.4".into(), &"behind".into()), "{json}");
+    assert_eq!((&json["to"][0]["subject"], &json["in_sync"]), (&"two".into(), &serde_json::json!(["127.0.0.1"])));
+    assert_eq!(json["to"][0]["hosts"].as_array().unwrap().len(), 4, "{json}");
     assert_ne!(Links::of(&farm, 1), Links::finalized(&two), "a dry run touches nothing");
 
     project.run(&["reconcile", "--yes", "-l", "127.0.0.5"]).ends(0).says("1 of 1 host");
@@ -73,6 +89,14 @@ fn every_host_is_brought_to_what_is_wanted_whatever_keeps_it_from_there() {
     }
     assert_eq!(words(&project, &[]).0, 0);
     project.run(&["reconcile"]).ends(0).says("nothing to do: 5 hosts are in sync");
+    assert_eq!(preview(&project, 0)["in_sync"].as_array().unwrap().len(), 5);
+    for command in ["reconcile", "rollback"] {
+        let words = [&[command, "--yes", "--format", "json"][..], if command == "rollback" { &[&two] } else { &[] }];
+        let events = project.run(&words.concat()).ends(0).events();
+        assert_eq!((events.len(), &events[0]["event"], &events[0]["status"]), (1, &"ended".into(), &0.into()));
+        assert!(events[0]["verdict"].as_str().unwrap().starts_with("nothing to do: "), "{events:?}");
+        schema::Answer::named("event").holds(&events[0]);
+    }
 }
 
 #[test]
@@ -96,6 +120,8 @@ fn a_host_that_answers_with_an_error_is_left_out_like_one_that_does_not_answer()
     assert_eq!(words(&project, &[]).1, ["drifted", "in sync", "unreachable"]);
     let why = format!("127.0.0.3: unreachable, should run {}", &two[..10]);
     let left_out = "1 host is unreachable and left out: 127.0.0.3";
+    project.run(&["reconcile", "--dry-run"]).ends(1).says(&why);
+    assert_eq!(preview(&project, 1)["unreachable"], serde_json::json!(["127.0.0.3"]));
     let ran = project.run(&["reconcile", "--yes"]).ends(1).says(&why).says("1 of 1 host").says(left_out);
     assert!(!ran.err.contains("completed without it"), "{ran:?}");
     common::all_on(&farm, 2, &two);
@@ -111,6 +137,8 @@ fn what_a_new_host_should_run_is_not_guessed_where_its_group_is_split() {
     let project = Project::new(&farm, 0, 2);
     project.run(&["status", "--offline"]).ends(1).says("new");
     project.run(&["reconcile", "--yes"]).ends(0).says("nothing was deployed from here yet");
+    project.run(&["reconcile", "--dry-run"]).ends(0).says("nothing was deployed from here yet");
+    assert_eq!(preview(&project, 0)["hosts"], serde_json::json!([]));
     project.deploy(&[]).ends(0);
     page(&project, "two");
     project.deploy(&["-l", "127.0.0.2"]).ends(0);
@@ -123,6 +151,7 @@ fn what_a_new_host_should_run_is_not_guessed_where_its_group_is_split() {
     assert_eq!(json["skew"][0]["group"], "default");
     assert_eq!(json["skew"][0]["revisions"].as_array().unwrap().len(), 2);
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n");
+    assert_eq!(preview(&project, 1)["wanted_unknown"], serde_json::json!(["127.0.0.3"]));
     let ran: Ran = project.run(&["reconcile", "--yes"]).ends(1);
     ran.says("it is not known which revision 127.0.0.3 should run").says("nothing was touched");
 }

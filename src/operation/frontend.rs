@@ -40,6 +40,12 @@ pub trait Frontend {
     /// Shows a line of the answer for people. Where the answer is JSON, nothing is shown.
     fn answer(&self, line: &str);
 
+    /// Says that there is nothing to do, in place of a run that would end well. Where the answer is JSON, it is the event
+    /// that ends a run.
+    fn nothing_to_do(&self, line: &str) {
+        self.answer(line);
+    }
+
     /// R8: that somebody answers what the operation is going to ask.
     ///
     /// # Errors

@@ -73,7 +73,7 @@ pub use new_config::{Answers, Written, new_config, unconfigured};
 pub use past_runs::{Span, Wanted, WantedResult};
 pub use past_steps::StepTried;
 pub use plan::{Change, Estimate, Outlook, PlanOptions, Planned, PlannedGate, Steps, Transfer, plan};
-pub use reconcile::{Reconcile, reconcile};
+pub use reconcile::{AstrayHost, ReconcilePreview, reconcile, reconcile_preview};
 pub use refused::Refused;
 pub use report::{report, run_timings};
 use repository::repository;

@@ -5,8 +5,9 @@ use crate::deploy;
 use crate::deploy::{Choice, Deployed, HostChoice};
 use crate::exit_code::ExitCode;
 use crate::journal;
+use crate::journal::History;
 use crate::repo::Repo;
-use crate::targets::{Target, fold};
+use crate::targets::{Group, Target, fold};
 use crate::text::{counted, hosts};
 use crate::wire::{Confirmation, Revision};
 
@@ -22,43 +23,147 @@ use super::{
     status,
 };
 
-/// What is reconciled, and how far.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Reconcile<'a> {
-    /// Only the targets that match; `None`: all.
-    pub limit_hosts: Option<&'a str>,
-    /// Only say what would be done.
-    pub dry_run: bool,
+/// What a reconcile would do.
+#[derive(Debug)]
+pub struct ReconcilePreview {
+    /// The revisions that would be deployed, each with its hosts.
+    pub to: Vec<(Described, Vec<Target>)>,
+    pub hosts: Vec<AstrayHost>,
+    pub in_sync: Vec<Target>,
+    /// Hosts that are left out.
+    pub unreachable: Vec<Target>,
+    /// Hosts of which it is not known what they should run: they are left out, too.
+    pub unclear: Vec<Target>,
+    lines: Vec<String>,
 }
 
-/// Brings the chosen targets to what is wanted of them: those that a deployment went through without,
-/// that run something else, that were installed anew, and that were added to the lists. What they run is asked first.
-pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Reconcile { limit_hosts, dry_run } = chosen;
-    let config = if dry_run { load_telling(options, front)? } else { load(options)? };
+/// A host that does not run what it should, or not as it should.
+#[derive(Debug)]
+pub struct AstrayHost {
+    pub host: Target,
+    pub standing: Standing,
+    /// As last read.
+    pub live: Option<Revision>,
+    pub wanted: Option<Revision>,
+    /// What is wrong, if the right revision is live.
+    pub why: Option<String>,
+}
+
+impl ReconcilePreview {
+    /// For people, a line each.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// Whether no host would be left out.
+    pub fn is_open(&self) -> bool {
+        self.unreachable.is_empty() && self.unclear.is_empty()
+    }
+}
+
+/// What [`reconcile`] would do. It takes no lock and changes nothing on any target.
+pub fn reconcile_preview(
+    options: &Options,
+    limit_hosts: Option<&str>,
+    front: &dyn Frontend,
+) -> Result<ReconcilePreview, Refused> {
+    let config = load_telling(options, front)?;
     interlocks::check(&config, front)?;
     let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
-    let _lock = match dry_run {
-        true => None,
-        false => Some(lock(&config, &mut deploy::holder("reconcile".into())?, front)?),
+    look_for_unfinished(&config)?;
+    let (in_sync, astray, history) = match memory(&config)?.is_empty() {
+        true => Default::default(),
+        false => look(&config, groups, limit_hosts, Asking::default(), front)?,
     };
-    match dry_run {
-        true => look_for_unfinished(&config)?,
-        false => refuse_unfinished(options, &config, front)?,
-    }
+    let (wanted, unclear) = wanted(astray.iter().filter(|view| view.may_be_brought()));
+    let lines = if memory(&config)?.is_empty() {
+        vec![nothing_deployed(&config)]
+    } else if astray.is_empty() {
+        vec![nothing_to_do(&in_sync)]
+    } else {
+        lines(&astray).into_iter().chain(leads(&wanted, &repo, &history)).collect()
+    };
+    let names = |views: &mut dyn Iterator<Item = &View>| views.map(|view| view.target.clone()).collect();
+    let astray_host = |view: &View| AstrayHost {
+        host: view.target.clone(),
+        standing: view.standing,
+        live: view.live().cloned(),
+        wanted: view.wanted.clone(),
+        why: runs_what_it_should(view).then(|| what_is_astray(view)),
+    };
+    Ok(ReconcilePreview {
+        to: wanted.iter().map(|(to, on)| (Described::new(&repo, &history, to), on.clone())).collect(),
+        hosts: astray.iter().map(astray_host).collect(),
+        in_sync: names(&mut in_sync.iter()),
+        unreachable: names(&mut astray.iter().filter(|view| !view.may_be_brought())),
+        unclear,
+        lines,
+    })
+}
+
+/// Brings the targets that match `limit_hosts` to what is wanted of them: those that a deployment went through without,
+/// that run something else, that were installed anew, and that were added to the lists. What they run is asked first.
+pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) -> Result<ExitCode, Refused> {
+    let config = load(options)?;
+    interlocks::check(&config, front)?;
+    let repo = repository(&config)?;
+    let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
+    let _lock = lock(&config, &mut deploy::holder("reconcile".into())?, front)?;
+    refuse_unfinished(options, &config, front)?;
     // Without it nobody knows what is wanted.
     if memory(&config)?.is_empty() {
-        let deploy = config.invocation.command("deploy");
-        front.answer(&format!("nothing was deployed from here yet: use `{deploy}`"));
+        front.nothing_to_do(&nothing_deployed(&config));
         return Ok(ExitCode::Success);
     }
-    if limit_hosts.is_none() && !dry_run {
+    if limit_hosts.is_none() {
         shrinkage::check(&config, front)?;
     }
-    let views = status::ask(&config, groups, Asking { confirm: !dry_run, ..Asking::default() }, front)?;
-    let count = views.len();
-    let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
+    let asking = Asking { confirm: true, ..Asking::default() };
+    let (in_sync, astray, history) = look(&config, groups, limit_hosts, asking, front)?;
+    if let Some(confirmed) = confirmed_now(&in_sync) {
+        front.remark(&confirmed);
+    }
+    let unconfirmed = unconfirmed(&in_sync);
+    if astray.is_empty() {
+        let done = nothing_to_do(&in_sync);
+        return match unconfirmed {
+            None => {
+                front.nothing_to_do(&done);
+                Ok(ExitCode::Success)
+            }
+            Some(why) => {
+                front.answer(&done);
+                Err(Refused::Because(ExitCode::Failed, why))
+            }
+        };
+    }
+    let (wanted, _) = wanted(astray.iter().filter(|view| view.may_be_brought()));
+    front.can_ask()?;
+    lines(&astray).iter().chain(&leads(&wanted, &repo, &history)).for_each(|line| front.remark(line));
+    if !wanted.is_empty() {
+        front.insist(&question(&wanted))?;
+    }
+    let code = bring(&config, &repo, astray, in_sync, Undoing::default(), options, front)?;
+    match unconfirmed.filter(|_| code == ExitCode::Success) {
+        Some(why) => Err(Refused::Because(ExitCode::Failed, why)),
+        None => Ok(code),
+    }
+}
+
+/// Asks the targets, and tells those that are as wanted from the others. With them comes what was deployed before.
+///
+/// # Errors
+/// Somebody else has deployed to them since.
+fn look(
+    config: &Config,
+    groups: Vec<Group>,
+    limit_hosts: Option<&str>,
+    asking: Asking,
+    front: &dyn Frontend,
+) -> Result<(Vec<View>, Vec<View>, History), Refused> {
+    let views = status::ask(config, groups, asking, front)?;
+    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
     let is_known = |revision: &Revision| history.runs.iter().any(|past| past.revision == *revision);
     if let (None, Some((other, share))) = (limit_hosts, deployed_elsewhere(&views, is_known)) {
         let short = other.short();
@@ -68,35 +173,25 @@ pub fn reconcile(options: &Options, chosen: Reconcile, front: &dyn Frontend) -> 
             config.invocation.command(&format!("deploy -r {short}"))
         )));
     }
-    let (in_sync, astray): (Vec<View>, Vec<View>) = views.into_iter().partition(is_as_wanted);
-    if let Some(confirmed) = confirmed_now(&in_sync) {
-        front.remark(&confirmed);
-    }
-    let unconfirmed = unconfirmed(&in_sync);
-    if astray.is_empty() {
-        front.answer(&format!("nothing to do: {} in sync", are(count)));
-        return unconfirmed.map_or(Ok(ExitCode::Success), |why| Err(Refused::Because(ExitCode::Failed, why)));
-    }
-    let (wanted, _) = wanted(astray.iter().filter(|view| view.may_be_brought()));
-    let mut lines = lines(&astray);
-    for (revision, targets) in &wanted {
-        let to = Described::new(&repo, &history, revision);
-        lines.push(format!("to    {to}; on {} ({})", hosts(targets.len()), fold(targets)));
-    }
-    if dry_run {
-        lines.iter().for_each(|line| front.answer(line));
-        return Ok(ExitCode::Success);
-    }
-    front.can_ask()?;
-    lines.iter().for_each(|line| front.remark(line));
-    if !wanted.is_empty() {
-        front.insist(&question(&wanted))?;
-    }
-    let code = bring(&config, &repo, astray, in_sync, Undoing::default(), options, front)?;
-    match unconfirmed.filter(|_| code == ExitCode::Success) {
-        Some(why) => Err(Refused::Because(ExitCode::Failed, why)),
-        None => Ok(code),
-    }
+    let (in_sync, astray) = views.into_iter().partition(is_as_wanted);
+    Ok((in_sync, astray, history))
+}
+
+fn nothing_deployed(config: &Config) -> String {
+    format!("nothing was deployed from here yet: use `{}`", config.invocation.command("deploy"))
+}
+
+fn nothing_to_do(in_sync: &[View]) -> String {
+    format!("nothing to do: {} in sync", are(in_sync.len()))
+}
+
+/// Where each of these revisions is brought, a line for each.
+fn leads(wanted: &WantedOn, repo: &Repo, history: &History) -> Vec<String> {
+    let lead = |(revision, targets): &(Revision, Vec<Target>)| {
+        let to = Described::new(repo, history, revision);
+        format!("to    {to}; on {} ({})", hosts(targets.len()), fold(targets))
+    };
+    wanted.iter().map(lead).collect()
 }
 
 /// Whether nothing is to be deployed to a target.
@@ -234,8 +329,8 @@ fn lines(views: &[View]) -> Vec<String> {
         let standing = view.standing.name();
         let what = if view.standing == Standing::Unreachable {
             format!("{standing}, should run {wanted}")
-        } else if view.live().is_some() && view.live() == view.wanted.as_ref() {
-            format!("{standing}: {wanted} is live, but {}", astray(view))
+        } else if runs_what_it_should(view) {
+            format!("{standing}: {wanted} is live, but {}", what_is_astray(view))
         } else {
             format!("{standing}: {} is live, should be {wanted}", short(view.live()))
         };
@@ -247,9 +342,14 @@ fn lines(views: &[View]) -> Vec<String> {
     folded.into_iter().map(|(what, targets)| format!("{}: {what}", fold(targets))).collect()
 }
 
+/// Whether a target said that the right revision is live.
+fn runs_what_it_should(view: &View) -> bool {
+    view.was_read() && view.live().is_some() && view.live() == view.wanted.as_ref()
+}
+
 /// What is wrong with a target that has the right revision live. Without times and reasons, so that hosts fold; `hoist
 /// status` has them.
-fn astray(view: &View) -> String {
+fn what_is_astray(view: &View) -> String {
     let state = view.known.state.as_ref();
     match state.and_then(|state| state.stray_links.first()) {
         _ if view.drained().is_some() => "drained".to_owned(),

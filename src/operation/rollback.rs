@@ -79,7 +79,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let Look { way, views, history, undoing } = look(&config, &repo, back, front)?;
     if way.is_done() {
         let (short, all) = (way.to.revision.short(), crate::text::hosts(way.size));
-        front.answer(&format!("nothing to do: {short} is live and finalized on {all}"));
+        front.nothing_to_do(&format!("nothing to do: {short} is live and finalized on {all}"));
         return Ok(ExitCode::Success);
     }
     way.lines().iter().chain(&undoing.lines()).for_each(|line| front.remark(line));

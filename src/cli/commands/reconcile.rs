@@ -1,6 +1,8 @@
 //! `hoist reconcile`.
 
-use crate::operation::Reconcile;
+use crate::cli::out::answer_json;
+use crate::cli::render::reconcile as render;
+use crate::report::Format;
 
 use super::{Console, ExitCode, Refused, command, operation};
 
@@ -21,7 +23,15 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
 }
 
 fn reconcile(args: &Args, console: &Console) -> Result<ExitCode, Refused> {
-    let limit_hosts = args.limit()?;
-    let chosen = Reconcile { limit_hosts: limit_hosts.as_deref(), dry_run: args.dry_run };
-    operation::reconcile(&args.options_and_wait()?, chosen, console)
+    let (options, limit_hosts) = (args.options_and_wait()?, args.limit()?);
+    let limit_hosts = limit_hosts.as_deref();
+    if !args.dry_run {
+        return operation::reconcile(&options, limit_hosts, console);
+    }
+    let preview = operation::reconcile_preview(&options, limit_hosts, console)?;
+    match args.format {
+        Format::Json => drop(answer_json(&render::PreviewAnswer::of(&preview))?),
+        _ => drop(render::preview(&preview).answer()),
+    }
+    Ok(if preview.is_open() { ExitCode::Success } else { ExitCode::Failed })
 }

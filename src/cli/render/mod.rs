@@ -8,6 +8,7 @@ pub mod hosts;
 pub mod log;
 pub mod outlook;
 pub mod plan;
+pub mod reconcile;
 pub mod rollback;
 pub mod stats;
 pub mod status;

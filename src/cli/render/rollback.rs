@@ -50,7 +50,7 @@ pub fn preview(preview: &Preview) -> Page {
 
 /// A revision, as programs get it.
 #[derive(Serialize)]
-struct RevisionAnswer<'a> {
+pub(super) struct RevisionAnswer<'a> {
     revision: &'a Revision,
     subject: Option<&'a str>,
     deployed_by: Option<&'a str>,
