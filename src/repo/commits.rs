@@ -64,7 +64,7 @@ impl Repo {
         }
         let between = Between { repo: self, from: &from, to: &to, subdir: subdir.as_deref() };
         let (missing, new) = between.counts()?;
-        let (missing, new) = (between.newest("left", missing, most)?, between.newest("right", new, most)?);
+        let (missing, new) = (between.newest(&from, &to, missing, most)?, between.newest(&to, &from, new, most)?);
         Ok(match (new.count, missing.count) {
             (0, 0) if between.subdir.is_some() => Distance::Unknown("no commit between them changes the directory"),
             (_, 0) => Distance::Forward(new),
@@ -76,7 +76,7 @@ impl Repo {
     }
 }
 
-/// Two commits, and the one directory that counts, if there is one. What only `from` has is on the left.
+/// Two commits, and the one directory that counts, if there is one.
 struct Between<'a> {
     repo: &'a Repo,
     from: &'a Revision,
@@ -87,18 +87,19 @@ struct Between<'a> {
 impl Between<'_> {
     /// How many commits each of them has that the other lacks; with a directory, those that change something in it.
     fn counts(&self) -> anyhow::Result<(usize, usize)> {
-        let text = self.listed(&["--count", "--left-right"])?;
+        let text = self.listed(&["--count", "--left-right"], &format!("{}...{}", self.from, self.to))?;
         let (left, right) = text.trim().split_once('\t').with_context(|| format!("git rev-list counted {text:?}"))?;
         Ok((left.parse()?, right.parse()?))
     }
 
-    /// The newest of the `count` commits of one side, `left` or `right`; at most `most`.
-    fn newest(&self, side: &str, count: usize, most: usize) -> anyhow::Result<Commits> {
+    /// The newest of the `count` commits that one of them has and the other lacks; at most `most`.
+    fn newest(&self, of: &Revision, other: &Revision, count: usize, most: usize) -> anyhow::Result<Commits> {
         if count == 0 {
             return Ok(Commits { count, newest: Vec::new() });
         }
-        let (only, most) = (format!("--{side}-only"), format!("--max-count={most}"));
-        let listing = self.listed(&[&only, "--encoding=UTF-8", "--format=%H%x00%s", &most])?;
+        // Git's --left-only has no effect on commits that have nothing in common.
+        let (range, most) = (format!("{other}..{of}"), format!("--max-count={most}"));
+        let listing = self.listed(&["--encoding=UTF-8", "--format=%H%x00%s", &most], &range)?;
         let commit = |line: &str| {
             let (revision, subject) = line.split_once('\0')?;
             let mut cut: String = subject.chars().take(SUBJECT).collect();
@@ -110,10 +111,9 @@ impl Between<'_> {
         Ok(Commits { count, newest: listing.lines().filter_map(commit).collect() })
     }
 
-    fn listed(&self, switches: &[&str]) -> anyhow::Result<String> {
-        let range = format!("{}...{}", self.from, self.to);
+    fn listed(&self, switches: &[&str], range: &str) -> anyhow::Result<String> {
         let ahead = ["--literal-pathspecs", "rev-list"];
-        let arguments = [&ahead[..], switches, &[range.as_str(), "--"]].concat();
+        let arguments = [&ahead[..], switches, &[range, "--"]].concat();
         self.repo.text(&arguments.into_iter().chain(self.subdir).collect::<Vec<_>>())
     }
 }

@@ -1,8 +1,8 @@
 use std::fs;
 
 use super::*;
-use crate::repo::TreeSize;
 use crate::repo::testing::{Scratch, git};
+use crate::repo::{Commits, Distance, TreeSize};
 
 #[test]
 fn a_revision_is_found_in_every_spelling_of_git() {
@@ -30,6 +30,22 @@ fn a_revision_that_is_not_there_is_named_with_its_repository() {
         let top = scratch.repo.top().display().to_string();
         assert!(error.contains(&format!("{rev:?}")) && error.contains(&top), "{error}");
     }
+}
+
+#[test]
+fn commits_of_histories_that_have_nothing_in_common_are_each_on_their_side() {
+    let scratch = Scratch::new();
+    scratch.commit("a", b"1");
+    let old = scratch.commit("b", b"2");
+    scratch.git(&["checkout", "-q", "--orphan", "rewritten"]);
+    let first = scratch.commit("c", b"3");
+    let second = scratch.commit("d", b"4");
+    let third = scratch.commit("e", b"5");
+    let Distance::Diverged { new, missing } = scratch.repo.distance(&old, &third, 9).unwrap() else { panic!() };
+    let named = |commits: &Commits| commits.newest.iter().map(|it| it.revision.clone()).collect::<Vec<_>>();
+    assert_eq!((new.count, named(&new)), (3, vec![third, second, first]));
+    assert_eq!((missing.count, missing.newest.len()), (2, 2));
+    assert_eq!(missing.newest[0].revision, old);
 }
 
 #[test]
