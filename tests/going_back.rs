@@ -113,6 +113,8 @@ fn a_deployment_that_failed_everywhere_is_not_called_deployed_although_the_limit
     commit(&project, "two");
     project.deploy(&[]).ends(1).says("every host failed").says("run what they ran before");
     assert_eq!([0, 1].map(|n| Links::of(&farm, n).current), [Some(one.clone()), Some(one)]);
+    let ran = project.run(&["history", "-n", "1"]).ends(0).says("failed, hosts as before");
+    assert!(!ran.out.contains("rolled back"), "nothing was rolled back: {ran:?}");
     checks(&project, &[("never", "promote", "false")]);
     project.deploy(&[]).ends(3).says("every host failed").says("2 hosts were changed");
     project.run(&["history", "-n", "1"]).ends(0).says("failed on every host");

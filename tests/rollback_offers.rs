@@ -172,6 +172,7 @@ fn a_fleet_that_a_failed_run_left_mixed_is_brought_to_what_is_wanted_and_no_furt
     let farm = Farm::up();
     let (project, _, two) = with_two(&farm, 0, 3);
     let three = leave_mixed(&farm, &project);
+    project.run(&["history", "-n", "1"]).ends(0).says("stopped, not rolled back");
     let mut terminal = Terminal::run(project.hoist(&["rollback"]));
     terminal.wait_for(&format!("Bring all 3 hosts to {}? [y]es/[N]o", &two[..10]));
     let failed = format!("the fleet is mixed: the deployment of {} by op@", &three[..10]);

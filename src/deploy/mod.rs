@@ -33,6 +33,7 @@ mod table;
 mod turns;
 mod undrain;
 mod verdict;
+mod verdict_words;
 mod watch;
 mod way_out;
 
@@ -57,5 +58,6 @@ pub use requests::{Requests, parts, requests};
 pub use revision::{Deployed, links_out};
 pub use story::deploy;
 pub use turns::in_turns;
-pub use verdict::{Verdict, still_drained, what_is_wrong};
+pub use verdict::{Verdict, still_drained};
+pub use verdict_words::{how_it_failed, what_is_wrong};
 pub use watch::watch;

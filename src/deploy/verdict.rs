@@ -116,28 +116,6 @@ impl Judgement {
     }
 }
 
-/// What is wrong after a run that ended with status 3, in a few words, derived from its sentence.
-pub fn what_is_wrong(text: &str) -> &'static str {
-    let says = |words: &str| text.contains(words);
-    match () {
-        () if says("the fleet is mixed") => "failed, mixed",
-        () if says("stopped, not rolled back") => "stopped, not rolled back",
-        () if says("not rolled back") || says("may not be rolled back") => "rollback incomplete",
-        () if says("checks fail") => "rolled back, checks fail",
-        // The others have the new revision.
-        () if says("fail their checks") => "checks fail on hosts",
-        () if says("still drained") => "hosts drained",
-        () if says("got another revision") => "another revision on hosts",
-        () if says("unknown state") => "hosts in unknown state",
-        () if ["step", "undo of step"].iter().any(|it| says(&format!("not known whether {it}"))) => {
-            "step in unknown state"
-        }
-        () if says("was not undone") => "step not undone",
-        () if says("every host failed") || says("the only host failed") => "failed on every host",
-        () => "failed, see the log",
-    }
-}
-
 /// Whether the run's revision is finalized on a host, or may still be live there after the run promoted it: a later
 /// rollback starts from it. If a rollback did not succeed on a host, the next one leads to the same revision again.
 fn stayed(table: &Table, plan: &Plan) -> bool {

@@ -259,6 +259,7 @@ fn of_tag(tag: Tagged) -> Deployed {
 
 /// How a run ended, in a word or two.
 fn result(past: &Past) -> &'static str {
+    let verdict = past.end.as_ref().map_or("", |end| &end.verdict);
     match (past.status(), past.opened.plan.kind) {
         (None, _) if past.live => "under way",
         (None, _) => "unfinished",
@@ -269,8 +270,8 @@ fn result(past: &Past) -> &'static str {
         (Some(130), _) => "interrupted",
         (Some(5), _) => "locked",
         (Some(_), _) if !past.touched() => "failed, nothing touched",
-        (Some(1), Kind::Deploy | Kind::Rollback) => "failed, rolled back",
-        (Some(3), _) => deploy::what_is_wrong(past.end.as_ref().map_or("", |end| &end.verdict)),
+        (Some(1), _) => deploy::how_it_failed(verdict),
+        (Some(3), _) => deploy::what_is_wrong(verdict),
         (Some(4), _) => "not finalized",
         (Some(_), _) => "failed",
     }

@@ -15,13 +15,14 @@ use super::{Frontend, Refused};
 pub const NOT_RECORDED: &str = "not recorded";
 
 /// Every result that a run of the past may have, in the order of hoist-history(1).
-const RESULTS: [&str; 26] = [
+const RESULTS: [&str; 27] = [
     "deployed",
     "rolled back to",
     "restarted",
     "fetched",
     "configured",
     "failed, rolled back",
+    "failed, hosts as before",
     "failed, mixed",
     "stopped, not rolled back",
     "rollback incomplete",

@@ -106,7 +106,7 @@ fn mixed(history: &History, views: &[View]) -> Option<(Revision, String)> {
     let last = history.runs.iter().rfind(concerns).filter(|past| past.kind == Kind::Deploy && past.left_mixed)?;
     let wanted = most(views.iter().filter_map(|view| view.known.wanted.as_ref()))?;
     let is_elsewhere = |view: &View| view.was_read() && !view.known.has(&wanted);
-    views.iter().any(is_elsewhere).then(|| (wanted, format!("the deployment of {} failed", by(last))))
+    views.iter().any(is_elsewhere).then(|| (wanted, format!("the deployment of {} ended with status 3", by(last))))
 }
 
 /// `1111111111 by op@deploy1, 3 min ago`

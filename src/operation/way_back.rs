@@ -57,7 +57,7 @@ pub enum Why {
     Named,
     /// It was deployed before the present one.
     Before,
-    /// It is what all hosts should run, and a failed run left the fleet mixed: which one.
+    /// It is what all hosts should run, and a run left the fleet mixed: which one.
     Mixed(String),
     /// It is a step further back than was gone already: what was done, and whether a person called for that.
     Further { done: String, called_for: bool },

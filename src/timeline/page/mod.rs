@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::clock;
+use crate::deploy;
 use crate::deploy::Kind;
 use crate::journal::Progress;
 use crate::report::took;
@@ -157,8 +158,8 @@ fn result(timeline: &Timeline) -> (&'static str, &'static str) {
         (_, Progress::UnderWay) => ("under way", "open"),
         (None, _) => ("unfinished", "open"),
         (Some((_, 0)), _) => ("successful", "good"),
-        (Some((_, 1)), _) => ("failed, rolled back", "bad"),
-        (Some((_, 3)), _) => ("failed, needs attention", "bad"),
+        (Some((verdict, 1)), _) => (deploy::how_it_failed(verdict), "bad"),
+        (Some((verdict, 3)), _) => (deploy::what_is_wrong(verdict), "bad"),
         (Some((_, 4)), _) => ("not finalized everywhere", "bad"),
         (Some((_, 7)), _) => ("successful, hosts failed", "open"),
         (Some((_, 130)), _) => ("interrupted", "open"),
