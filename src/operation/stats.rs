@@ -133,9 +133,14 @@ struct Deployment {
     is_undone: bool,
 }
 
+/// A revision that is behind others in an environment, or live there, with the number of the good deployment that brought
+/// it; `None`: a rollback brought it.
+type Layer = (Revision, Option<usize>);
+
 #[derive(Default)]
 struct Figures {
     deployments: Vec<Deployment>,
+    live: HashMap<Option<String>, Vec<Layer>>,
     rollbacks: Vec<f64>,
     stages: HashMap<Stage, Vec<f64>>,
     hosts: HashMap<Target, Vec<f64>>,
@@ -161,7 +166,7 @@ impl Figures {
                 let began = goes_back.and_then(|step| clock::unix_seconds(step.began.as_deref()?));
                 self.rollbacks.extend(began.zip(ended).map(|(began, ended)| ended - began));
                 self.take_times(past);
-                self.deployments.push(Deployment {
+                self.deploy(Deployment {
                     environment: past.opened.environment.clone(),
                     revision: plan.revision.clone(),
                     ended,
@@ -177,17 +182,31 @@ impl Figures {
         }
     }
 
-    /// A rollback undoes the good deployments of its environment since the one that brought its revision. Where that is not
-    /// known, it undoes the last.
+    fn deploy(&mut self, deployment: Deployment) {
+        if deployment.is_good {
+            let layer = (deployment.revision.clone(), Some(self.deployments.len()));
+            self.live.entry(deployment.environment.clone()).or_default().push(layer);
+        }
+        self.deployments.push(deployment);
+    }
+
+    /// A rollback undoes the good deployments of its environment since the one that brought its revision. If the revision
+    /// was there before the first of them, it undoes the last; if it was undone itself, somebody goes forward again.
     fn undo(&mut self, environment: Option<&String>, revision: &Revision) {
-        let of_environment = self.deployments.iter_mut().rev();
-        let mut good =
-            of_environment.filter(|it| it.environment.as_ref() == environment && it.is_good && !it.is_undone);
-        let Some(last) = good.next().filter(|last| last.revision != *revision) else { return };
-        last.is_undone = true;
-        let between: Vec<&mut Deployment> = good.collect();
-        let found = between.iter().position(|it| it.revision == *revision).unwrap_or(0);
-        between.into_iter().take(found).for_each(|it| it.is_undone = true);
+        let is_of = |it: &Deployment| it.environment.as_ref() == environment && it.revision == *revision;
+        let is_known = self.deployments.iter().any(is_of);
+        let live = self.live.entry(environment.cloned()).or_default();
+        let undone = match live.iter().rposition(|(other, _)| other == revision) {
+            Some(place) => live.split_off(place + 1),
+            None => {
+                let undone = if is_known { None } else { live.pop() };
+                live.push((revision.clone(), None));
+                undone.into_iter().collect()
+            }
+        };
+        for (_, number) in undone {
+            number.into_iter().for_each(|number| self.deployments[number].is_undone = true);
+        }
     }
 
     /// How long its hosts were at work.
@@ -286,7 +305,7 @@ mod tests {
         while let Some(c) = letters.next() {
             match c {
                 '<' => figures.undo(None, &revision(letters.next().unwrap())),
-                c => figures.deployments.push(Deployment {
+                c => figures.deploy(Deployment {
                     environment: None,
                     revision: revision(c),
                     ended: Some(figures.deployments.len() as f64),
@@ -308,6 +327,11 @@ mod tests {
         assert_eq!(undone("ab<d"), "b", "a revision from before the journals");
         assert_eq!(undone("ab<b"), "");
         assert_eq!(undone("<a"), "");
+        assert_eq!(undone("ab<a<b"), "b", "the way forth undoes nothing");
+        assert_eq!(undone("ab<a<b<a"), "b");
+        assert_eq!(undone("abc<a<c<d"), "bc");
+        assert_eq!(undone("ab<d<d"), "b", "on the other hosts");
+        assert_eq!(undone("aB<b"), "", "one that had failed is put everywhere");
     }
 
     #[test]
