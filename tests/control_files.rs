@@ -184,7 +184,8 @@ fn the_journal_keeps_digests_that_tell_no_secret_and_a_rollback_tells_what_has_c
     let ran = project.run(&["rollback", "--yes"]).ends(0);
     let short = &one[..10];
     ran.says(&format!(
-        "control files have changed since {short} was deployed: hoist/checks.yaml; the current checks, groups and"
+        "control files have changed since {short} was deployed: hoist/checks.yaml; {short} is judged by the checks that it \
+         was deployed with; groups and limits are the current ones"
     ));
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
 }

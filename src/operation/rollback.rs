@@ -110,10 +110,10 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let restored = history.deployment_of(&revision).or_else(|| stayed.clone().rfind(|past| past.revision == revision));
     let noted = restored.map(|then| deploy::changed(&then.control_files, &prepared.control_files));
     if let Some(changed) = noted.filter(|changed| !changed.is_empty()) {
+        let (short, changed) = (revision.short(), some(&changed, resume::SHOWN));
         let note = format!(
-            "control files have changed since {} was deployed: {}; the current checks, groups and limits are used",
-            revision.short(),
-            some(&changed, resume::SHOWN)
+            "control files have changed since {short} was deployed: {changed}; {short} is judged by the checks that it was \
+             deployed with; groups and limits are the current ones"
         );
         prepared.notes.push((Level::Info, note));
     }
