@@ -247,22 +247,23 @@ fn stays_within(tree: &Path, script: PathBuf) -> Result<PathBuf, String> {
     }
 }
 
-/// The command line that the monitoring's files have for a name.
+/// The command line that the monitoring's files have for a name. If there are several, the last one counts, as for NRPE and
+/// for Scap.
 pub fn nrpe(dir: &Path, name: &str) -> Result<String, String> {
+    let mut found = None;
     for file in files::names(dir).into_iter().filter(|file| file.ends_with(".cfg")) {
         let text = no_links::read_other(&dir.join(file)).unwrap_or_default();
-        if let Some(line) = String::from_utf8_lossy(&text).lines().find_map(|line| definition(line, name)) {
-            return Ok(line.to_owned());
-        }
+        let text = String::from_utf8_lossy(&text);
+        found = text.lines().filter_map(|line| definition(line, name)).next_back().map(str::to_owned).or(found);
     }
-    Err(format!("no file in {} defines the nrpe command {name:?}", dir.display()))
+    found.ok_or_else(|| format!("no file in {} defines the nrpe command {name:?}", dir.display()))
 }
 
 /// The command of `command[NAME]=COMMAND`.
 fn definition<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let (head, command) = line.trim().split_once('=')?;
     let found = head.trim().strip_prefix("command[")?.strip_suffix(']')?.trim();
-    (found == name).then(|| command.trim())
+    (found == name).then(|| command.trim()).filter(|command| !command.is_empty())
 }
 
 #[cfg(test)]
@@ -277,6 +278,9 @@ mod tests {
         std::fs::write(dir.path().join("c.txt"), "command[other]=/bin/true\n").unwrap();
         assert_eq!(nrpe(dir.path(), "load").unwrap(), "/bin/check -w 1=2");
         assert!(nrpe(dir.path(), "other").unwrap_err().contains("\"other\""));
+        std::fs::write(dir.path().join("b2.cfg"), "command[load]=/bin/old\ncommand[load]=/bin/new\ncommand[load]=\n")
+            .unwrap();
+        assert_eq!(nrpe(dir.path(), "load").unwrap(), "/bin/new", "the last definition counts");
         assert!(nrpe(Path::new("/nowhere"), "load").is_err());
     }
 
