@@ -115,6 +115,35 @@ fn a_bad_limit_names_file_line_section_key_and_value() {
 }
 
 #[test]
+fn a_pipe_or_a_device_in_the_place_of_a_file_is_not_waited_for() {
+    for file in ["hoist/checks.yaml", "hoist/default", "hoist/config-files.yaml", "hoist/hoist.cfg"] {
+        let untouched = Untouched::new();
+        untouched.project.configure("config_deploy: True");
+        let path = untouched.project.path(file);
+        let _ = std::fs::remove_file(&path);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        // A configuration that is no file is none.
+        let words = if file == "hoist/hoist.cfg" { "no configuration" } else { "is not a regular file" };
+        untouched.project.run(&["check-config"]).ends(2).says(words);
+        untouched.refuses(&["deploy", "--yes"], &[words]);
+    }
+    let untouched = Untouched::new();
+    let pipe = untouched.project.path(".git/pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (arguments, name) in [
+        (["plan", "-c", pipe.to_str().unwrap()], pipe.to_str().unwrap()),
+        (["plan", "-c", "/dev/zero"], "/dev/zero"),
+        (["plan", "-D", "dsh_targets:/dev/zero"], "/dev/zero"),
+        // What a shell makes of `<(...)` where it has no file's name.
+        (["plan", "-c", "/proc/self/fd/0"], "/proc/self/fd/0"),
+    ] {
+        let mut command = untouched.project.hoist(&arguments);
+        let ran = Ran::of(command.stdin(std::process::Stdio::piped()).output().unwrap());
+        untouched.holds(ran, &[&format!("{name} is not a regular file")]);
+    }
+}
+
+#[test]
 fn a_bad_host_name_names_its_file_and_line() {
     for bad in ["-oProxyCommand=touch", "web;id", "web..org", "web:0"] {
         let it = Untouched::new();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
+use crate::files::no_links;
 use crate::problem::Problem;
 use crate::wire::Level;
 
@@ -65,7 +66,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<File, Problem> {
 /// # Errors
 /// When nothing can be read of the file.
 pub fn read_into(path: &Path, name: &str, problems: &mut Problems) -> Result<File, Problem> {
-    let bytes = std::fs::read(path).map_err(|error| Problem::cannot_read(name, &error))?;
+    let bytes = no_links::read_named(path, name)?;
     parse_into(&bytes, name, problems)
 }
 

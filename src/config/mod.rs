@@ -305,9 +305,14 @@ impl Config {
         if path.starts_with(&self.top) { &self.top } else { &self.control }
     }
 
-    /// Fails when a target file is a link that leads out of the repository. Files that repositories share are the
+    /// Fails when a target file is no file, or a link that leads out of the repository. Files that repositories share are the
     /// system's, and an absolute name is the operator's own word.
     fn check_target_file(&self, name: &str, path: &Path) -> Result<(), Problem> {
+        if let Ok(meta) = path.metadata().as_ref()
+            && !meta.is_dir()
+        {
+            no_links::check_kind(meta, &self.shown(path))?;
+        }
         let shared = path.canonicalize().is_ok_and(|real| real.starts_with(SYSTEM_FOLDER));
         if shared || path.starts_with(SYSTEM_FOLDER) || Path::new(name).is_absolute() {
             return Ok(());
@@ -389,6 +394,9 @@ fn control_of(top: &Path, options: &Options) -> Result<(PathBuf, PathBuf), Probl
             ))),
         };
     };
+    if let Ok(meta) = replaced.metadata() {
+        no_links::check_kind(&meta, &replaced.display().to_string())?;
+    }
     let file = canonical(replaced)?;
     let folder = configured.or_else(|| CONTROL.into_iter().find(|name| top.join(name).is_dir()));
     let folder = match (folder, file.parent()) {

@@ -1,9 +1,9 @@
 //! Symbolic links that lead out of where a file belongs. A repository is not trusted with the operator's other files: a
 //! link that was committed must neither have one of them read into what is deployed, nor written over.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -39,7 +39,27 @@ pub fn resolve(top: &Path, path: &Path, name: &str) -> Result<PathBuf, Problem> 
 /// # Errors
 /// Those of [`resolve`], and of reading.
 pub fn read(top: &Path, path: &Path, name: &str) -> Result<Vec<u8>, Problem> {
-    fs::read(resolve(top, path, name)?).map_err(|error| Problem::cannot_read(name, &error))
+    read_named(&resolve(top, path, name)?, name)
+}
+
+/// Reads a file that people write, wherever it is. Nobody waits at a pipe, or reads a device without an end.
+///
+/// # Errors
+/// When it cannot be read, or is something else. Messages call it `name`.
+pub fn read_named(path: &Path, name: &str) -> Result<Vec<u8>, Problem> {
+    let cannot = |error: io::Error| Problem::cannot_read(name, &error);
+    let file = open_at_once(path).map_err(cannot)?;
+    check_kind(&file.metadata().map_err(cannot)?, name)?;
+    whole(file).map_err(cannot)
+}
+
+/// Fails when this is no regular file, nor `/dev/null`, which stands for an empty one. Messages call it `name`.
+pub fn check_kind(meta: &Metadata, name: &str) -> Result<(), Problem> {
+    let is_null = meta.file_type().is_char_device() && meta.rdev() == rustix::fs::makedev(1, 3);
+    match meta.is_file() || is_null {
+        true => Ok(()),
+        false => Err(Problem::of_file(name, format!("{name} is not a regular file"))),
+    }
 }
 
 /// Fails when `path` is a symbolic link: what Hoist writes for itself stands where it is meant to stand. It is fine when

@@ -8,6 +8,7 @@ mod scalar;
 
 use std::path::Path;
 
+use crate::files::no_links;
 use crate::problem::Problem;
 use crate::text;
 
@@ -141,7 +142,7 @@ const DEEPEST: usize = 32;
 /// # Errors
 /// When it cannot be read or parsed; the message names file and line, and never quotes a value.
 pub fn read(path: &Path, name: &str) -> Result<Node, Problem> {
-    let bytes = std::fs::read(path).map_err(|error| Problem::cannot_read(name, &error))?;
+    let bytes = no_links::read_named(path, name)?;
     parse(&bytes, name)
 }
 
