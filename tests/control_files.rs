@@ -191,6 +191,37 @@ fn the_journal_keeps_digests_that_tell_no_secret_and_a_rollback_tells_what_has_c
 }
 
 #[test]
+fn a_run_whose_journal_was_left_in_another_control_folder_is_not_forgotten() {
+    let (farm, project, _) = Project::deployed(0, 1);
+    project.check("waits", "promote", common::WAITS);
+    project.commit("two");
+    common::kill_at_check(&farm, &project, &["deploy", "--yes"], 1);
+    std::fs::create_dir(project.path("scap")).unwrap();
+    let move_state = |from: &str, to: &str| std::fs::rename(project.path(from), project.path(to)).unwrap();
+    move_state("hoist/state", "scap/state");
+    let commands = [&["deploy"][..], &["deploy", "-s", "fetch"], &["resume"], &["rollback"], &["reconcile"]];
+    for command in commands {
+        let ran = project.run(&[command, &["--yes"]].concat()).ends(6);
+        ran.says("is not finished: its journal is in scap/state, and the control files are in hoist now");
+    }
+    project.run(&["rollback", "--dry-run"]).ends(6);
+    let warning = "scap/state has journals of this repository, which are ignored";
+    for command in ["history", "stats", "plan", "check-config", "status"] {
+        project.run(&[command]).says(warning);
+    }
+
+    let _ = std::fs::remove_dir_all(project.path("hoist/state"));
+    move_state("scap/state", "hoist/state");
+    project.run(&["rollback", "--yes"]).ends(1).says("verified");
+    move_state("hoist/state", "scap/state");
+    project.deploy(&[]).ends(0).says(warning);
+    std::fs::remove_dir_all(project.path("scap")).unwrap();
+    std::os::unix::fs::symlink("hoist", project.path("scap")).unwrap();
+    let ran = project.run(&["history"]).ends(0);
+    assert!(!ran.err.contains("are ignored"), "the same folder by another name: {ran:?}");
+}
+
+#[test]
 fn whoever_ends_a_run_is_told_which_control_files_have_changed_since_it_began() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 1);

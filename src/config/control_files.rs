@@ -1,9 +1,9 @@
 //! The files of the deploy host that a configuration is read from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::problems::Problems;
-use super::{Config, FoundFile};
+use super::{CONTROL, Config, FoundFile};
 
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,28 @@ pub struct ControlFile {
 }
 
 impl Config {
+    /// The state of the repository's other control folder, if there are journals in it: the control files were there before.
+    pub fn state_left_behind(&self) -> Option<PathBuf> {
+        // One may be a link to the other.
+        let real = |folder: &Path| folder.canonicalize().ok();
+        let here = real(&self.control);
+        let others = CONTROL.into_iter().map(|name| self.top.join(name)).filter(|folder| real(folder) != here);
+        let has_journals = |state: &PathBuf| {
+            let mut files = std::fs::read_dir(state).into_iter().flatten().flatten();
+            files.any(|file| file.path().extension().is_some_and(|ending| ending == "journal"))
+        };
+        others.map(|folder| folder.join("state")).find(has_journals)
+    }
+
+    /// A warning about it.
+    pub fn warning_of_state(&self) -> Option<String> {
+        let (left, here) = (self.shown(&self.state_left_behind()?), self.shown(&self.control));
+        Some(format!(
+            "{left} has journals of this repository, which are ignored, since its control files are in {here} now: move \
+             what is in {left} to {here}/state"
+        ))
+    }
+
     /// The files that the configuration is read from, and those that a deployment reads beside it: the global file's,
     /// the repository's and the environment's keys, target files, checks, gates, hooks, steps, configuration files,
     /// templates and variables.

@@ -20,6 +20,7 @@ impl Config {
     pub(super) fn remark_into(&self, problems: &mut Problems) {
         problems.extend(self.layers.entries.iter().filter_map(|(name, entry)| self.remark_on(name, entry)));
         problems.extend(self.unserved());
+        problems.extend(self.warning_of_state().map(|why| Problem::new(why).remark(Level::Warning)));
     }
 
     /// The warnings about keys that the command line defines.

@@ -110,6 +110,7 @@ pub fn history(
     front: &dyn Frontend,
 ) -> Result<Vec<Deployed>, Refused> {
     let config = load_telling(options, front)?;
+    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
     let most = most.unwrap_or(usize::MAX);
     let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let mut journals = journal::past(&folder)?.into_iter();

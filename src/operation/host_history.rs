@@ -72,6 +72,7 @@ pub fn host_history(
     front: &dyn Frontend,
 ) -> Result<Vec<HostTimeline>, Refused> {
     let config = load_telling(options, front)?;
+    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
     let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let name = host.to_ascii_lowercase();
     let mut timelines: BTreeMap<(String, String), HostTimeline> = BTreeMap::new();

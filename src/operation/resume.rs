@@ -14,7 +14,7 @@ use crate::wire::{Holder, Level, StartedBy};
 
 use super::announce::Announcer;
 use super::locking::lock;
-use super::recorded::{RecordedRun, refuse_another_environment, refuse_live};
+use super::recorded::{RecordedRun, refuse_another_environment, refuse_left_behind, refuse_live};
 use super::{Frontend, Refused, interlocks, lists_since, load, past_steps, repository, ssh, state_folder};
 
 /// Changed files that a remark names.
@@ -28,6 +28,7 @@ pub fn resume(options: &Options, front: &dyn Frontend) -> Result<ExitCode, Refus
     let mut holder = deploy::holder(String::new())?;
     let _lock = lock(&config, &mut holder, front)?;
     let Some(unfinished) = journal::unfinished(&state_folder(&config), &config.invocation)? else {
+        refuse_left_behind(&config)?;
         let repo = &config.settings.git_repo;
         return Err(Refused::new(format!("no deployment of {repo} is unfinished: nothing to resume")));
     };

@@ -16,7 +16,9 @@ use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
 use super::past_steps::{StepTried, Undoing};
-use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
+use super::recorded::{
+    begin, look_for_unfinished, refuse_another_environment, refuse_left_behind, refuse_live, refuse_unfinished,
+};
 use super::way_back::{WayBack, Why};
 use super::{
     Frontend, Refused, View, announce, interlocks, limit, load, load_telling, previous, reconcile, repository, resume,
@@ -60,6 +62,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         front.insist("Undo it on every host that it touched?")?;
         return resume::end(options, AtTheEnd::RollBack, holder, unfinished, front);
     }
+    refuse_left_behind(&config)?;
     if let Some(step) = front.steps_answered().first() {
         return Err(Refused::Usage(format!(
             "--step {step}: no deployment is unfinished, so nobody is asked about a step: leave it out; nothing was touched"
@@ -144,6 +147,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         }
         look_for_unfinished(&config)?;
     }
+    refuse_left_behind(&config)?;
     shrinkage::keep(&mut config, front)?;
     let Look { way, undoing, .. } = look(&config, &repository(&config)?, back, front)?;
     Ok(Preview::Way(Box::new(way), undoing))

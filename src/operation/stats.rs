@@ -102,6 +102,7 @@ impl Stats {
 /// The configuration, and a folder that cannot be read.
 pub fn stats(options: &Options, span: Span, front: &dyn Frontend) -> Result<Stats, Refused> {
     let config = load_telling(options, front)?;
+    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
     let mut figures = Figures::default();
     let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let mut first = None;

@@ -204,6 +204,7 @@ pub fn status(
     front: &dyn Frontend,
 ) -> Result<Status, Refused> {
     let config = load_telling(options, front)?;
+    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
     let groups = groups(&config, limit_hosts, front)?;
     let mut views = match look {
         Look::Offline => remembered(&config, &groups, front)?,

@@ -1,6 +1,7 @@
 //! A run that begins, as every operation that deploys begins it.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use crate::config::{Config, Options};
 use crate::deploy::{Kind, Prepared};
@@ -31,9 +32,25 @@ pub fn refuse_unfinished(options: &Options, config: &Config, front: &dyn Fronten
 
 /// The same, and hooks are told nothing.
 pub fn look_for_unfinished(config: &Config) -> Result<(), Refused> {
+    refuse_left_behind(config)?;
     let Some(unfinished) = journal::unfinished(&state_folder(config), &config.invocation)? else { return Ok(()) };
     refuse_live(&unfinished)?;
     Err(not_finished(config, &unfinished))
+}
+
+/// Refuses to go on while a run is unfinished that was begun when the control files were in another folder.
+pub fn refuse_left_behind(config: &Config) -> Result<(), Refused> {
+    let Some(state) = config.state_left_behind() else { return Ok(()) };
+    let (Some(unfinished), _) = journal::open_run(&state) else { return Ok(()) };
+    refuse_live(&unfinished)?;
+    let (here, there) = (&config.control_name, state.parent().and_then(Path::file_name).unwrap_or_default().display());
+    Err(Refused::Because(
+        ExitCode::Unfinished,
+        format!(
+            "{unfinished} is not finished: its journal is in {there}/state, and the control files are in {here} now\nmove \
+             them back to {there}, run `hoist resume` or `hoist rollback`, and then move them and {there}/state to {here}"
+        ),
+    ))
 }
 
 /// A run is ended in the environment that it was begun in: whoever names another one means another run.

@@ -12,7 +12,9 @@ mod run;
 mod service_gates;
 mod tag;
 
-pub use begin::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
+pub use begin::{
+    begin, look_for_unfinished, refuse_another_environment, refuse_left_behind, refuse_live, refuse_unfinished,
+};
 pub use observe::Observations;
 pub use run::RecordedRun;
 pub use service_gates::{ServiceGates, most_common};
