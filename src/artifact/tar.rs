@@ -94,6 +94,11 @@ fn entry(header: &Header, input: &mut dyn Read, extra: &mut Extra, unpacker: &mu
     let kind = header.entry_type();
     let raw = header.path_bytes();
     let number = |what: &str| format!("entry {} has a {what} that is no number", shown(&raw));
+    // It need not have a size.
+    if kind.as_byte() == b'V' {
+        let name = shown(&raw);
+        bail!("entry {name} is of an unknown type, 'V', a volume label; make the archive without --label");
+    }
     let size = header.entry_size().with_context(|| number("size"))?;
     match kind {
         EntryType::GNULongName => return keep_name(input, size, &raw, &mut extra.path),

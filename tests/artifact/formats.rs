@@ -34,6 +34,7 @@ fn a_directory_and_every_archive_of_it_are_one_tree() {
         ("true", "app"),
         ("tar -C app -cf gnu.tar .", "gnu.tar"),
         ("tar -C app --format=pax -czf pax.tgz .", "pax.tgz"),
+        ("tar -C app --format=pax -V 'release 1' -cf label-pax.tar .", "label-pax.tar"),
         ("tar -C app --format=oldgnu -cf - . | zstd -q >old.tar.zst", "old.tar.zst"),
         ("cd app; ls -A | sort -r | tar --format=gnu --mtime=@1 --owner=7 -cf ../reverse.tar -T -", "reverse.tar"),
         ("tar -C app -cf - . | zstd -q -19 --long=26 >strong.tar.zst", "strong.tar.zst"),

@@ -114,6 +114,8 @@ case("deeper.tar", tar(entry("d/" * 5000 + "x", data=b"x")), "has a path of 1000
 case("deepest.tar", tar(entry("d/" * 4096 + "x", data=b"x"), format=tarfile.PAX_FORMAT), "has a path of 8193 bytes")
 case("case-twice.tar", tar(entry("A", data=b"x"), entry("a", data=b"y"), entry("A", data=b"z")), 'entry "A" is there twice')
 case("label.tar", raw(b"V", b"label") + raw(b"0", b"a", b"x") + END, 'entry "label" is of an unknown type, \'V\'')
+labelled = subprocess.run(["tar", "-V", "one", "-cf", "-", "label.tar"], stdout=subprocess.PIPE, check=True).stdout
+case("labelled.tar", labelled, 'entry "one" is of an unknown type, \'V\', a volume label; make the archive without --label')
 case("incremental.tar", raw(b"D", b"d/", b"Ya\0\0") + END, 'entry "d/" is no file and has content')
 case("upward-in-link-name.tar", tar(FINE, entry("app/l", SYM, link="run/../../../x")), "leads out of the artifact")
 case("newline.tar", tar(entry("a\n\x1b[2J/../../x", data=b"x")), r'entry "a\n\u{1b}[2J/../../x" leads upward')
