@@ -94,7 +94,7 @@ enum Indented {
 fn parse(bytes: &[u8], label: &str, indented: Indented) -> (Vec<Target>, Vec<Problem>) {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let (mut targets, mut problems) = (Vec::new(), Vec::new());
-    for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
+    for (index, line) in lines(bytes).enumerate() {
         let number = index + 1;
         let Ok(line) = std::str::from_utf8(line) else {
             problems.push(Problem::not_utf8(label, number));
@@ -115,6 +115,21 @@ fn parse(bytes: &[u8], label: &str, indented: Indented) -> (Vec<Target>, Vec<Pro
     (targets, problems)
 }
 
+/// Lines that end with a line feed, a carriage return, or both, as for Python.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = |(at, byte): (usize, &u8)| {
+        let before_line_feed = bytes.get(at + 1) == Some(&b'\n');
+        (*byte == b'\n' || (*byte == b'\r' && !before_line_feed)).then_some(at)
+    };
+    let ends = bytes.iter().enumerate().filter_map(ends).chain([bytes.len()]);
+    let mut begin = 0;
+    ends.map(move |end| {
+        let line = &bytes[begin..end];
+        begin = end + 1;
+        line.strip_suffix(b"\r").unwrap_or(line)
+    })
+}
+
 /// What is said of several hosts on a line, as other tools take them.
 fn several(word: &str) -> Option<String> {
     let hosts = parse_list(word).ok()?;
@@ -131,6 +146,15 @@ mod tests {
 
     fn names(text: &[u8]) -> Vec<String> {
         parse(text, "canary", Indented::IsPassedOver).0.iter().map(Target::to_string).collect()
+    }
+
+    #[test]
+    fn a_line_ends_however_any_system_ends_it() {
+        for text in ["web1\nweb2\n", "web1\rweb2\r", "web1\r\nweb2\r\n", "web1\r\rweb2", "\nweb1\r\n\rweb2"] {
+            assert_eq!(names(text.as_bytes()), ["web1", "web2"], "{text:?}");
+        }
+        let (_, problems) = parse(b"web1\r\nweb2\r\n-\r\n", "canary", Indented::IsPassedOver);
+        assert_eq!(problems[0].line, Some(3));
     }
 
     fn read(name: &str, folders: &[PathBuf]) -> Result<TargetFile, String> {
