@@ -48,7 +48,7 @@ impl Config {
                 any_unknown = true;
                 continue;
             }
-            let (name, from) = (&settings.name, listed.from);
+            let (name, from, is_blank) = (&settings.name, listed.from, listed.targets.is_empty());
             let mut targets = Vec::new();
             let kept = self.kept_targets.iter().filter(|(group, _)| group == name).map(|(_, target)| target.clone());
             for target in listed.targets.into_iter().chain(kept) {
@@ -61,7 +61,10 @@ impl Config {
                 targets.push(target);
             }
             if targets.is_empty() {
-                let why = format!("group {name} is empty: skipped");
+                let why = match is_blank {
+                    true => format!("group {name} is empty: skipped"),
+                    false => format!("group {name} is skipped: all its hosts belong to earlier groups"),
+                };
                 problems.push(Problem::of_file(&from, why).remark(Level::Warning));
                 continue;
             }

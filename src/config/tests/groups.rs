@@ -40,6 +40,12 @@ fn an_empty_group_is_left_out_with_a_note() {
     let (groups, notes) = repo.config().groups(None).unwrap();
     assert_eq!(groups.len(), 1);
     assert!(notes.contains(&(Level::Warning, "group canary is empty: skipped".into())), "{notes:?}");
+    repo.write("hoist/few", "web1\nweb2\n");
+    repo.write("hoist/all", "web2\nweb1\n");
+    let (groups, notes) = repo.config().groups(None).unwrap();
+    assert_eq!(groups.len(), 1);
+    let why = "group default is skipped: all its hosts belong to earlier groups";
+    assert!(notes.contains(&(Level::Warning, why.into())), "{notes:?}");
 }
 
 #[test]
