@@ -212,6 +212,34 @@ fn each_environment_is_read_and_e_chooses_one() {
 }
 
 #[test]
+fn what_is_passed_over_without_being_read_is_named() {
+    let repo = good_with(&[
+        ("scap/checks.yml", "checks: {}\n"),
+        ("scap/environments/b c/scap.cfg", "[global]\n"),
+        ("scap/environments/ü/scap.cfg", "[global]\n"),
+    ]);
+    let (places, text) = repo.mistakes(&[]);
+    assert!(places.is_empty(), "{text}");
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let notes: Vec<&str> =
+        answer["notes"].as_array().unwrap().iter().map(|note| note["message"].as_str().unwrap()).collect();
+    let why = "is not a name: use letters, digits, '.', '_' and '-'";
+    assert_eq!(
+        notes,
+        [
+            "scap/checks.yml is ignored, since scap/checks.yaml exists: remove one of them",
+            &format!("scap/environments/b c is ignored: \"b c\" {why}"),
+            &format!("scap/environments/ü is ignored: \"ü\" {why}"),
+        ]
+    );
+    let (_, text) = repo.mistakes(&["-e", "nosuch"]);
+    assert!(
+        text.contains("the environment is beta") && !text.contains("beta, "),
+        "what -e refuses is no choice: {text}"
+    );
+}
+
+#[test]
 fn files_that_keys_name_have_to_be_there_and_remarks_stand_apart() {
     let repo = good();
     let known = repo.path().join("known");

@@ -14,7 +14,7 @@ use super::gates::doubts as gate_doubts;
 use super::layers::this_host;
 use super::problems::Problems;
 use super::settings::{HostKeyChecking, SshAgent};
-use super::{Config, Options};
+use super::{Config, Options, values};
 
 /// What was read, and what came of it.
 #[derive(Debug, Default)]
@@ -54,6 +54,7 @@ pub fn check(options: &Options, more: &dyn Fn(&Config) -> Vec<Problem>) -> anyho
     let mut problems = Problems::thorough();
     let mut targets = BTreeSet::new();
     let first = Config::load_into(options, &host, &mut problems)?;
+    problems.extend(first.unusable_environments());
     let mut environments = Vec::new();
     if options.invocation.environment.is_none() {
         environments = first.environments();
@@ -112,14 +113,26 @@ impl Config {
 
     /// The environments that the repository has, sorted.
     pub fn environments(&self) -> Vec<String> {
+        self.environment_folders().into_iter().filter(|name| values::name(name).is_ok()).collect()
+    }
+
+    /// The names of the folders of environments, sorted, those that cannot be chosen as well.
+    fn environment_folders(&self) -> Vec<String> {
         let found = std::fs::read_dir(self.control.join("environments")).into_iter().flatten().flatten();
-        let mut names: Vec<String> = found
-            .filter(|entry| entry.path().is_dir())
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| super::values::name(name).is_ok())
-            .collect();
+        let folders = found.filter(|entry| entry.path().is_dir());
+        let mut names: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
+    }
+
+    /// Remarks on environments that cannot be chosen.
+    fn unusable_environments(&self) -> Vec<Problem> {
+        let remark = |name: String| {
+            let why = values::name(&name).err()?;
+            let folder = self.shown(&self.control.join("environments").join(name));
+            Some(Problem::of_file(&folder, format!("{folder} is ignored: {why}")).remark(Level::Warning))
+        };
+        self.environment_folders().into_iter().filter_map(remark).collect()
     }
 
     /// Files on this host that keys name.

@@ -429,7 +429,8 @@ fn environment_folder(
         .flatten()
         .flatten()
         .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| values::name(name).is_ok())
         .collect();
     there.sort();
     let meant = match there.as_slice() {

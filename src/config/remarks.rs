@@ -20,6 +20,7 @@ impl Config {
     pub(super) fn remark_into(&self, problems: &mut Problems) {
         problems.extend(self.layers.entries.iter().filter_map(|(name, entry)| self.remark_on(name, entry)));
         problems.extend(self.unserved());
+        problems.extend(self.ignored_files());
         problems.extend(self.warning_of_state().map(|why| Problem::new(why).remark(Level::Warning)));
     }
 
@@ -70,6 +71,22 @@ impl Config {
             },
         };
         Some(entry.remark(level, name, &why))
+    }
+
+    /// Files of which only the one with the other ending is read.
+    fn ignored_files(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for folder in self.folders() {
+            for name in ["checks", "config-files", "gates", "hooks", "steps", "vars"] {
+                let [read, ignored] = ["yaml", "yml"].map(|ending| folder.join(format!("{name}.{ending}")));
+                if read.exists() && ignored.exists() {
+                    let (read, ignored) = (self.shown(&read), self.shown(&ignored));
+                    let why = format!("{ignored} is ignored, since {read} exists: remove one of them");
+                    found.push(Problem::of_file(&ignored, why).remark(Level::Warning));
+                }
+            }
+        }
+        found
     }
 
     /// Whether the watchers of leases have to roll back hosts that only a deployer can drain.
