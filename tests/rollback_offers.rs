@@ -138,8 +138,11 @@ fn after_a_deployment_that_was_rolled_back_by_itself_the_question_says_that_this
 fn a_run_that_only_fetched_or_rendered_is_nothing_that_was_undone() {
     let farm = Farm::up();
     let (project, one, _) = with_two(&farm, 0, 2);
+    project.render("/srv/etc/a.conf", "colour = red\n", &[]);
     project.write("index.html", "Third page\n");
     let three = project.commit("Third page");
+    let without = ["-s", "config_deploy", "-r", &three, "-D", "config_deploy:no"];
+    project.deploy(&without).ends(0).says("probed on 2 of 2 hosts, not promoted");
     project.deploy(&["-s", "fetch"]).ends(0).says(&format!("{} fetched on 2 of 2 hosts, not promoted", &three[..10]));
     project.deploy(&["-s", "config_deploy", "-r", &three]).ends(0).says("configured on 2 of 2 hosts, not promoted");
     let ran = project.run(&["history", "-n", "2", "--format", "json"]).ends(0);

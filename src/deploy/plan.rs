@@ -227,6 +227,7 @@ impl Plan {
         match () {
             () if self.promotes() || self.finalize.is_some() => "deployed",
             () if self.brings_code() => "fetched",
+            () if self.stages.is_empty() => "probed",
             () => "configured",
         }
     }

@@ -36,6 +36,11 @@ impl Denied {
     pub fn new(path: &Path, error: io::Error) -> Denied {
         Denied { path: path.to_owned(), error }
     }
+
+    /// Whether it was permission that was denied.
+    pub fn is_permission(&self) -> bool {
+        self.error.kind() == io::ErrorKind::PermissionDenied
+    }
 }
 
 impl fmt::Display for Denied {
@@ -141,6 +146,7 @@ mod tests {
             let denied = explain(&io::ErrorKind::PermissionDenied.into(), &path, meant_for);
             let wanted = format!("{} belongs to {owner}{whose}", control.path().display());
             assert!(denied.contains(&wanted) && denied.contains(cure), "{denied}");
+            assert!(!denied.contains("root or root"), "{denied}");
         }
     }
 }

@@ -15,12 +15,13 @@ use super::{Frontend, Refused};
 pub const NOT_RECORDED: &str = "not recorded";
 
 /// Every result that a run of the past may have, in the order of hoist-history(1).
-const RESULTS: [&str; 27] = [
+const RESULTS: [&str; 28] = [
     "deployed",
     "rolled back to",
     "restarted",
     "fetched",
     "configured",
+    "probed",
     "failed, rolled back",
     "failed, hosts as before",
     "failed, mixed",
