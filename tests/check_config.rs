@@ -340,3 +340,65 @@ fn a_method_of_python_2_in_a_template_is_worth_a_remark_and_no_mistake() {
     );
     assert!(text.contains("old.j2:2: .has_key() exists in Python 2 only") && text.contains("write `in`"), "{text}");
 }
+
+/// A repository with the group red and the host web1, and the environment st that has the host web2 alone; and these
+/// files of entries, of the repository and of the environment.
+fn with_environment(files: &[(&str, &str, &str)]) -> Repo {
+    let repo = Repo::new(&[
+        ("hoist/hoist.cfg", "[global]\ngit_repo: app\nserver_groups: red, blue\ninventory: hosts.ini\n"),
+        ("hoist/hosts.ini", "[red]\nweb1\n[blue]\nweb3\n"),
+        ("hoist/environments/st/hoist.cfg", "[global]\nserver_groups: blue\n"),
+        ("hoist/environments/st/hosts.ini", "[blue]\nweb2\n"),
+    ]);
+    for (name, of_all, of_environment) in files {
+        let (list, _) = name.split_once('.').unwrap();
+        repo.write(&format!("hoist/{name}"), &format!("{list}:\n{of_all}"));
+        if !of_environment.is_empty() {
+            repo.write(&format!("hoist/environments/st/{name}"), &format!("{list}:\n{of_environment}"));
+        }
+    }
+    repo
+}
+
+#[test]
+fn what_an_environment_replaces_or_disables_is_not_judged_in_it() {
+    let of_all = [
+        (
+            "steps.yaml",
+            "  t: {when: after, on: web1, command: x}\n  u: {when: before, on: first, group: red, command: x}\n",
+        ),
+        ("gates.yaml", "  t: {when: before, group: red, command: x}\n  u: {when: before, group: red, command: x}\n"),
+        ("hooks.yaml", "  t: {on: started, group: red, command: x}\n  u: {on: started, group: red, command: x}\n"),
+        ("checks.yaml", "  t: {stage: fetch, group: red, command: x}\n  u: {stage: fetch, group: red, command: x}\n"),
+    ];
+    let replaced = ["when: after, on: web2", "when: before", "on: started", "stage: fetch"];
+    let replaced = replaced.map(|keys| format!("  t: {{}}\n  u: {{{keys}, command: x}}\n"));
+    let both: Vec<_> = of_all.iter().zip(&replaced).map(|((name, all), own)| (*name, *all, own.as_str())).collect();
+    let repo = with_environment(&both);
+    for arguments in [&[][..], &["-e", "st"]] {
+        let ran = repo.check(arguments);
+        let text = String::from_utf8(ran.stdout).unwrap();
+        let is_silent = ["disables nothing", "does not run here"].iter().all(|words| !text.contains(words));
+        assert!(ran.status.code() == Some(0) && is_silent, "{arguments:?}\n{text}");
+    }
+
+    // Where it does neither, the environment is named that is meant, unless the file's name has it.
+    let only_all: Vec<_> = of_all.iter().map(|(name, all)| (*name, *all, "")).collect();
+    let repo = with_environment(&only_all);
+    let text = String::from_utf8(repo.check(&[]).stdout).unwrap();
+    for line in [
+        "hoist/steps.yaml:2: step \"t\": no target file lists web1: name a target, or write first or deploy-host (in the environment st)\n",
+        "warning: hoist/gates.yaml:3: gate \"u\": does not run here: group \"red\" is not deployed to: it is one of hoist/hoist.cfg:3 [global] (in the environment st)\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    assert_eq!(text.lines().filter(|line| line.ends_with(" (in the environment st)")).count(), 8, "{text}");
+    repo.write("hoist/environments/st/gates.yaml", "gates:\n  v: {when: before, group: red, command: x}\n  w:\n");
+    let text = String::from_utf8(repo.check(&[]).stdout).unwrap();
+    assert!(
+        text.contains("hoist/environments/st/gates.yaml:2: gate \"v\": does not run here: group \"red\" is not deployed to: it is one of hoist/hoist.cfg:3 [global]\n"),
+        "{text}"
+    );
+    assert!(text.contains("gate \"w\" is empty, and disables nothing"), "{text}");
+}
+

@@ -66,6 +66,7 @@ pub fn check(options: &Options, more: &dyn Fn(&Config) -> Vec<Problem>) -> anyho
     read(&first, &mut problems, &mut checked.counts, &mut targets);
     problems.extend(more(&first));
     for name in environments {
+        problems.in_environment(&name);
         let options = Options { invocation: options.invocation.in_environment(Some(name)), ..options.clone() };
         let config = Config::load_into(&options, &host, &mut problems);
         if let Some(config) = problems.keep(config) {

@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::Result;
-use indexmap::IndexMap;
 
 use crate::problem::Problem;
 use crate::wire::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Level, Stage, Tries};
@@ -12,7 +11,7 @@ use crate::yaml::{Node, Value};
 
 use super::entries::{Entry, EntryKind, Field};
 use super::problems::Problems;
-use super::{Config, FoundFile, Note};
+use super::{Config, Note};
 
 /// How often a check may be tried again.
 const MOST_RETRIES: u32 = 10_000;
@@ -57,15 +56,10 @@ impl Config {
         if !self.settings.perform_checks {
             return Vec::new();
         }
-        let mut merged: IndexMap<String, Option<Vec<Check>>> = IndexMap::new();
-        for folder in self.folders().into_iter().rev() {
-            let Some(file) = FoundFile::in_folder(&folder, &["checks.yaml", "checks.yml"], self) else { continue };
-            let checks = self.named_entries(&file, &CHECKS, problems, |name, body, problems| {
-                self.check(name, body, &file.shown, problems)
-            });
-            merged.extend(problems.keep(checks).into_iter().flatten());
-        }
-        let checks: Vec<Check> = merged.into_values().flatten().flatten().collect();
+        let read =
+            |name: &Node, body: &Node, shown: &str, problems: &mut Problems| self.check(name, body, shown, problems);
+        let checks = self.merged_entries(&["checks.yaml", "checks.yml"], &CHECKS, Vec::new(), problems, read);
+        let checks: Vec<Check> = checks.into_iter().flatten().collect();
         problems.extend(self.before_the_restart(&checks));
         checks
     }

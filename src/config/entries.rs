@@ -1,6 +1,7 @@
 //! Entries of YAML files: mappings whose keys are known, read one by one.
 
 use std::fmt::Display;
+use std::rc::Rc;
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -142,64 +143,91 @@ pub(super) struct EntryKind {
     pub one: &'static str,
 }
 
+/// An entry as a file has it, before it is read.
+struct Written {
+    file: Rc<str>,
+    name: Node,
+    body: Node,
+}
+
 impl Config {
     /// The entries of a file under the key of its list, each by its name; `None` for one without a body, or with an empty
-    /// one: it is switched off. Those that cannot be read are noted, and left out.
+    /// one: it is switched off. Those without a usable name are noted, and left out.
     ///
     /// # Errors
     /// A file that is no such list.
-    pub(super) fn named_entries<T>(
+    fn written_entries(
         &self,
         file: &FoundFile,
         kind: &EntryKind,
         problems: &mut Problems,
-        mut read: impl FnMut(&Node, &Node, &mut Problems) -> Result<Option<T>, Problem>,
-    ) -> Result<Vec<(String, Option<T>)>, Problem> {
-        let (shown, EntryKind { list, one }) = (&file.shown, kind);
+    ) -> Result<Vec<(Node, Option<Written>)>, Problem> {
+        let (shown, EntryKind { list, one }) = (Rc::<str>::from(&*file.shown), kind);
         let root = self.yaml(file)?;
         let mut entries = Vec::new();
-        for (key, body) in mapping(&root, shown, "the file")? {
+        for (key, body) in mapping(&root, &shown, "the file")? {
             if key.key_text() != *list {
-                let whole = Entry { file: shown, label: String::new(), line: key.line, known: &[*list] };
+                let whole = Entry { file: &shown, label: String::new(), line: key.line, known: &[*list] };
                 problems.push(self.unknown_key(&whole, key, &format!("the only key here is `{list}`")));
                 continue;
             }
-            for (name, body) in mapping(body, shown, &format!("`{list}`"))? {
+            for (name, body) in mapping(body, &shown, &format!("`{list}`"))? {
                 let label = name.key_text();
-                if body.is_null() || matches!(&body.value, Value::Map(keys) if keys.is_empty()) {
-                    entries.push((label.to_owned(), None));
+                let is_empty = body.is_null() || matches!(&body.value, Value::Map(keys) if keys.is_empty());
+                if !is_empty && (label.is_empty() || label.chars().any(char::is_control)) {
+                    let why = format!("the name of a {one} must be one line of text: {label:?}");
+                    problems.push(Problem::at(&shown, name.line, why));
                     continue;
                 }
-                let entry = match label.is_empty() || label.chars().any(char::is_control) {
-                    true => {
-                        let why = format!("the name of a {one} must be one line of text: {label:?}");
-                        Err(Problem::at(shown, name.line, why))
-                    }
-                    false => read(name, body, problems),
-                };
-                entries.extend(problems.keep(entry).flatten().map(|entry| (label.to_owned(), Some(entry))));
+                let written = || Written { file: shown.clone(), name: name.clone(), body: body.clone() };
+                entries.push((name.clone(), (!is_empty).then(written)));
             }
         }
         Ok(entries)
     }
 
     /// The entries of a file of the repository, then those that only the environment's has: one of the environment replaces
-    /// the repository's of that name in its place, and `None` is one that it switches off. `merged` are there already.
+    /// the repository's of that name in its place, or switches it off. Only what counts in the end is read: what is wrong in
+    /// the environment with an entry that it replaces is no matter. `made` are there already. Those that cannot be read are
+    /// noted, and left out.
     pub(super) fn merged_entries<T>(
         &self,
         names: &[&str],
         kind: &EntryKind,
-        mut merged: IndexMap<String, Option<T>>,
+        made: Vec<(String, T)>,
         problems: &mut Problems,
         mut read: impl FnMut(&Node, &Node, &str, &mut Problems) -> Result<Option<T>, Problem>,
     ) -> Vec<T> {
+        enum Merged<T> {
+            Made(T),
+            Written(Written),
+            Off,
+        }
+        let mut merged: IndexMap<String, Merged<T>> =
+            made.into_iter().map(|(name, made)| (name, Merged::Made(made))).collect();
         for folder in self.folders().into_iter().rev() {
             let Some(file) = FoundFile::in_folder(&folder, names, self) else { continue };
-            let read = |name: &Node, body: &Node, problems: &mut Problems| read(name, body, &file.shown, problems);
-            let entries = self.named_entries(&file, kind, problems, read);
-            merged.extend(problems.keep(entries).into_iter().flatten());
+            let entries = self.written_entries(&file, kind, problems);
+            for (name, written) in problems.keep(entries).into_iter().flatten() {
+                let label = name.key_text();
+                if written.is_none() && !merged.contains_key(label) {
+                    problems.push(nothing_to_disable(label, kind.one, merged.keys(), &file.shown));
+                }
+                merged.insert(label.to_owned(), written.map_or(Merged::Off, Merged::Written));
+            }
         }
-        merged.into_values().flatten().collect()
+        let mut all = Vec::new();
+        for entry in merged.into_values() {
+            match entry {
+                Merged::Made(made) => all.push(made),
+                Merged::Written(Written { file, name, body }) => {
+                    let entry = read(&name, &body, &file, problems);
+                    all.extend(problems.keep(entry).flatten());
+                }
+                Merged::Off => {}
+            }
+        }
+        all
     }
 
     /// A key that an entry does not have. Scap passes over such keys, so it is no mistake in a repository of Scap's.
@@ -214,6 +242,13 @@ impl Config {
             false => problem(""),
         }
     }
+}
+
+/// What to say of an entry without a body that disables nothing.
+fn nothing_to_disable<'n>(name: &str, one: &str, known: impl Iterator<Item = &'n String>, file: &str) -> Problem {
+    let meant = did_you_mean(name, known);
+    let why = format!("{file}: {one} {name:?} is empty, and disables nothing: there is no {one} of this name{meant}");
+    Problem::of_file(file, why).remark(Level::Warning)
 }
 
 /// The pairs of a mapping; none for null.

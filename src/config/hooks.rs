@@ -85,7 +85,7 @@ impl Config {
 
     /// As [`Config::hooks`], noting what is wrong and going on without it.
     pub(super) fn hooks_into(&self, problems: &mut Problems) -> Vec<Hook> {
-        let scaps = self.hooks_of_scap().into_iter().map(|hook| (hook.name.clone(), Some(hook)));
+        let scaps = self.hooks_of_scap().into_iter().map(|hook| (hook.name.clone(), hook));
         let read =
             |name: &Node, body: &Node, shown: &str, problems: &mut Problems| self.hook(name, body, shown, problems);
         self.merged_entries(&["hooks.yaml", "hooks.yml"], &HOOKS, scaps.collect(), problems, read)

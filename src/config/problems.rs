@@ -16,6 +16,8 @@ pub struct Problems {
     mistakes: usize,
     /// Whether to look at what only a deployment would stumble over: files that keys and checks name.
     pub thorough: bool,
+    /// The environment that is read beside others: what is wrong only there says so.
+    environment: Option<String>,
 }
 
 impl Problems {
@@ -24,10 +26,20 @@ impl Problems {
         Problems { thorough: true, ..Problems::default() }
     }
 
+    /// What follows is of this environment.
+    pub fn in_environment(&mut self, name: &str) {
+        self.environment = Some(name.to_owned());
+    }
+
     /// Notes a mistake or a remark; one that is known already is not told again.
-    pub fn push(&mut self, problem: Problem) {
+    pub fn push(&mut self, mut problem: Problem) {
         self.mistakes += usize::from(problem.is_mistake());
         if self.told.insert(Problem { looked_for: Vec::new(), ..problem.clone() }) {
+            if let Some(name) = &self.environment
+                && !problem.to_string().contains(&format!("environments/{name}/"))
+            {
+                problem.message += &format!(" (in the environment {name})");
+            }
             self.found.push(problem);
         }
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use indexmap::IndexMap;
 
 use crate::once::{On, OnceStep, UNDO, When};
 use crate::problem::Problem;
@@ -58,7 +57,7 @@ impl Config {
         let read = |name: &Node, body: &Node, shown: &str, problems: &mut Problems| {
             self.step(name, body, shown, &known, problems)
         };
-        self.merged_entries(&FILES, &STEPS, IndexMap::new(), problems, read)
+        self.merged_entries(&FILES, &STEPS, Vec::new(), problems, read)
     }
 
     /// Reads a step; `None` when mistakes were noted.

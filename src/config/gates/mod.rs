@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Result;
-use indexmap::IndexMap;
 
 use crate::gates::{Control, Endpoint, Gate, Moment, NoData, Source, Statuses};
 use crate::problem::Problem;
@@ -19,7 +18,7 @@ use super::checks::seconds;
 use super::endpoint::{OF_SERVERS, keep, unusable};
 use super::entries::{Entry, EntryKind, Field, Types, known_of};
 use super::problems::Problems;
-use super::{Config, FoundFile, Note};
+use super::{Config, Note};
 
 pub use doubts::doubts;
 use draft::Draft;
@@ -65,20 +64,9 @@ impl Config {
 
     /// As [`Config::gates`], noting what is wrong and going on without it.
     pub(super) fn gates_into(&self, problems: &mut Problems) -> Vec<Gate> {
-        let mut merged: IndexMap<String, Option<Gate>> = IndexMap::new();
-        for folder in self.folders().into_iter().rev() {
-            let Some(file) = FoundFile::in_folder(&folder, &["gates.yaml", "gates.yml"], self) else { continue };
-            let gates = self.named_entries(&file, &GATES, problems, |name, body, problems| {
-                self.gate(name, body, &file.shown, problems)
-            });
-            for (name, gate) in problems.keep(gates).into_iter().flatten() {
-                if gate.is_none() && !merged.contains_key(&name) {
-                    problems.push(nothing_to_disable(&name, &merged, &file.shown));
-                }
-                merged.insert(name, gate);
-            }
-        }
-        let gates: Vec<Gate> = merged.into_values().flatten().collect();
+        let read =
+            |name: &Node, body: &Node, shown: &str, problems: &mut Problems| self.gate(name, body, shown, problems);
+        let gates = self.merged_entries(&["gates.yaml", "gates.yml"], &GATES, Vec::new(), problems, read);
         problems.extend(gates.iter().filter_map(|gate| self.without_a_soak(gate)));
         gates
     }
@@ -171,13 +159,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// What to say of an entry without a body that disables no gate.
-fn nothing_to_disable<T>(name: &str, gates: &IndexMap<String, T>, file: &str) -> Problem {
-    let meant = crate::text::did_you_mean(name, gates.keys());
-    let why = format!("{file}: gate {name:?} is empty, and disables nothing: there is no gate of this name{meant}");
-    Problem::of_file(file, why).remark(Level::Warning)
 }
 
 /// The files that a gate reads when it is asked.
