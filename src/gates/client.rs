@@ -2,15 +2,15 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ureq::config::{Config, RedirectAuthHeaders};
-use ureq::http::Uri;
+use ureq::config::Config;
+use ureq::http::{Response, Uri};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     ConnectProxyConnector, Connector as _, NextTimeout, SocksConnector, TcpConnector, time,
 };
-use ureq::{Agent, Proxy, Timeout};
+use ureq::{Agent, Body, Proxy, Timeout};
 
 use super::gate::Endpoint;
 use super::secret::Authorization;
@@ -32,6 +32,8 @@ pub struct Answer {
     pub status: u16,
     /// The body, without the secrets of the request.
     pub body: String,
+    /// Where a redirect that was not followed leads, as it may be shown.
+    pub redirects_to: Option<String>,
 }
 
 impl Answer {
@@ -79,12 +81,12 @@ pub struct Outgoing<'a> {
     pub secrets: Vec<String>,
 }
 
-/// Sends a GET request. `url` is the endpoint's URL with a path and query appended.
+/// Sends a GET request, and follows redirects. `url` is the endpoint's URL with a path and query appended.
 pub fn get(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Answer, Failure> {
     request(endpoint, url, None, timeout)
 }
 
-/// Sends a request with a body to the endpoint.
+/// Sends a request with a body to the endpoint. No redirect is followed: what is sent is meant for this server alone.
 pub fn send(endpoint: &Endpoint, url: &str, outgoing: Outgoing, timeout: Duration) -> Result<Answer, Failure> {
     request(endpoint, url, Some(outgoing), timeout)
 }
@@ -99,27 +101,147 @@ fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: 
         let text = authorization.as_ref().map_or_else(|| text.to_owned(), |it| it.redact(text));
         secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "…"))
     };
-    let mut request = ureq::http::Request::builder().uri(url);
-    if let Some(authorization) = &authorization {
-        request = request.header("Authorization", &authorization.header);
-    }
     let place = authority(url);
     let failed = |error: ureq::Error| match error {
-        // It says something of this host alone.
+        // These say something of this host alone.
         ureq::Error::Io(error) if threads::is_refusal(&error) => Failure::Setup(error.to_string()),
+        ureq::Error::Http(error) => Failure::Setup(redact(&format!("bad request for {place}: {error}"))),
+        ureq::Error::BadUri(_) => Failure::Silent(format!("{place}{via} redirects {NO_ADDRESS}")),
         other => Failure::Silent(redact(&format!("no answer from {place}{via}: {}", why(&other, timeout)))),
     };
-    let bad = |error: ureq::http::Error| Failure::Setup(redact(&format!("bad request for {place}: {error}")));
+    let authorization_header = authorization.as_ref().map(|it| ("Authorization", it.header.clone()));
     let called = match outgoing {
-        None => agent.run(request.method("GET").body(()).map_err(bad)?),
+        None => {
+            let request = Get { url, header: None, authorization: authorization_header.map(|(_, value)| value) };
+            request.follow(&agent, timeout, None)
+        }
         Some(outgoing) => {
-            let headed = outgoing.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
-            agent.run(headed.method(outgoing.method).body(outgoing.body).map_err(bad)?)
+            let request = ureq::http::Request::builder().method(outgoing.method).uri(url);
+            let headers = outgoing.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
+            let headers = authorization_header.into_iter().chain(headers);
+            let request = headers.fold(request, |request, (name, value)| request.header(name, value));
+            request.body(outgoing.body).map_err(ureq::Error::from).and_then(|request| agent.run(request))
         }
     };
     let mut response = called.map_err(failed)?;
+    let redirects_to = location(&response).map(|to| match redirected(url, to) {
+        Some(to) => redact(&crate::url::place(&to)),
+        None => NO_ADDRESS.to_owned(),
+    });
     let body = response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(failed)?;
-    Ok(Answer { status: response.status().as_u16(), body: redact(&String::from_utf8_lossy(&body)) })
+    let body = redact(&String::from_utf8_lossy(&body));
+    Ok(Answer { status: response.status().as_u16(), body, redirects_to })
+}
+
+/// What is said of a redirect that cannot be followed.
+const NO_ADDRESS: &str = "to no address of http or https";
+
+/// A GET request.
+struct Get<'a> {
+    url: &'a str,
+    header: Option<(&'a str, String)>,
+    /// It is sent only to the server of `url`: the same scheme, host and port.
+    authorization: Option<String>,
+}
+
+impl Get<'_> {
+    /// Sends it, and follows redirects. `stall` limits each thing that is waited for.
+    fn follow(self, agent: &Agent, timeout: Duration, stall: Option<Duration>) -> Result<Response<Body>, ureq::Error> {
+        let begin = Instant::now();
+        let mut url = self.url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let mut request = ureq::http::Request::builder().method("GET").uri(&url);
+            if let Some(authorization) = self.authorization.as_ref().filter(|_| same_server(&url, self.url)) {
+                request = request.header("Authorization", authorization);
+            }
+            if let Some((name, value)) = &self.header {
+                request = request.header(*name, value);
+            }
+            let left = timeout.saturating_sub(begin.elapsed());
+            let mut request = agent.configure_request(request.body(())?).timeout_global(Some(left));
+            if stall.is_some() {
+                request = request
+                    .timeout_resolve(stall)
+                    .timeout_connect(stall)
+                    .timeout_recv_response(stall)
+                    .timeout_per_read(stall);
+            }
+            let response = agent.run(request.build())?;
+            match location(&response) {
+                None if is_redirect(&response) => {
+                    return Err(ureq::Error::Other("redirect is missing a location header".into()));
+                }
+                None => return Ok(response),
+                Some(to) => url = redirected(&url, to).ok_or_else(|| ureq::Error::BadUri(String::new()))?,
+            }
+        }
+        Err(ureq::Error::TooManyRedirects)
+    }
+}
+
+fn is_redirect(response: &Response<Body>) -> bool {
+    matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Where a response redirects to, as it says it.
+fn location(response: &Response<Body>) -> Option<&str> {
+    let header = response.headers().get("location").filter(|_| is_redirect(response))?;
+    // What is no text is no address either.
+    Some(header.to_str().unwrap_or("\n"))
+}
+
+/// The address that a redirect from `url` to `location` leads to; `None`: none of http or https.
+fn redirected(url: &str, location: &str) -> Option<String> {
+    let before_fragment = |text: &str| text.split('#').next().unwrap_or_default().to_owned();
+    let (url, location) = (before_fragment(url), before_fragment(location));
+    let (scheme, rest) = url.split_once("://")?;
+    let (server, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let path = path.split('?').next().unwrap_or_default();
+    let scheme_of = |text: &str| text.split_once(':').is_some_and(|(word, _)| !word.contains(['/', '?']));
+    let next = match location.as_str() {
+        whole if scheme_of(whole) => whole.to_owned(),
+        server if server.starts_with("//") => format!("{scheme}:{server}"),
+        query if query.is_empty() || query.starts_with('?') => format!("{scheme}://{server}{path}{query}"),
+        place => {
+            let folder = &path[..path.rfind('/').unwrap_or_default()];
+            let joined = if place.starts_with('/') { place.to_owned() } else { format!("{folder}/{place}") };
+            format!("{scheme}://{server}{}", without_dots(&joined))
+        }
+    };
+    let uri: Uri = next.parse().ok()?;
+    let is_of_web = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|it| !it.is_empty());
+    is_of_web.then_some(next)
+}
+
+/// A path, which may have a query, without `.` and `..`.
+fn without_dots(path: &str) -> String {
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut parts: Vec<&str> = Vec::new();
+    let all: Vec<&str> = path.split('/').skip(1).collect();
+    for (at, part) in all.iter().enumerate() {
+        match *part {
+            "." | ".." => {
+                if *part == ".." {
+                    parts.pop();
+                }
+                // It names a directory.
+                parts.extend((at + 1 == all.len()).then_some(""));
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}{query}", parts.join("/"))
+}
+
+/// Whether two addresses have the same scheme, host and port.
+fn same_server(one: &str, other: &str) -> bool {
+    let server = |url: &str| {
+        let uri: Uri = url.parse().ok()?;
+        let scheme = uri.scheme_str()?.to_owned();
+        let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+        Some((scheme, uri.host()?.to_ascii_lowercase(), port))
+    };
+    server(one).is_some_and(|one| server(other) == Some(one))
 }
 
 /// A response whose body is read as it comes.
@@ -148,13 +270,6 @@ pub fn open(
     let via = proxy.as_ref().map(|it| format!(" through the proxy {}:{}", it.host(), it.port())).unwrap_or_default();
     let agent = agent(None, proxy, timeout).map_err(Failure::Setup)?;
     let address = crate::url::without_password(url);
-    let mut request = ureq::http::Request::builder().method("GET").uri(&address);
-    if let Some(login) = crate::url::login(url) {
-        request = request.header("Authorization", super::secret::basic(&login.user, &login.password));
-    }
-    if from > 0 {
-        request = request.header("Range", format!("bytes={from}-"));
-    }
     let place = authority(&address);
     let failed = |error: ureq::Error| {
         let limit = if matches!(error, ureq::Error::Timeout(Timeout::Global)) { timeout } else { stall };
@@ -162,20 +277,17 @@ pub fn open(
             ureq::Error::TooManyRedirects => {
                 Failure::Setup(format!("{place}{via} redirects more than {REDIRECTS} times"))
             }
-            // It quotes the address, which may be signed.
-            ureq::Error::BadUri(_) => Failure::Setup(format!("{place}{via} redirects to no address of http or https")),
+            ureq::Error::BadUri(_) => Failure::Setup(format!("{place}{via} redirects {NO_ADDRESS}")),
+            ureq::Error::Http(error) => Failure::Setup(format!("bad request for {place}: {error}")),
             other => Failure::Silent(format!("no answer from {place}{via}: {}", why(&other, limit))),
         }
     };
-    let request = request.body(()).map_err(|error| Failure::Setup(format!("bad request for {place}: {error}")))?;
-    let request = agent
-        .configure_request(request)
-        .timeout_resolve(Some(stall))
-        .timeout_connect(Some(stall))
-        .timeout_recv_response(Some(stall))
-        .timeout_per_read(Some(stall))
-        .build();
-    let response = agent.run(request).map_err(failed)?;
+    let request = Get {
+        url: &address,
+        header: (from > 0).then(|| ("Range", format!("bytes={from}-"))),
+        authorization: crate::url::login(url).map(|login| super::secret::basic(&login.user, &login.password)),
+    };
+    let response = request.follow(&agent, timeout, Some(stall)).map_err(failed)?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let begins =
         header("content-range").and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
@@ -188,10 +300,9 @@ fn agent(ca_file: Option<&Path>, proxy: Option<Proxy>, timeout: Duration) -> Res
     let tls = Tls::new(ca_file)?;
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
-        .max_redirects(REDIRECTS)
+        // Followed here, where it is known what may go to which server.
+        .max_redirects(0)
         .max_response_header_size(LARGEST_HEAD)
-        // A redirect must not carry a token to another server.
-        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
         .http_status_as_error(false)
         .user_agent(concat!("hoist/", env!("CARGO_PKG_VERSION")))
         .proxy(proxy)
@@ -312,6 +423,31 @@ mod tests {
         assert_eq!(proxy("http://[::1]:80/", &[("http_proxy", "http://p:1"), ("no_proxy", "::1")]), Ok(None));
         let error = proxy("http://h/", &[("http_proxy", "ftp://me:s3cret@p")]).unwrap_err();
         assert!(error.starts_with("http_proxy is not") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn a_redirect_leads_where_a_browser_would_go_or_nowhere() {
+        let to = |location| redirected("http://h:1/a/b?c", location);
+        for (location, address) in [
+            ("https://x/y?z#f", "https://x/y?z"),
+            ("//x/y", "http://x/y"),
+            ("/y?to=http://x", "http://h:1/y?to=http://x"),
+            ("y", "http://h:1/a/y"),
+            ("./y/../z/.", "http://h:1/a/z/"),
+            ("../../../y?../z", "http://h:1/y?../z"),
+            ("?y", "http://h:1/a/b?y"),
+            ("", "http://h:1/a/b"),
+        ] {
+            assert_eq!(to(location).as_deref(), Some(address), "{location}");
+        }
+        assert_eq!(redirected("http://h", "y").as_deref(), Some("http://h/y"));
+        for location in ["file:///etc/passwd", "http://[::", "mailto:me@h", "http:///x", "https:", "\n"] {
+            assert_eq!(to(location), None, "{location}");
+        }
+        assert!(same_server("http://H/a", "http://h:80/b") && same_server("https://h:443", "https://h/"));
+        for other in ["https://h/", "http://h:81/", "http://i/", "http://h.i/"] {
+            assert!(!same_server("http://h/", other), "{other}");
+        }
     }
 
     #[test]

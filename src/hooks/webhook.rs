@@ -13,6 +13,9 @@ use super::announcement::Announcement;
 use super::body::json;
 use super::hook::Webhook;
 
+/// The length in bytes from which on a path can be a secret.
+const SECRET_PATH: usize = 8;
+
 /// Sends the request; any status other than 2xx is a failure.
 pub fn send(webhook: &Webhook, announcement: &Announcement, timeout: Duration) -> Result<(), String> {
     let body = match &webhook.body {
@@ -49,7 +52,9 @@ pub fn send(webhook: &Webhook, announcement: &Announcement, timeout: Duration) -
             if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
                 return Err(format!("{} contains no URL that begins with http:// or https://", file.display()));
             }
-            secrets.push(url.clone());
+            // The secret may be in the path, which a redirect or a message of the server repeats without the rest.
+            let path = url.splitn(4, '/').nth(3).filter(|path| path.len() >= SECRET_PATH).map(str::to_owned);
+            secrets.extend([Some(url.clone()), path].into_iter().flatten());
             url
         }
         None => webhook.endpoint.url.in_url(&subject),
@@ -59,7 +64,10 @@ pub fn send(webhook: &Webhook, announcement: &Announcement, timeout: Duration) -
     match answer.status {
         200..300 => Ok(()),
         status => {
-            let said = answer.excerpt();
+            let said = match &answer.redirects_to {
+                Some(to) => format!("a redirect to {to}, which is not followed: correct the url"),
+                None => answer.excerpt(),
+            };
             let said = if said.is_empty() { said } else { format!(": {said}") };
             Err(format!("{} answers with HTTP status {status}{said}", client::authority(&url)))
         }

@@ -159,6 +159,8 @@ fn a_page_is_judged_by_status_and_text_and_one_that_does_not_answer_fails() {
         "/ok" => Response::Ok("all is well".into()),
         "/teapot" => Response::Status("418 I'm a teapot", "short and stout".into()),
         "/moved" => Response::Redirect("/ok".into()),
+        "/file" => Response::Redirect("file:///etc/passwd".into()),
+        "/bad" => Response::Redirect("http://[::".into()),
         path => panic!("{path}"),
     });
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -172,9 +174,15 @@ fn a_page_is_judged_by_status_and_text_and_one_that_does_not_answer_fails() {
         gate("teapot", "/teapot", ""),
         gate("wanted", "/teapot", ", status: '200, 418'"),
         gate("moved", "/moved", ", body: well"),
+        gate("file", "/file", ""),
+        gate("bad", "/bad", ""),
         format!("  gone: {{type: http, when: soak, url: 'http://127.0.0.1:{gone}'}}\n"),
     ];
-    let ran = ask(&project(&gates.concat()), &[]).ends(1).says("3 pass, 3 fail, 0 inconclusive");
+    let ran = ask(&project(&gates.concat()), &[]).ends(1).says("3 pass, 5 fail, 0 inconclusive");
+    for name in ["file", "bad"] {
+        let line = format!("fail  {name:<6}  127.0.0.1:{} redirects to no address of http or https", server.port);
+        assert!(ran.out.lines().any(|it| it == line), "{line:?} is not in\n{}", ran.out);
+    }
     for line in [
         "fail  text    the response does not contain \"is bad\": all is well",
         "fail  teapot  HTTP status 418: short and stout",

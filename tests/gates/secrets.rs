@@ -13,8 +13,11 @@ const TOKEN: &str = "s3cret-t0ken-0123456789";
 fn a_token_reaches_its_server_and_nobody_else() {
     let elsewhere = Server::on("127.0.0.2:0", |_| Response::Status("401 Unauthorized", "who is it?".into()));
     let other = format!("http://127.0.0.2:{}/", elsewhere.port);
+    let next_door = Server::start(|_| Response::Status("401 Unauthorized", "who is it?".into()));
+    let other_port = format!("//127.0.0.1:{}/", next_door.port);
     let server = Server::start(move |request| match request.path() {
         "/away" => Response::Redirect(other.clone()),
+        "/next" => Response::Redirect(other_port.clone()),
         "/home" => Response::Redirect("/echo".into()),
         _ => Response::Status("403 Forbidden", format!("no: {:?}", request.headers)),
     });
@@ -27,12 +30,13 @@ fn a_token_reaches_its_server_and_nobody_else() {
     let url = |path: &str| format!("url: 'http://127.0.0.1:{}{path}', when: before, timeout: 20", server.port);
     let gates = format!(
         "gates:\n  bearer: {{type: http, {}, {bearer}}}\n  basic: {{type: http, {}, {basic}}}\n  away: {{type: http, {}, \
-         {bearer}}}\n  home: {{type: http, {}, {bearer}}}\n  alerts: {{type: alertmanager, {}, {bearer}, matchers: \
+         {bearer}}}\n  home: {{type: http, {}, {bearer}}}\n  next: {{type: http, {}, {bearer}}}\n  alerts: {{type: alertmanager, {}, {bearer}, matchers: \
          'a=\"b\"'}}\n  query: {{type: prometheus, {}, {bearer}, query: up, require: '> 0'}}\n",
         url("/a"),
         url("/b"),
         url("/away"),
         url("/home"),
+        url("/next"),
         url(""),
         url("")
     );
@@ -44,11 +48,12 @@ fn a_token_reaches_its_server_and_nobody_else() {
     let authorized =
         |wanted: &str| seen.iter().filter(|request| request.header("authorization") == Some(wanted)).count();
     // Each gate, and the redirect that stays on the server.
-    assert_eq!(authorized(&format!("Bearer {TOKEN}")), 6, "{seen:?}");
+    assert_eq!(authorized(&format!("Bearer {TOKEN}")), 7, "{seen:?}");
     let pair = "bWU6czNjcmV0LXQwa2VuLTAxMjM0NTY3ODk=";
     assert_eq!(authorized(&format!("Basic {pair}")), 1, "{seen:?}");
-    let other = elsewhere.requests();
-    assert_eq!((other.len(), other[0].header("authorization")), (1, None));
+    for other in [elsewhere.requests(), next_door.requests()] {
+        assert_eq!((other.len(), other[0].header("authorization")), (1, None));
+    }
     let json = ask(&project, &["--format", "json"]);
     for text in [&ran.out, &ran.err, &json.out, &json.err] {
         assert!(!text.contains(TOKEN) && !text.contains(pair), "{text}");

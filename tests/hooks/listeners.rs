@@ -49,6 +49,8 @@ pub enum Manner {
     Well,
     /// 500.
     Badly,
+    /// A redirect with this status and to this address.
+    Moved(u16, String),
     /// Not until this is set.
     Held(Arc<AtomicBool>),
     /// With a body that has no end.
@@ -123,6 +125,10 @@ fn answer(stream: &TcpStream, seen: &Mutex<Vec<Request>>, manner: &Manner) {
     let _ = match manner {
         Manner::Well => stream.write_all(whole("200 OK", "ok").as_bytes()),
         Manner::Badly => stream.write_all(whole("500 Internal Server Error", "out of order").as_bytes()),
+        Manner::Moved(status, to) => {
+            let head = format!("HTTP/1.1 {status} Moved\r\nLocation: {to}\r\n");
+            stream.write_all(format!("{head}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
+        }
         Manner::Held(go) => {
             until("the word to answer", || go.load(Ordering::SeqCst));
             stream.write_all(whole("200 OK", "ok").as_bytes())

@@ -128,3 +128,32 @@ fn a_required_hook_that_fails_refuses_a_deployment_before_anything_is_touched() 
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &two);
 }
+
+#[test]
+fn a_listener_that_redirects_was_not_told_and_no_secret_follows() {
+    let (farm, project, one) = Project::deployed(1, 1);
+    let elsewhere = Web::start(Manner::Well);
+    let key = project.path(".git/key");
+    std::fs::write(&key, "s3cret").unwrap();
+    for status in [301, 302, 303, 307, 308] {
+        let moved = Web::start(Manner::Moved(status, format!("{}?token=s3cret", elsewhere.url())));
+        let hook = format!(
+            "hooks:\n  web: {{type: webhook, on: started, url: '{}', required: true, header_files: {{x-api-key: {key}}}, \
+             hmac_secret_file: {key}}}\n",
+            moved.url(),
+            key = key.display()
+        );
+        project.write("hoist/hooks.yaml", &hook);
+        project.commit_again();
+        let ran = project.deploy(&[]).ends(2).says(&format!(
+            "hook web does not let the deployment begin: 127.0.0.1:{} answers with HTTP status {status}: a redirect to {}, \
+             which is not followed: correct the url; nothing was touched",
+            moved.port,
+            elsewhere.url()
+        ));
+        assert!(!ran.err.contains("s3cret"), "{}", ran.err);
+        assert_eq!(moved.requests().len(), 1);
+    }
+    assert!(elsewhere.requests().is_empty(), "{:?}", elsewhere.requests());
+    all_on(&farm, 2, &one);
+}
