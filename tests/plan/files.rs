@@ -111,3 +111,36 @@ fn a_file_that_is_no_plan_of_this_repository_is_refused_in_one_sentence() {
     project.deploy(&["--signature", "x"]).ends(2).says("name it with --plan");
     project.run(&["plan", "-o", "/nosuch/plan"]).ends(2).says("cannot write /nosuch/plan: No such file");
 }
+
+#[test]
+fn a_plan_is_refused_if_a_host_is_reached_in_another_way_or_counted_elsewhere() {
+    let project = Project::empty();
+    let key = project.path(".git/key").display().to_string();
+    let made = std::process::Command::new("ssh-keygen").args(["-qt", "ed25519", "-N", "", "-f", &key]).status();
+    assert!(made.unwrap().success());
+    let lines = format!("max_unavailable: 1\nmax_unavailable_by: zone\nssh_config: none\nidentity_file: {key}\n");
+    project.write("hoist/hoist.cfg", &format!("[global]\ngit_repo: app\ntargets_command: cat .git/list\n{lines}"));
+    project.commit("one");
+    let list = |address: &str, user: &str, zone: &str, rack: &str| {
+        let labels = format!("{{\"zone\": \"{zone}\", \"rack\": \"{rack}\"}}");
+        let host = format!("\"address\": \"{address}\", \"user\": \"{user}\", \"labels\": {labels}");
+        project.write(".git/list", &format!("[{{\"name\": \"web1\", {host}}}, \"web2\"]"));
+    };
+    list("127.0.0.99", "deploy", "a", "r1");
+    let plan = written(&project, &[]);
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(&plan).unwrap()).unwrap();
+    let web1 = serde_json::json!({"address": "127.0.0.99", "user": "deploy", "labels": {"zone": "a"}});
+    assert_eq!(file["reached"], serde_json::json!({"web1": web1}), "{file}");
+    list("127.0.0.98", "root", "b", "r1");
+    refused(&project, &plan, "plan.json is out of date, nothing was touched")
+        .says("- web1: its address was \"127.0.0.99\", and is \"127.0.0.98\"\n")
+        .says("- web1: its user was \"deploy\", and is \"root\"\n")
+        .says("- web1: its label zone was \"a\", and is \"b\"\n");
+    project.write(".git/list", "[\"web1\", {\"name\": \"web2\", \"port\": 2222}]");
+    refused(&project, &plan, "- web1: its address was \"127.0.0.99\", and is not set\n")
+        .says("- web2: its port was not set, and is \"2222\"\n");
+    // Nothing depends on the rack.
+    list("127.0.0.99", "deploy", "a", "r2");
+    let ran = project.deploy(&["--plan", &plan]);
+    assert!(!ran.err.contains("is out of date"), "{}", ran.err);
+}

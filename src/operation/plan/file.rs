@@ -14,6 +14,7 @@ use crate::files::{no_links, output};
 use crate::operation::Refused;
 use crate::operation::status::View;
 use crate::repo::operator;
+use crate::targets::{Group, Target};
 use crate::text::quoted;
 use crate::url::is_masked;
 use crate::wire::{Revision, StartedBy};
@@ -61,6 +62,9 @@ pub struct PlanFile {
     /// In plans with run-once steps.
     #[serde(default = "no_steps", skip_serializing_if = "is_empty")]
     pub steps: Value,
+    /// How the hosts are reached that an inventory or a command says it of. Empty in plans without such hosts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reached: BTreeMap<String, Reached>,
     /// Every key with the value that counts. Of one that may hold a password, what is shown, and a short digest.
     pub settings: BTreeMap<String, String>,
     /// A digest of each file that decides what happens, but for files of keys and of targets.
@@ -73,6 +77,34 @@ pub struct PlanFile {
     pub live: BTreeMap<String, Option<Revision>>,
     /// Of everything else.
     digest: String,
+}
+
+/// What an inventory or a command says of a host, as far as a deployment depends on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The label that `max_unavailable_by` of its group names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Reached {
+    /// Those of the hosts of some groups that anything is said of.
+    fn of(groups: &[Group]) -> BTreeMap<String, Reached> {
+        let of_target = |(group, target): (&Group, &Target)| {
+            let details = target.details.as_deref()?.clone();
+            let mut labels = details.labels;
+            labels.retain(|name, _| group.max_unavailable_by.as_ref() == Some(name));
+            let reached = Reached { address: details.address, user: details.user, port: details.port, labels };
+            (reached != Reached::default()).then(|| (target.to_string(), reached))
+        };
+        groups.iter().flat_map(|group| group.targets.iter().map(move |it| (group, it))).filter_map(of_target).collect()
+    }
 }
 
 /// Where a plan file comes from.
@@ -131,7 +163,7 @@ impl PlanFile {
             HostChoice::Matching(limit) => Some(limit.clone()),
             HostChoice::All | HostChoice::Only(_) => None,
         };
-        let mut fixed = Fixed::read(config, prepared, hex(&random))?;
+        let fixed = Fixed::read(config, prepared, hex(&random))?;
         // The file is where the plan stands: how it is spelled does not matter.
         let mut file = PlanFile {
             hoist_plan: FORMAT,
@@ -153,7 +185,8 @@ impl PlanFile {
             groups: serde_json::to_value(&fixed.steps.groups)?,
             gates: serde_json::to_value(&fixed.steps.gates)?,
             steps: serde_json::to_value(&fixed.steps.steps)?,
-            settings: std::mem::take(&mut fixed.settings),
+            reached: fixed.reached,
+            settings: fixed.settings,
             files: fixed.files,
             salt: fixed.salt,
             asked,
@@ -272,6 +305,7 @@ impl PlanFile {
 /// What a plan file fixes of the configuration.
 pub(super) struct Fixed {
     pub steps: Steps,
+    pub reached: BTreeMap<String, Reached>,
     pub settings: BTreeMap<String, String>,
     pub files: BTreeMap<String, String>,
     salt: String,
@@ -288,7 +322,8 @@ impl Fixed {
                 .map_err(|error| Refused::new(format!("cannot read {}: {error}", file.name)))?;
             files.insert(file.name, salted(&salt, &bytes));
         }
-        Ok(Fixed { steps: Steps::of(&prepared.plan), settings, files, salt })
+        let reached = Reached::of(&prepared.plan.groups);
+        Ok(Fixed { steps: Steps::of(&prepared.plan), reached, settings, files, salt })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::targets::{Target, fold};
 use crate::text::counted;
 use crate::wire::Revision;
 
-use super::file::{PlanFile, live};
+use super::file::{Fixed, PlanFile, Reached, live};
 use super::steps::{PlannedGroup, Steps};
 
 /// Changes that are listed.
@@ -65,6 +65,7 @@ fn changes(file: &PlanFile, config: &Config, prepared: &Prepared, views: &[View]
         format!("{key}: it was {}, and is {}", value(then), value(now))
     }));
     changes.extend(hosts(&then.groups, &now.steps.groups));
+    changes.extend(reached(file, &now));
     changes.extend(differences(&file.files, &now.files, |name, then, now| match (then, now) {
         (None, _) => format!("{name}: it is new"),
         (_, None) => format!("{name}: it is gone, or not used any more"),
@@ -111,6 +112,31 @@ fn hosts<'a>(then: &'a [PlannedGroup], now: &'a [PlannedGroup]) -> Vec<String> {
             changes.push(format!("group {name}: {} went: {}", counted(went.len(), "host"), fold(went)));
         } else if before.len() == after.len() && before != after {
             changes.push(format!("group {name}: its hosts are in another order"));
+        }
+    }
+    changes
+}
+
+/// The hosts of the plan that are reached in another way now, or have another label.
+fn reached(file: &PlanFile, now: &Fixed) -> Vec<String> {
+    let nothing = Reached::default();
+    let of = |all: &BTreeMap<String, Reached>, host: &String| all.get(host).unwrap_or(&nothing).clone();
+    let mut changes = Vec::new();
+    for target in now.steps.groups.iter().flat_map(PlannedGroup::targets) {
+        let host = target.to_string();
+        let (then, now) = (of(&file.reached, &host), of(&now.reached, &host));
+        let text = |value: Option<String>| value.map_or("not set".to_owned(), |value| format!("{value:?}"));
+        let mut compare = |what: &str, then: Option<String>, now: Option<String>| {
+            if then != now {
+                changes.push(format!("{host}: its {what} was {}, and is {}", text(then), text(now)));
+            }
+        };
+        compare("address", then.address, now.address);
+        compare("user", then.user, now.user);
+        compare("port", then.port.map(|port| port.to_string()), now.port.map(|port| port.to_string()));
+        let names: BTreeSet<&String> = then.labels.keys().chain(now.labels.keys()).collect();
+        for name in names {
+            compare(&format!("label {name}"), then.labels.get(name).cloned(), now.labels.get(name).cloned());
         }
     }
     changes
