@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-/// Why a template cannot be read or rendered. The text never holds a variable's value, so it may be shown.
+/// Why a template cannot be read or rendered. The text may be shown: it holds words of the template, and never a value or
+/// a part of one, even where a value stands for a name (`map(x)`, `f(**x)`).
 #[derive(Debug, Clone)]
 pub struct Error {
     pub why: String,

@@ -227,16 +227,37 @@ mod unit_tests {
 
     #[test]
     fn an_error_names_template_and_line_and_keeps_the_secret() {
-        let vars = || serde_json::json!({"secret": "hunter2", "name": "hunter2", "n": 1});
+        let vars = || serde_json::json!({"secret": "hunter2", "name": "hunter2", "n": 1, "of": {"hunter2": 1}});
         let reason = |template| try_render(template, false, OutputFormat::Text, vars()).unwrap_err();
         assert!(reason("a\n{% if %}").starts_with("/etc/x: template t.j2 line 2: syntax error"));
         assert!(reason("\n\n{{ x.y.z }}").contains("template t.j2 line 3: undefined value: x is not defined"));
         assert!(reason("{% include 'broken' %}").contains("template broken line 2: unknown filter nope"));
-        for template in
-            ["{{ secret + 1 }}", "{{ n[secret]() }}", "{% include secret %}", "{{ secret | abs }}", "{{ secret() }}"]
-        {
+        for template in [
+            "{{ secret + 1 }}",
+            "{{ n[secret]() }}",
+            "{% include secret %}",
+            "{{ secret | abs }}",
+            "{{ secret() }}",
+            "{{ [n] | map(secret) | list }}",
+            "{{ [n] | select(secret) | list }}",
+            "{{ [n] | rejectattr('x', secret) | list }}",
+            "{{ [n] | map(attribute=secret, default=n) | sum(**of) }}",
+            "{% macro m(host) %}{% endmacro %}{{ m(**of) }}",
+            "{% macro m() %}{{ caller(**of) }}{% endmacro %}{% call m() %}{% endcall %}",
+            "{{ 'a'.replace(**of) }}",
+            "{{ n | round(**of) }}",
+            "{{ range(**of) }}",
+            "{{ range | attr(secret) }}",
+            "{{ secret | attr('__' ~ secret ~ '__') }}",
+            "{{ ('{' ~ secret ~ '}').format(n) }}",
+            "{{ ('{:' ~ secret ~ '}').format(n) }}",
+            "{{ {}[secret].x }}",
+            "{{ n | attr(secret) + 1 }}",
+            "{% import secret as x %}",
+            "{% extends secret %}",
+        ] {
             let reason = reason(template);
-            assert!(!reason.contains("hunter2"), "{reason}");
+            assert!(!reason.contains("unter2"), "{template}: {reason}");
         }
     }
 

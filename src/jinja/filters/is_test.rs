@@ -120,6 +120,14 @@ pub fn apply(name: &str, value: &Value, positional: &[Value], named: &Named) -> 
     })
 }
 
+/// As [`apply`], of a test whose name is a value.
+pub fn by_name(name: &str, value: &Value, positional: &[Value], named: &Named) -> Result<bool, Error> {
+    match known(name) {
+        true => apply(name, value, positional, named),
+        false => Err(refuse("unknown test in select, reject, selectattr or rejectattr")),
+    }
+}
+
 /// `value % divisor == wanted`.
 fn remainder(value: &Value, divisor: &Value, wanted: i128) -> Result<bool, Error> {
     Ok(Operator::Modulo.apply(value, divisor)?.equals(&Value::Int(wanted)))

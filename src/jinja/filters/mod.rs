@@ -24,7 +24,7 @@ pub fn apply(name: &str, value: &Value, positional: &[Value], named: &Named) -> 
     if let Some((name, names, filter)) = table::find(name) {
         return filter(value, &Arguments::bind(name, names, positional, named)?);
     }
-    let select = |attribute, wanted| lists::select(value, positional, named, is_test::apply, attribute, wanted);
+    let select = |attribute, wanted| lists::select(value, positional, named, is_test::by_name, attribute, wanted);
     match name {
         "format" => match (positional.is_empty(), named.is_empty()) {
             _ if matches!(value, Value::Markup(_)) => Err(refuse("format of escaped text: escape it afterwards")),
@@ -35,12 +35,20 @@ pub fn apply(name: &str, value: &Value, positional: &[Value], named: &Named) -> 
             }
             _ => Err(refuse("format takes values either by place or by name")),
         },
-        "map" => Ok(lists::map(value, positional, named, apply)),
+        "map" => Ok(lists::map(value, positional, named, by_name)),
         "select" => Ok(select(false, true)),
         "reject" => Ok(select(false, false)),
         "selectattr" => Ok(select(true, true)),
         "rejectattr" => Ok(select(true, false)),
         _ if MISSING.contains(&name) => Err(refuse(format!("the filter {name} is not supported"))),
         _ => Err(refuse(format!("unknown filter {name}"))),
+    }
+}
+
+/// As [`apply`], of a filter whose name is a value.
+fn by_name(name: &str, value: &Value, positional: &[Value], named: &Named) -> Result<Value, Error> {
+    match known(name) {
+        true => apply(name, value, positional, named),
+        false => Err(refuse("unknown filter in map")),
     }
 }

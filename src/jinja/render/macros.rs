@@ -6,6 +6,7 @@ use super::context::{Frame, Scope};
 use super::{eval, statements};
 use crate::jinja::error::{Error, refuse};
 use crate::jinja::syntax::ast::{Name, Signature, Special};
+use crate::jinja::values::arguments::no_such_argument;
 use crate::jinja::values::object::TemplateObject;
 use crate::jinja::values::{Dict, Key, Value, python};
 
@@ -75,8 +76,8 @@ impl TemplateObject for Macro {
         if special.kwargs {
             let rest: Dict = named.drain(..).map(|(name, value)| (Key::text(name), value)).collect();
             frame.set(&"kwargs".into(), Value::dict(rest));
-        } else if let Some((name, _)) = named.first() {
-            return Err(refuse(format!("the macro {called} has no argument {name}")));
+        } else if !named.is_empty() {
+            return Err(refuse(format!("the macro {called} {}", no_such_argument(&it.arguments))));
         }
         let rest = positional.get(it.arguments.len()..).unwrap_or_default();
         if special.varargs {

@@ -14,6 +14,17 @@ pub struct Arguments {
     values: Vec<Option<Value>>,
 }
 
+/// What is said of something that has these arguments and is given another. That one's name may be a value.
+pub fn no_such_argument<T: AsRef<str>>(known: &[T]) -> String {
+    match known {
+        [] => "has no arguments".to_owned(),
+        known => {
+            let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+            format!("is given an argument that it does not have: it has {}", known.join(", "))
+        }
+    }
+}
+
 impl Arguments {
     /// Binds positional and keyword arguments to the parameters `names`.
     ///
@@ -29,7 +40,7 @@ impl Arguments {
         }
         for (name, value) in named {
             let Some(place) = names.iter().position(|known| *known == &**name) else {
-                return Err(refuse(format!("{of} has no argument {name:?}")));
+                return Err(refuse(format!("{of} {}", no_such_argument(names))));
             };
             if values[place].replace(value.clone()).is_some() {
                 return Err(refuse(format!("{of} has the argument {name:?} twice")));

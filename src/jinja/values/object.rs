@@ -282,7 +282,7 @@ impl Object {
             (Object::Module(module), _) => module.exported.get(&Key::text(name)).cloned(),
             (Object::OfTemplate(it), _) => it.attribute(name)?,
             (Object::Function(function), _) => {
-                return Err(refuse(format!("{name} of {function} is not supported in templates")));
+                return Err(refuse(format!("attributes of {function} are not supported in templates")));
             }
             (Object::Generator(_), "send" | "throw" | "close") | (Object::View(_), "mapping" | "isdisjoint") => {
                 return Err(refuse(format!("{name} of {}", self.type_name())));

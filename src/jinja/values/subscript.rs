@@ -13,7 +13,7 @@ use crate::jinja::error::{Error, refuse, undefined};
 /// For Python's internal attributes, and for those that are not supported here.
 pub fn python_attribute(value: &Value, name: &str) -> Result<Option<Value>, Error> {
     if name.starts_with("__") && name.ends_with("__") {
-        return Err(refuse(format!("{name} is internal to Python")));
+        return Err(refuse("a name with two underscores on both sides is internal to Python"));
     }
     if let Value::Undefined(of) = value {
         return Err(undefined(of.as_ref()));

@@ -95,7 +95,7 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
                 },
                 _ => return Err(refuse("%c needs a character")),
             },
-            other => return Err(refuse(format!("a format has no field %{other}"))),
+            _ => return Err(refuse("a format has an unknown field")),
         });
     }
     text.push_str(rest);
