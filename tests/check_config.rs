@@ -402,3 +402,17 @@ fn what_an_environment_replaces_or_disables_is_not_judged_in_it() {
     assert!(text.contains("gate \"w\" is empty, and disables nothing"), "{text}");
 }
 
+#[test]
+fn a_step_may_run_on_a_host_that_only_a_command_knows_and_is_told_how_a_target_is_written() {
+    let step = "  t: {when: after, on: 127.0.0.21, command: x}\n";
+    let repo = with_environment(&[("steps.yaml", step, "")]);
+    let command = "red_targets_command: echo 127.0.0.21";
+    let text = String::from_utf8(repo.check(&["-D", command]).stdout).unwrap();
+    assert!(text.contains("red_targets_command is not run"), "{text}");
+    assert!(!text.contains("hoist/steps.yaml:2: step \"t\": no target file lists 127.0.0.21: name a target, or write first or deploy-host\n"), "{text}");
+    repo.write("hoist/hoist.cfg", "[global]\ngit_repo: app\ndsh_targets: red\n");
+    repo.write("hoist/red", "root@127.0.0.21:26012\n");
+    let text = String::from_utf8(repo.check(&[]).stdout).unwrap();
+    assert!(text.contains("no target file lists 127.0.0.21: write `on: root@127.0.0.21:26012`\n"), "{text}");
+}
+

@@ -120,6 +120,13 @@ impl Config {
         None
     }
 
+    /// Whether there are groups whose targets are not known, since neither commands nor name servers are asked.
+    pub(super) fn has_unknown_targets(&self) -> bool {
+        let source = |group| self.source(group, &mut Problems::default());
+        let is_unknown = |group| matches!(source(group), Some((Source::Command(_) | Source::Dns(_), ..)));
+        self.is_offline && self.settings.groups.iter().any(is_unknown)
+    }
+
     /// What to say of a group that nothing lists the targets of. If a key is there and empty, that is how an environment
     /// does without the group.
     fn no_source(&self, group: &str) -> Problem {

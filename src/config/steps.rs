@@ -53,9 +53,11 @@ impl Config {
 
     /// As [`Config::steps`], noting what is wrong and going on without it.
     pub(super) fn steps_into(&self, groups: &[Group], problems: &mut Problems) -> Vec<OnceStep> {
-        let known = |target: &Target| groups.iter().any(|group| group.targets.contains(target));
+        let targets: Vec<&Target> = groups.iter().flat_map(|group| &group.targets).collect();
+        // Where some are not known, it may be one of those.
+        let known = (!self.has_unknown_targets()).then_some(&*targets);
         let read = |name: &Node, body: &Node, shown: &str, problems: &mut Problems| {
-            self.step(name, body, shown, &known, problems)
+            self.step(name, body, shown, known, problems)
         };
         self.merged_entries(&FILES, &STEPS, Vec::new(), problems, read)
     }
@@ -66,7 +68,7 @@ impl Config {
         name: &Node,
         body: &Node,
         file: &str,
-        known: &dyn Fn(&Target) -> bool,
+        known: Option<&[&Target]>,
         problems: &mut Problems,
     ) -> Result<Option<OnceStep>, Problem> {
         let label = name.key_text();
@@ -104,10 +106,15 @@ impl Config {
         })?;
         let when =
             draft.when.ok_or_else(|| lacks("does not say when to run: write `when: before` or `when: after`"))?;
-        if let On::Host(target) = &on
-            && !known(target)
+        if let (On::Host(target), Some(known)) = (&on, known)
+            && !known.contains(&target)
         {
-            let why = format!("no target file lists {target}: name a target, or write first or deploy-host");
+            let same_host: Vec<String> =
+                known.iter().filter(|it| it.host == target.host).map(|it| format!("`on: {it}`")).collect();
+            let why = match same_host.is_empty() {
+                true => format!("no target file lists {target}: name a target, or write first or deploy-host"),
+                false => format!("no target file lists {target}: write {}", same_host.join(" or ")),
+            };
             problems.push(entry.problem_at(draft.on_line, why).about("on"));
             return Ok(None);
         }
