@@ -286,11 +286,10 @@ impl Draft {
                 let why = "signature_header has no effect without hmac_secret_file";
                 return Err(at(entry, line, "signature_header", why));
             }
-            Some((name, line)) if !is_header(&name) => {
-                let why = format!("{name:?} is not the name of a header");
-                return Err(at(entry, line, "signature_header", why));
+            Some((name, line)) => {
+                header_name(&name).map_err(|why| at(entry, line, "signature_header", why))?;
+                name
             }
-            Some((name, _)) => name,
         };
         Ok(Webhook {
             endpoint,
@@ -326,9 +325,7 @@ fn headers(field: &Field) -> Result<Vec<(String, String)>, Problem> {
     };
     let one = |(name, value): &(Node, Node)| {
         let (name, value) = (name.key_text(), value.text().unwrap_or_default());
-        if !is_header(name) {
-            return Err(field.problem(format!("{name:?} is not the name of a header")));
-        }
+        header_name(name).map_err(|why| field.problem(why))?;
         if value.is_empty() || !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err(field.problem(format!("the value of {name} is empty, or holds what a header cannot hold")));
         }
@@ -337,9 +334,20 @@ fn headers(field: &Field) -> Result<Vec<(String, String)>, Problem> {
     pairs.iter().map(one).collect()
 }
 
-/// A token, as RFC 9110 has it.
-fn is_header(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+/// Headers that say how a request is sent, which is the client's matter.
+const OF_CLIENT: [&str; 7] =
+    ["connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// A token, as RFC 9110 has it, that is not one of the client's.
+fn header_name(name: &str) -> Result<(), String> {
+    if OF_CLIENT.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(format!("the header {name} is set by Hoist: remove it"));
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    match !name.is_empty() && name.chars().all(fits) {
+        true => Ok(()),
+        false => Err(format!("{name:?} is not the name of a header")),
+    }
 }
 
 fn is_address(text: &str) -> bool {

@@ -26,7 +26,7 @@ impl Authorization {
     pub fn of(auth: &Auth) -> Result<Authorization, String> {
         match auth {
             Auth::Bearer { file } => {
-                let token = read(file)?;
+                let token = read_for_header(file)?;
                 Ok(Authorization { header: format!("Bearer {token}"), secrets: vec![token] })
             }
             Auth::Basic { username, file } => {
@@ -62,8 +62,21 @@ pub fn read(file: &Path) -> Result<String, String> {
     let secret = text.trim_end_matches(['\n', '\r']);
     match secret {
         "" => Err(wrong("is empty: write the secret into it, on one line")),
-        _ if secret.chars().any(char::is_control) => Err(wrong("contains more than one line: write only the secret")),
+        _ if secret.contains(['\n', '\r']) => Err(wrong("contains more than one line: write only the secret")),
+        _ if secret.chars().any(char::is_control) => Err(wrong("contains a control character: write only the secret")),
         _ => Ok(secret.to_owned()),
+    }
+}
+
+/// As [`read`], for the value of a header.
+///
+/// # Errors
+/// As [`read`], and a secret that a header cannot hold.
+pub fn read_for_header(file: &Path) -> Result<String, String> {
+    let secret = read(file)?;
+    match secret.is_ascii() {
+        true => Ok(secret),
+        false => Err(format!("{} contains a character that is not ASCII, which a header cannot hold", file.display())),
     }
 }
 
@@ -82,10 +95,19 @@ mod tests {
         let basic = Authorization::of(&Auth::Basic { username: "me".into(), file: file.clone() }).unwrap();
         assert_eq!(basic.header, "Basic bWU6czNjcmV0");
         assert_eq!(basic.redact("Basic bWU6czNjcmV0 s3cret"), "Basic … …");
-        for text in ["", "\n", "two\nlines\n"] {
+        for (text, why) in [
+            ("", "is empty"),
+            ("\n", "is empty"),
+            ("two\nlines\n", "more than one line"),
+            ("two\u{1}", "a control character"),
+            ("two\u{f6}", "not ASCII"),
+        ] {
             std::fs::write(&file, text).unwrap();
             let error = Authorization::of(&Auth::Bearer { file: file.clone() }).map(|it| it.header).unwrap_err();
             assert!(error.starts_with(&file.display().to_string()) && !error.contains("two"), "{error}");
+            assert!(error.contains(why), "{error}");
         }
+        let basic = Authorization::of(&Auth::Basic { username: "me".into(), file: file.clone() }).unwrap();
+        assert_eq!(basic.header, "Basic bWU6dHdvw7Y=");
     }
 }

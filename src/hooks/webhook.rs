@@ -31,7 +31,7 @@ pub fn send(webhook: &Webhook, announcement: &Announcement, timeout: Duration) -
     headers.retain(|(name, _)| !webhook.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
     headers.extend(webhook.headers.iter().cloned());
     for (name, file) in &webhook.secret_headers {
-        let value = secret::read(file)?;
+        let value = secret::read_for_header(file)?;
         secrets.push(value.clone());
         headers.push((name.clone(), value));
     }

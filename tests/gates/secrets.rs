@@ -64,6 +64,8 @@ fn a_token_reaches_its_server_and_nobody_else() {
     fs::write(&token, format!("{TOKEN}\nX-Evil: yes\n")).unwrap();
     let ran = ask(&project, &["bearer"]).ends(1).says("inconclusive").says("contains more than one line");
     assert!(!ran.out.contains(TOKEN));
+    fs::write(&token, "t\u{f6}k").unwrap();
+    ask(&project, &["bearer"]).ends(1).says("inconclusive").says("token contains a character that is not ASCII");
     fs::remove_file(&token).unwrap();
     ask(&project, &["bearer"]).ends(1).says("token: No such file or directory");
     project.run(&["check-config"]).ends(2).says("hoist/gates.yaml:2: gate \"bearer\": the file ");

@@ -80,6 +80,10 @@ fn a_mistake_is_named_with_its_line_and_what_was_meant() {
         ("{on: started, type: webhook, url: 'http://h', content_type: text}", "has a content_type and no body"),
         ("{on: started, type: webhook, url: 'http://h', method: GET}", "bad method \"GET\": write POST, PUT or PATCH"),
         ("{on: started, type: webhook, url: 'http://h', headers: {'X Y': z}}", "\"X Y\" is not the name of a header"),
+        (
+            "{on: started, type: webhook, url: 'http://h', headers: {Content-Length: 5}}",
+            "the header Content-Length is set by Hoist: remove it",
+        ),
         ("{on: started, type: webhook, url: 'http://h', header_files: {X: key}}", "bad header_files"),
         ("{on: started, type: webhook, url: 'http://h', signature_header: X}", "no effect without hmac_secret_file"),
         ("{on: started, type: mail}", "has no receiver"),
