@@ -250,9 +250,19 @@ impl Config {
                 let without = format!("with `-D {key}:`, hosts are taken as they are named");
                 Problem { message: format!("{}; {without}", problem.message), ..problem }
             })?;
-            let known: HashMap<&str, &Target> = described.iter().map(|known| (known.host.as_str(), known)).collect();
+            let listed: HashMap<&Target, &Target> = described.iter().map(|known| (known, known)).collect();
+            // `None`: several of that name are reached in different ways.
+            let mut of_name: HashMap<&str, Option<Details>> = HashMap::new();
+            for known in &described {
+                let details = of_name.entry(&known.host).or_insert_with(|| Some(known.described()));
+                details.take_if(|details| *details != known.described());
+            }
             for target in targets.iter_mut().filter(|target| target.details.is_none()) {
-                let details = known.get(target.host.as_str()).map(|known| known.described());
+                // A list that has the very target says by it what it says of it, and not by another of its name.
+                let details = match listed.get(target) {
+                    Some(known) => known.details.as_deref().cloned(),
+                    None => of_name.get(target.host.as_str()).cloned().flatten(),
+                };
                 target.details = details.filter(|details| *details != Details::default()).map(Arc::new);
             }
         }

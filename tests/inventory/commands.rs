@@ -64,6 +64,23 @@ fn a_host_that_a_target_file_only_names_has_the_address_and_labels_that_another_
 }
 
 #[test]
+fn an_entry_of_a_list_that_has_its_name_with_and_without_a_port_keeps_its_own() {
+    let ports = |lines: &str, settings: &str| {
+        let project = printing(lines);
+        project.configure(settings);
+        let ran = project.run(&["hosts"]).ends(0);
+        ran.out.lines().skip(1).map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ports("gw\ngw:2202\n", ""), ["gw", "gw  port 2202"]);
+    assert_eq!(ports("gw:2202\ngw\n", ""), ["gw  port 2202", "gw"]);
+    // Whom a target file names without a port is the one that a list has; of two it is neither.
+    let canary = "server_groups: canary, default\ncanary_targets_command: echo gw\n";
+    assert_eq!(ports("gw:2202\n", canary)[0], "gw  port 2202");
+    assert_eq!(ports("gw:2202\ngw:2203\n", canary)[0], "gw");
+    assert_eq!(ports("gw:2202\ngw\n", canary)[0], "gw");
+}
+
+#[test]
 fn a_command_that_fails_hangs_or_prints_nonsense_is_told_before_anything_is_touched() {
     for (command, why) in [
         ("echo web1; echo no token >&2; exit 3", "failed with exit status 3: no token"),
