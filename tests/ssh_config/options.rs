@@ -60,8 +60,13 @@ fn a_host_key_is_looked_up_under_its_alias_and_a_new_one_taken_where_the_configu
     let scene = Scene { farm: Farm::up_with(&[RSA]) };
     let known_hosts = scene.farm.path("own_known_hosts");
     let strict = format!("Host *\n  HostKeyAlias the-web\n  UserKnownHostsFile {}\n", known_hosts.display());
-    let words = "host key of the-web is not known";
-    scene.refused(&strict, "127.0.0.2", ConnectErrorKind::HostKeyUnknown, &[words]);
+    let error = scene.refusal(&strict, "127.0.0.2");
+    assert!(error.message.starts_with("host key of the-web is not known"), "{error}");
+    // What it advises makes it known.
+    let advice = error.message.split('`').nth(1).unwrap();
+    let advice = std::process::Command::new("sh").args(["-c", advice]).output().unwrap();
+    fs::write(&known_hosts, advice.stdout).unwrap();
+    assert!(scene.connect(&strict, "127.0.0.2").is_ok(), "{error}");
     for accepting in ["accept-new", "no"] {
         let _ = fs::remove_file(&known_hosts);
         assert!(scene.connect(&format!("{strict}  StrictHostKeyChecking {accepting}\n"), "127.0.0.2").is_ok());

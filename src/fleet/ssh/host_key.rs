@@ -104,12 +104,20 @@ impl Route {
                 ConnectErrorKind::HostKeyUnknown,
                 format!(
                     "host key of {name} is not known: it offers the {print}. Check it and add what \
-                     `ssh-keyscan -p {} {}` prints to known_hosts, or set host_key_checking: accept-new{}",
-                    self.port,
-                    self.host,
+                     `{}` prints to known_hosts, or set host_key_checking: accept-new{}",
+                    self.scan(&name),
                     self.authority()
                 ),
             )),
+        }
+    }
+
+    /// The command that prints the host's keys under the name by which known_hosts has them.
+    fn scan(&self, name: &str) -> String {
+        let scan = format!("ssh-keyscan -p {} {}", self.port, self.host);
+        match lookup_name(&self.host, self.port) == name {
+            true => scan,
+            false => format!("{scan} | sed 's/^[^#][^ ]*/{name}/'"),
         }
     }
 
