@@ -416,3 +416,14 @@ fn a_step_may_run_on_a_host_that_only_a_command_knows_and_is_told_how_a_target_i
     assert!(text.contains("no target file lists 127.0.0.21: write `on: root@127.0.0.21:26012`\n"), "{text}");
 }
 
+#[test]
+fn signatures_that_no_build_can_have_are_warned_of() {
+    let repo = good();
+    let lines = "[global]\ngit_repo: app\ndsh_targets: all\nbuild_command: make\nbuild_output: out\nrequire_signed_revision: yes\n\
+         allowed_signers: /etc/hoist/signers\n";
+    repo.write("scap/scap.cfg", lines);
+    let text = String::from_utf8(repo.check(&[]).stdout).unwrap();
+    let warning =
+        "warning: scap/scap.cfg:6: require_signed_revision refuses every deployment here: nobody can have signed";
+    assert!(text.contains(warning), "{text}");
+}

@@ -91,6 +91,7 @@ fn read(config: &Config, problems: &mut Problems, counts: &mut Counts, targets: 
     counts.gates = counts.gates.max(gates.len());
     let doubts = gate_doubts(&gates, &groups).into_iter();
     problems.extend(doubts.map(|why| Problem::of_file("gates.yaml", why).remark(Level::Warning)));
+    problems.extend(config.signed_builds());
     counts.hooks = counts.hooks.max(config.hooks_into(problems).len());
     counts.steps = counts.steps.max(config.steps_into(&groups, problems).len());
     if let Some(files) = config.config_files_into(problems) {
@@ -134,6 +135,15 @@ impl Config {
             Some(Problem::of_file(&folder, format!("{folder} is ignored: {why}")).remark(Level::Warning))
         };
         self.environment_folders().into_iter().filter_map(remark).collect()
+    }
+
+    /// A warning if every deployment is of something that nobody can sign, and has to be signed.
+    fn signed_builds(&self) -> Option<Problem> {
+        let is_refused = self.settings.require_signed_revision && self.settings.build.is_some();
+        let entry = self.layers.get("require_signed_revision").filter(|_| is_refused)?;
+        let why =
+            "require_signed_revision refuses every deployment here: nobody can have signed what build_command makes";
+        Some(entry.remark(Level::Warning, "require_signed_revision", why))
     }
 
     /// Files on this host that keys name.

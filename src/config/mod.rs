@@ -438,7 +438,11 @@ fn environment_folder(
         there => crate::text::meant_or_known(&name, "environments", there),
     };
     let why = format!("{name:?} has no directory {}{meant}", shown(&folders.join(&name)));
-    Err(chosen.mistake("environment", &why))
+    Err(match chosen.origin {
+        // It may be the environment of a run that is resumed, which nobody named now.
+        Origin::Flag(_) => Problem::new(format!("the environment {why}")).about("environment"),
+        _ => chosen.mistake("environment", &why),
+    })
 }
 
 #[cfg(test)]

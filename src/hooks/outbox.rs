@@ -156,6 +156,7 @@ impl Outbox {
     /// The hooks for which something is queued or being sent.
     pub fn busy_hooks(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.pending.iter().map(|pending| pending.hook.name.as_str()).collect();
+        names.sort_unstable();
         names.dedup();
         names
     }

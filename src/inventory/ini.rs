@@ -74,7 +74,11 @@ pub fn read(bytes: &[u8], file: &str, inventory: &mut Inventory) -> Result<(), P
             continue;
         }
         if line.starts_with('[') && line.ends_with(']') {
-            return Err(wrong(format!("bad section {line:?}: a group's name has no spaces")));
+            let why = match line[1..line.len() - 1].parse::<std::net::Ipv6Addr>() {
+                Ok(address) => format!("is not the name of a group: write the address as {address}"),
+                Err(_) => "has a space or a colon, which a group's name cannot have".to_owned(),
+            };
+            return Err(wrong(format!("bad section {line:?}: it {why}")));
         }
         match kind {
             Kind::Hosts => host(line, &place, &group, inventory)?,

@@ -15,6 +15,7 @@ mod variables;
 mod vars_files;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -95,8 +96,16 @@ pub struct Inventory {
     /// Remarks for the operator.
     pub remarks: Vec<Problem>,
     /// Variables of files beside the inventory: for groups, and for hosts.
-    group_files: IndexMap<String, Vars>,
-    host_files: IndexMap<String, Vars>,
+    group_files: IndexMap<String, FileVars>,
+    host_files: IndexMap<String, FileVars>,
+}
+
+/// Variables of files.
+#[derive(Debug, Default)]
+struct FileVars {
+    vars: Vars,
+    /// The file of each, as messages name it.
+    files: HashMap<String, Arc<str>>,
 }
 
 impl Default for Inventory {

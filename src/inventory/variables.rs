@@ -13,7 +13,7 @@ use crate::wire::{ConfigFile, Level};
 use super::hosts::port;
 use super::pattern::select;
 use super::values::text;
-use super::{Inventory, Vars};
+use super::{FileVars, Inventory, Vars};
 
 /// How often a value that a template gives may be a template again.
 const MOST_ROUNDS: usize = 10;
@@ -93,7 +93,10 @@ impl Inventory {
             let Some((name, value)) = names.iter().find_map(|name| Some((*name, vars.get(*name)?))) else {
                 return Ok(None);
             };
-            let value = self.rendered(host, vars, name, value).map_err(|why| format!("{name} of {host}: {why}"))?;
+            let value = self.rendered(host, vars, name, value).map_err(|why| match self.file_of(host, name) {
+                Some(file) => format!("{name} of {host} in {file}: {why}"),
+                None => format!("{name} of {host}: {why}"),
+            })?;
             Ok(value.filter(|value| !value.is_empty()))
         };
         if let Some(connection) = get(&["ansible_connection"])?.filter(|it| !SSH.contains(&it.as_str())) {
@@ -131,9 +134,26 @@ impl Inventory {
         let all = ["all"].into_iter();
         let layers = all.clone().chain(groups.iter().copied()).filter_map(in_inventory);
         let files = all.chain(groups.iter().copied()).filter_map(|group| self.group_files.get(group));
-        let own = [Some(&self.hosts[host].vars), self.host_files.get(host)].into_iter().flatten();
+        let files = files.map(|file| &file.vars);
+        let own =
+            [Some(&self.hosts[host].vars), self.host_files.get(host).map(|file| &file.vars)].into_iter().flatten();
         layers.chain(files).chain(own).for_each(|layer| vars.extend(layer.clone()));
         vars
+    }
+
+    /// The file beside the inventory that a variable of a host is from; `None`: it is from the inventory itself.
+    fn file_of(&self, host: &str, name: &str) -> Option<&str> {
+        let has = |files: Option<&'_ FileVars>| files.and_then(|files| files.files.get(name)).is_some();
+        let of_group = || {
+            let groups = self.groups_of(host).into_iter().rev().chain(["all"]);
+            groups.map(|group| self.group_files.get(group)).find(|files| has(*files)).flatten()
+        };
+        let from = match self.host_files.get(host).filter(|files| has(Some(files))) {
+            Some(files) => Some(files),
+            None if self.hosts[host].vars.contains_key(name) => None,
+            None => of_group(),
+        };
+        from.and_then(|files| files.files.get(name)).map(|file| &**file)
     }
 
     /// A variable as text, with the templates in it rendered.

@@ -1,13 +1,14 @@
 //! Variables in `group_vars` and `host_vars` beside an inventory.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::problem::Problem;
 use crate::wire::Level;
 use crate::yaml;
 
 use super::reader::{Reader, without_tags};
-use super::{Inventory, Vars};
+use super::{FileVars, Inventory};
 
 /// The endings that files of variables may have; they may have none too.
 const ENDINGS: [&str; 3] = ["yml", "yaml", "json"];
@@ -34,13 +35,20 @@ pub fn read(folder: &Path, reader: &mut Reader, inventory: &mut Inventory) -> Re
     Ok(())
 }
 
+impl FileVars {
+    fn extend(&mut self, more: FileVars) {
+        self.vars.extend(more.vars);
+        self.files.extend(more.files);
+    }
+}
+
 /// The variables of one name; `None`: no file has any.
 fn vars_of(
     folder: &Path,
     name: &str,
     reader: &mut Reader,
     remarks: &mut Vec<Problem>,
-) -> Result<Option<Vars>, Problem> {
+) -> Result<Option<FileVars>, Problem> {
     // A name of an inventory is no way out of the folder.
     if !crate::paths::is_plain_name(name.as_bytes()) {
         return Ok(None);
@@ -53,7 +61,7 @@ fn vars_of(
         true => in_folder(&path, reader, &mut files, 0)?,
         false => files.push(path),
     }
-    let mut vars = Vars::new();
+    let mut all = FileVars::default();
     for file in files {
         let (bytes, shown) = reader.bytes(&file)?;
         if bytes.starts_with(b"$ANSIBLE_VAULT") {
@@ -64,9 +72,10 @@ fn vars_of(
         }
         let node = yaml::parse(&without_tags(&bytes), &shown)?;
         let read = node.variables().ok_or_else(|| Problem::at(&shown, node.line, "variables are a mapping"))?;
-        vars.extend(read);
+        let shown: Arc<str> = shown.into();
+        all.extend(FileVars { files: read.keys().map(|name| (name.clone(), shown.clone())).collect(), vars: read });
     }
-    Ok(Some(vars))
+    Ok(Some(all))
 }
 
 fn in_folder(folder: &Path, reader: &Reader, files: &mut Vec<PathBuf>, depth: usize) -> Result<(), Problem> {

@@ -135,6 +135,11 @@ fn an_inventory_that_cannot_be_used_is_told_with_its_place() {
         ("[web]\na ansible_port=ssh\n", "ansible_port of a: bad port"),
         ("[web]\na ansible_user='a b'\n", "bad user name"),
         ("[web]\na;b\n", "bad host name"),
+        (
+            "[2001:db8::1]\n",
+            "hoist/inv.ini:1: bad section \"[2001:db8::1]\": it is not the name of a group: write the address as",
+        ),
+        ("[web 1]\n", "it has a space or a colon, which a group's name cannot have"),
     ] {
         project.write("hoist/inv.ini", text);
         project.run(&["hosts"]).ends(2).says(why);
@@ -148,6 +153,13 @@ fn an_inventory_that_cannot_be_used_is_told_with_its_place() {
     std::fs::remove_file(project.path("hoist/group_vars/web.yml")).unwrap();
     project.write("hoist/group_vars/web.yml", "secret: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\nzone: a\n");
     project.run(&["hosts"]).ends(0).says("zone=a");
+    // Where the variable of another file counts, that file is named.
+    project.write("hoist/host_vars/a/vault.yml", "ansible_host: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n");
+    let why = "ansible_host of a in hoist/host_vars/a/vault.yml: it is encrypted with ansible-vault";
+    project.run(&["hosts"]).ends(2).says(why);
+    std::fs::remove_dir_all(project.path("hoist/host_vars")).unwrap();
+    project.write("hoist/group_vars/all.yml", "ansible_user: '{{ nothing }}'\n");
+    project.run(&["hosts"]).ends(2).says("ansible_user of a in hoist/group_vars/all.yml: its template prints");
 }
 
 #[test]

@@ -113,6 +113,7 @@ fn what_would_change_the_connection_and_is_not_honoured_is_an_error_that_names_i
         ("RemoteCommand true", "RemoteCommand"),
     ] {
         let error = format!("{:#}", prepared(&format!("Host web1\n  {option}\n"), "web1").expect_err(option));
+        assert!(!error.contains("Match exec"), "{error}");
         assert!(error.to_lowercase().contains(&named.to_lowercase()) && error.contains("web1"), "{option}: {error}");
     }
     prepared("Host web1\n  Ciphers aes128-cbc,aes256-ctr\n  SetEnv A=b\n  ForwardAgent yes\n", "web1").unwrap();

@@ -1,5 +1,7 @@
 //! What hooks were not told, for people.
 
+use indexmap::IndexSet;
+
 use crate::hooks::Unsent;
 
 /// One sentence on all of it; `None`: everything was sent.
@@ -12,9 +14,9 @@ pub fn told(unsent: &[Unsent]) -> Option<String> {
         }
     }
     let of_hook = |(hook, unsent): (&str, Vec<&Unsent>)| {
-        let events: Vec<&str> = unsent.iter().map(|one| one.event.name()).collect();
+        let events: IndexSet<&str> = unsent.iter().map(|one| one.event.name()).collect();
         let reason = unsent.first().map(|one| one.reason.as_str()).unwrap_or_default();
-        format!("hook {hook} was not told {} ({reason})", events.join(", "))
+        format!("hook {hook} was not told {} ({reason})", events.into_iter().collect::<Vec<_>>().join(", "))
     };
     (!hooks.is_empty()).then(|| hooks.into_iter().map(of_hook).collect::<Vec<_>>().join("; "))
 }

@@ -115,8 +115,8 @@ impl ConfigReader {
         let said = run::ssh(&arguments)
             .with_context(|| {
                 format!(
-                    "OpenSSH's configuration of {host} cannot be read with ssh -G, maybe because a command of `Match \
-                     exec` hangs or fails (set ssh_config to none to ignore the configuration)"
+                    "OpenSSH's configuration of {host} cannot be read with ssh -G (set ssh_config to none to ignore the \
+                     configuration)"
                 )
             })?
             .context("ssh is gone")?;

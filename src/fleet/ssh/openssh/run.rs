@@ -1,6 +1,7 @@
 //! Runs `ssh` and reads its output.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,12 +16,28 @@ use crate::subprocess::Group;
 /// A configuration may run commands of its own (`Match exec`) or resolve names.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A program that takes too long.
+#[derive(Debug)]
+struct TimedOut;
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it did not end within {} s", TIMEOUT.as_secs())
+    }
+}
+
+impl std::error::Error for TimedOut {}
+
 /// The output of `ssh`; `None` if the program does not exist.
 ///
 /// # Errors
 /// It fails (with its error output), or does not end in time.
 pub fn ssh<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Option<String>> {
-    Ok(output("ssh", arguments)?.map(|text| String::from_utf8_lossy(&text).into_owned()))
+    let output = output("ssh", arguments).map_err(|error| match error.is::<TimedOut>() {
+        true => error.context("a command of `Match exec` hangs, maybe"),
+        false => error,
+    })?;
+    Ok(output.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// The output of a program; `None` if the program does not exist.
@@ -64,7 +81,7 @@ fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     while open[0] {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            bail!("it did not end within {} s", TIMEOUT.as_secs());
+            return Err(TimedOut.into());
         }
         let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let ready: Vec<usize> = {
