@@ -28,7 +28,7 @@ impl StepNotes {
     pub fn command(&self, word: &str) -> String {
         let folder = self.seen_as.display();
         format!(
-            "test ! -e {folder}/leaves-{word} || {{ sleep 600 >/dev/null 2>&1 & echo $! > {folder}/left; }}; \
+            "test ! -e {folder}/leaves-{word} || {{ setsid sleep 600 >/dev/null 2>&1 & echo $! > {folder}/left; }}; \
              echo $$ > {folder}/pid; echo {word} >> {folder}/ran; while test -e {folder}/pause-{word}; do sleep 0.1; \
              done; test ! -e {folder}/bad"
         )

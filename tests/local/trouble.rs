@@ -1,7 +1,7 @@
 //! Disks that are full or read-only, folders that belong to others, and stages that hang.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -150,19 +150,24 @@ fn a_file_in_the_way_of_the_deploy_directory_is_named() {
 #[test]
 fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
     let (target, one, mut request) = Target::fetched();
-    // Opening a pipe that nobody writes to hangs as a dead network disk would.
-    let vars = target.etc("vars.yaml");
-    fs::create_dir_all(target.dir.path().join("etc")).unwrap();
-    assert!(Command::new("mkfifo").arg(&vars).status().unwrap().success());
-    request.config_files = Some(vec![config_file("x", "t")]);
-    request.config_files.as_mut().unwrap()[0].remote_vars = Some(vars);
-    request.templates.insert("t".to_owned(), String::new());
+    // Opening a file hangs as on a dead network disk while somebody has a lease on it and keeps it (fcntl(2)).
+    let keeps = "import fcntl, os, signal, sys, time\n\
+                 signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+                 file = os.open(sys.argv[1], os.O_RDWR)\n\
+                 fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+                 print(flush=True)\n\
+                 time.sleep(60)";
+    let index = target.rev(&one).join(".git/index");
+    let mut keeper = Command::new("python3").args(["-c", keeps]).arg(index).stdout(Stdio::piped()).spawn().unwrap();
+    keeper.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     request.header.timeout = 1;
-    let reply = run(&request, Stage::ConfigDeploy);
+    let reply = run(&request, Stage::Promote);
+    keeper.kill().unwrap();
+    keeper.wait().unwrap();
     assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
     assert_eq!(reply.status, Some(1));
     assert_eq!(reply.state().in_progress.as_ref(), Some(&one));
-    let recorded = recorded(&request, Stage::ConfigDeploy);
+    let recorded = recorded(&request, Stage::Promote);
     assert!(matches!(recorded, hoist::wire::Recorded::Ended { outcome: Err(Fault::TimedOut { seconds: 1 }), .. }));
 }
 
