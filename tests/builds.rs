@@ -276,7 +276,7 @@ fn a_build_dies_with_its_deployer_and_two_deployers_build_once() {
     let built = Built::up();
     let (waiting, go) = (built.project.path(".git/runs"), built.project.path(".git/go"));
     let waits = "-Dbuild_command:sh build.sh; (while ! test -e \"$RUNS/../go\" && ! test -e \"${RUNS%runs}go\"; do sleep 0.1; done)";
-    for (name, status) in [("KILL", None), ("INT", None)] {
+    for (name, status) in [("KILL", None), ("INT", Some(130))] {
         let mut deployer = built.spawn(&["deploy", "--yes", waits]);
         wait_for("the build", || waiting.exists() && built.runs() == 1);
         signal(&deployer, name);

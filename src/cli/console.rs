@@ -15,7 +15,7 @@ use crate::terminal::Marker;
 use super::keyboard::{Keyboard, Typed};
 use super::out::{answer_line, complain, complain_line, mark, only_complaints_are_seen};
 use super::show::Show;
-use super::signals::{Interrupts, stop_at_once};
+use super::signals::{Interrupts, say_last, stop_at_once};
 
 /// What is said of a run that is stopped at once.
 const STOPPED: &str = "hoist: stopped; running stages continue on their hosts";
@@ -85,11 +85,7 @@ impl Console {
     /// Says that the command was interrupted ahead of a run.
     fn end_ahead_of_run(&self) {
         let why = "interrupted before anything was touched";
-        // The cursor may stand behind a question.
-        if io::stderr().is_terminal() {
-            complain("");
-        }
-        complain(&format!("hoist {}: {why} (exit status {})", self.command, ExitCode::Interrupted.status()));
+        say_last(&format!("hoist {}: {why} (exit status {})", self.command, ExitCode::Interrupted.status()));
         let _ = self.report_end(Err(Refused::Because(ExitCode::Interrupted, why.to_owned())));
     }
 

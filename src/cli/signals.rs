@@ -80,10 +80,14 @@ pub fn survive_file_size_limit() {
 
 /// Ends the process with status 130, behind a last line.
 pub fn stop_at_once(last_words: &str) -> ! {
-    // The cursor may stand in a bar, or behind a question.
+    say_last(last_words);
+    std::process::exit(ExitCode::Interrupted.status().into());
+}
+
+/// Says something on a line of its own, wherever the cursor is: in a bar, or behind a question.
+pub fn say_last(words: &str) {
     if std::io::stderr().is_terminal() {
         super::out::complain("");
     }
-    super::out::complain(last_words);
-    std::process::exit(ExitCode::Interrupted.status().into());
+    super::out::complain(words);
 }
