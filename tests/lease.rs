@@ -181,6 +181,27 @@ fn a_lease_holds_while_a_question_waits_and_through_a_stage_that_is_longer() {
 }
 
 #[test]
+fn a_lease_holds_while_nobody_reads_the_output_of_the_run() {
+    let farm = Farm::up();
+    let (project, _) = project(&farm, 1, 1);
+    // More than a pipe takes, and more than is read ahead of it.
+    let talks = "  talks:\n    stage: promote\n    group: canary\n    shell: true\n    timeout: 60\n    command: \
+                 \"seq -f '%0100.0f' 10000\"\n";
+    let two = second(&project, talks);
+    let mut deployer = project.hoist(&["deploy", "--yes", "-v"]);
+    let deployer = deployer.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("canary to be promoted", || lease_stands(&farm, 0) == "open");
+    let stalled = Instant::now();
+    while stalled.elapsed() < Duration::from_secs(LEASE * 3) {
+        assert_eq!((current(&farm, 0), lease_stands(&farm, 0)), (two.clone(), "open".into()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let ran = Ran::of(deployer.wait_with_output().unwrap()).ends(0);
+    assert_eq!(ran.out.lines().filter(|line| line.contains(&"0".repeat(90))).count(), 10_000, "lines were lost");
+    common::all_on(&farm, 2, &two);
+}
+
+#[test]
 fn a_host_that_is_cut_off_after_promote_goes_back_while_the_others_go_on() {
     let farm = Farm::up();
     let (project, one) = project(&farm, 2, 1);

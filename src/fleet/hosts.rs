@@ -52,7 +52,7 @@ impl SshFleet {
                 aborting: AtomicBool::new(false),
                 once: Mutex::default(),
             }),
-            pool: Pool::default(),
+            pool: Pool::whose_hosts_go_on(),
             keeps_alive: false,
         }
     }

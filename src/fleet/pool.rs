@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::{Flow, HostEvent, HostResult, Task};
 use crate::threads;
@@ -22,7 +22,7 @@ const CROWD: usize = 8;
 const GATHERING: Duration = Duration::from_millis(1);
 /// How long threads without work may take to end.
 const ENDING: Duration = Duration::from_secs(5);
-/// Events in the channel; a host that sends more waits until the caller has read.
+/// Events that the caller has not read yet. With more of them a host waits, or its progress is left out.
 const IN_FLIGHT: usize = 1024;
 
 /// What is done on one host. It may send events; the pool sends its `Ended`.
@@ -34,6 +34,7 @@ type Work = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub(super) struct Pool {
     threads: Option<Threads>,
+    hosts_go_on: bool,
 }
 
 /// Threads of rayon's that take work in turn, each in a loop that it runs before anything else and until this is dropped:
@@ -108,6 +109,12 @@ impl Drop for Open {
 }
 
 impl Pool {
+    /// A pool whose hosts never wait for a caller that is slow to read: the output of a run is limited, so it fits into
+    /// memory. A session that waited could not renew its lease, and a stage's end would be heard after its time.
+    pub fn whose_hosts_go_on() -> Pool {
+        Pool { hosts_go_on: true, ..Pool::default() }
+    }
+
     /// Runs `job` for each task, at most `batch` at a time, in order; no task starts after `on` has said stop, and none
     /// while those under way and those that failed are `room`.
     ///
@@ -119,13 +126,13 @@ impl Pool {
         job: Arc<Job>,
         on: &mut dyn FnMut(Vec<HostEvent>) -> Flow,
     ) {
+        let (tell, told) = if self.hosts_go_on { unbounded() } else { bounded(IN_FLIGHT) };
         let wanted = batch.clamp(1, threads::MOST_AT_ONCE).min(tasks.len().max(1));
         let threads = match self.threads(wanted) {
             Ok(threads) => threads,
             Err(error) => return give_up(tasks, &threads::refused(&error), on),
         };
         let width = threads.pool.current_num_threads().min(wanted);
-        let (tell, told) = bounded::<HostEvent>(IN_FLIGHT);
         let mut waiting = tasks.iter();
         let (mut under_way, mut failed, mut stopped) = (0, 0, false);
         let has_room = |taken: usize| room.is_none_or(|room| taken < room);
@@ -137,7 +144,7 @@ impl Pool {
                 events.push(HostEvent::Started(task.host));
                 under_way += 1;
                 let (task, job, tell) = (task.clone(), job.clone(), tell.clone());
-                starting.push(Box::new(move || work(&task, &*job, &|event| drop(tell.send(event)))));
+                starting.push(Box::new(move || work(&task, &*job, &|event| send(&tell, event))));
             }
             if events.is_empty() && under_way == 0 && told.is_empty() {
                 return;
@@ -211,6 +218,13 @@ impl Threads {
                 }
             }
         }
+    }
+}
+
+/// Progress is not limited as output is, and what is old of it is of no use.
+fn send(tell: &Sender<HostEvent>, event: HostEvent) {
+    if !matches!(event, HostEvent::Waiting { .. }) || tell.len() < IN_FLIGHT {
+        let _ = tell.send(event);
     }
 }
 
@@ -395,6 +409,34 @@ mod tests {
         });
         assert_eq!(starts, 1);
         assert!(ticks > 0);
+    }
+
+    #[test]
+    fn hosts_that_go_on_end_while_the_caller_is_stuck_and_only_progress_is_left_out() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let count = ended.clone();
+        let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
+            for number in 0..3 * IN_FLIGHT {
+                tell(HostEvent::Line(task.host, Line { level: Level::Info, message: number.to_string() }));
+                tell(HostEvent::Waiting { host: task.host, what: "a check".to_owned(), seconds: 1, limit: 2 });
+            }
+            count.fetch_add(1, Ordering::SeqCst);
+            HostResult::ok()
+        };
+        let (mut lines, mut progress) = (0, 0);
+        Pool::whose_hosts_go_on().run((4, None), &tasks(4), Arc::new(job), &mut |events| {
+            let begun = events.iter().any(|event| matches!(event, HostEvent::Line(..)));
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while begun && ended.load(Ordering::SeqCst) < 4 {
+                assert!(Instant::now() < deadline, "a host waits for the caller");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            lines += events.iter().filter(|event| matches!(event, HostEvent::Line(..))).count();
+            progress += events.iter().filter(|event| matches!(event, HostEvent::Waiting { .. })).count();
+            Flow::Continue
+        });
+        assert_eq!(lines, 4 * 3 * IN_FLIGHT);
+        assert!((1..2 * IN_FLIGHT).contains(&progress), "{progress}");
     }
 
     #[test]
