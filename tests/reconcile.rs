@@ -210,6 +210,29 @@ fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
 }
 
 #[test]
+fn where_the_clock_was_ahead_for_a_run_the_journals_do_not_tell_which_was_the_last() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let state = std::fs::read_dir(project.path("hoist/state")).unwrap().map(|it| it.unwrap().path());
+    let path = state.filter(|path| path.extension().is_some_and(|it| it == "journal")).max().unwrap();
+    let run = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let ahead = "20990101T000000.000Z-1-abcd";
+    let text = std::fs::read_to_string(&path).unwrap().replace(&run, ahead);
+    std::fs::write(path.with_file_name(format!("{ahead}.journal")), text).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let two = page(&project, "two");
+    project.deploy(&[]).ends(0);
+    let ran = project.run(&["rollback", "--yes"]).ends(2);
+    let ran = ran.says(&format!("run {ahead} in the journals is ahead of the clock of this host"));
+    assert!(!ran.err.contains("somebody else"), "{ran:?}");
+    (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&two)));
+    project.run(&["rollback", "--yes", "--to", &one]).ends(0);
+    (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&one)));
+}
+
+#[test]
 fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
     let farm = Farm::up();
     let (project, one, two) = two_revisions(&farm, 1, 2, "Second page");

@@ -117,6 +117,14 @@ pub struct History {
     pub warnings: Vec<String>,
 }
 
+impl History {
+    /// A run that began after a moment ([`crate::clock::run_id_stamp`]), if one did: by a clock that was wrong, if that
+    /// moment is now.
+    pub fn run_after(&self, stamp: &str) -> Option<&RunId> {
+        self.runs.last().map(|last| &last.run).filter(|run| run.as_str() > stamp)
+    }
+}
+
 /// The finished runs of an environment that began a stage on a host.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
     let Some((newest, before)) = history.newest(targets(), history.runs.len()) else {
         return Ok((before_all_journals(config, repo, views)?, Why::Before));
     };
-    refuse_after_others(config, repo, &newest, views)?;
+    refuse_after_others(config, repo, (&newest, history), views)?;
     let already = history.went_back(targets()).map(|(index, past)| Why::Further {
         done: what_was_done(history, index, past),
         called_for: past.kind == Kind::Rollback || past.interrupted,
@@ -153,10 +153,24 @@ fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<R
 
 /// Fails where the revision that the journals have as the last one is on no target any more: somebody else has deployed
 /// since, and to go back from there is not to undo what the journals tell of.
-fn refuse_after_others(config: &Config, repo: &Repo, last: &Revision, views: &[View]) -> Result<(), Refused> {
+fn refuse_after_others(
+    config: &Config,
+    repo: &Repo,
+    (last, history): (&Revision, &History),
+    views: &[View],
+) -> Result<(), Refused> {
     let seen = Seen::of(views);
     if seen.done.is_empty() || seen.done.contains_key(last) || seen.live.contains_key(last) {
         return Ok(());
+    }
+    // Journals are in the order of their runs' ids.
+    if let Some(ahead) = history.run_after(&clock::run_id_stamp()) {
+        return Err(Refused::new(format!(
+            "run {ahead} in the journals is ahead of the clock of this host, so they do not tell which deployment was \
+             the last (finalized: {}): {}",
+            shown(&seen.done),
+            name_one(config)
+        )));
     }
     let earlier = match seen.finalized_everywhere().map(|only| tagged_before(config, repo, only)) {
         Some(found) => found?,
