@@ -152,6 +152,34 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
 }
 
 #[test]
+fn a_step_whose_host_is_down_at_the_probe_ends_the_run_before_anything_is_touched() {
+    let (farm, project, one) = Project::deployed(0, 2);
+    project.configure("failure_limit: 1\nconnect_timeout: 3");
+    let notes = StepNotes::on_target(farm.srv(&address(1)));
+    let step = |on: &str| {
+        let command = notes.command("reindex");
+        let text = format!("steps:\n  reindex:\n    command: {command}\n    on: {on}\n    when: after\n");
+        project.write("hoist/steps.yaml", &text);
+    };
+    step("127.0.0.2");
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    farm.set_down(&address(1), true);
+    let ran = project.deploy(&[]).ends(1);
+    ran.says("step reindex cannot run: 127.0.0.2 has failed or cannot be reached; nothing was touched");
+    (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&one)));
+    assert_eq!(notes.ran(), "");
+    // Any other host will do for a step of the first one that there is.
+    step("first");
+    project.commit("on any host");
+    project.deploy(&[]).ends(0).says("step reindex on 127.0.0.1: done");
+    farm.set_down(&address(1), false);
+    step("127.0.0.2");
+    project.deploy(&["-r", &two]).ends(0).says("step reindex on 127.0.0.2: done");
+    all_on(&farm, 2, &two);
+}
+
+#[test]
 fn an_answer_about_a_step_that_has_not_begun_is_refused_before_anything_is_touched() {
     let scene = Scene::new("");
     let project = &scene.project;

@@ -54,8 +54,8 @@ impl Deployment<'_> {
         });
     }
 
-    /// Checks before anything is touched: foreign locks, failure limits, whether there is a host to deploy to,
-    /// interrupts.
+    /// Checks before anything is touched: foreign locks, failure limits, whether there is a host to deploy to
+    /// and one for each step, interrupts.
     fn judge_contact(&mut self) -> Result<(), End> {
         if self.operator.interrupted() {
             self.report.event(&Event::Interrupted);
@@ -77,6 +77,10 @@ impl Deployment<'_> {
         }
         if self.hosts_in(self.plan.hosts(), HostState::Ready).is_empty() {
             return Err(End::NoUsableHost);
+        }
+        if let Some(why) = self.step_without_host() {
+            self.why = Some(why);
+            return Err(End::StepUntouched);
         }
         Ok(())
     }

@@ -50,12 +50,24 @@ impl Deployment<'_> {
         self.steps_at(When::After, Some(group), Some(stage))
     }
 
+    /// Why a step of the run cannot run, as far as that is known before anything is touched. Of a run that an earlier
+    /// deployer began nothing is said: it may have touched hosts.
+    pub(super) fn step_without_host(&self) -> Option<String> {
+        let plan = self.plan;
+        let is_fresh = plan.hosts().all(|host| !self.fleet.recalls(host));
+        let missing = |step: &OnceStep| {
+            let group = plan.group_ids().find(|group| Some(&plan.group(*group).name) == step.group.as_ref());
+            Some(cannot_run(step, &self.host_of(step, group).err()?))
+        };
+        plan.steps.iter().filter(|_| is_fresh).find_map(missing)
+    }
+
     fn run_step_once(&mut self, index: usize, group: Option<GroupId>) -> Result<(), Halt> {
         self.heed_interrupt()?;
         let step = &self.plan.steps[index];
         let host = match self.host_of(step, group) {
             Ok(host) => host,
-            Err(why) => return Err(Halt::Step { why: format!("{} cannot run: {why}", step.title(false)) }),
+            Err(why) => return Err(Halt::Step { why: cannot_run(step, &why) }),
         };
         let mut one = Try { index, host, undo: false, before: 0, by_word: false };
         let (end, mut asked) = (self.carry_out(one), false);
@@ -275,4 +287,8 @@ impl Deployment<'_> {
         }
         Ok(())
     }
+}
+
+fn cannot_run(step: &OnceStep, why: &str) -> String {
+    format!("{} cannot run: {why}", step.title(false))
 }

@@ -33,6 +33,8 @@ pub enum End {
     DuplicateHost,
     /// No host at all can be deployed to; nothing was touched.
     NoUsableHost,
+    /// R16: the host of a run-once step cannot be used; nothing was touched.
+    StepUntouched,
     /// Nothing was touched.
     InterruptedUntouched,
     /// R16: it is not known whether a step ran, and nobody says so: the run stays unfinished.
@@ -137,7 +139,7 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
     match end {
         End::Locked => untouched("targets are locked by another deployment", ExitCode::Locked),
         End::LimitUntouched => untouched(too_many(table), ExitCode::Failed),
-        End::UsedUpUntouched => untouched(why.unwrap_or_default(), ExitCode::Failed),
+        End::UsedUpUntouched | End::StepUntouched => untouched(why.unwrap_or_default(), ExitCode::Failed),
         End::DuplicateHost => {
             let why = find_duplicate(table.facts()).map(duplicate_message).unwrap_or_default();
             untouched(&why, ExitCode::Usage)
