@@ -251,7 +251,7 @@ fn says_to_run(project: &Project, ran: &common::Ran, begins: &str) -> common::Ra
 }
 
 #[test]
-fn a_service_that_does_not_start_on_the_way_back_is_named_with_the_command_that_restarts_it() {
+fn a_service_that_does_not_start_on_the_way_back_is_named_with_the_command_that_starts_it() {
     let (farm, project, one) = Project::deployed(0, 2);
     failing_service(&farm, &project, 2);
     commit(&project, "bad");
@@ -265,8 +265,26 @@ fn a_service_that_does_not_start_on_the_way_back_is_named_with_the_command_that_
         .says("rollback: service web: restart failed with exit status 1")
         .says(&format!("127.0.0.2: {short} is live there again: fix the service"));
     std::fs::remove_file(&failing).unwrap();
-    says_to_run(&project, &ran, "hoist deploy --service-restart").ends(0).says("services restarted on 1 of 1 host");
+    assert!(!ran.out.contains("hoist lock --end"), "{}", ran.out);
+    says_to_run(&project, &ran, &format!("hoist deploy -r {short}")).ends(0);
     all_are(&farm, 2, &Links::finalized(&one));
+    project.run(&["status"]).ends(0);
+}
+
+#[test]
+fn a_deployment_that_is_advised_comes_with_the_end_of_the_lock_that_is_in_its_way() {
+    let (farm, project, one) = Project::deployed(0, 1);
+    project.configure("lock_after_rollback: yes");
+    checks(&project, &[("gone", "promote", &format!("rm -rf /srv/{CACHE}/revs/{one} /srv/{CACHE}/cache && false"))]);
+    commit(&project, "two");
+    let ran = project.deploy(&[]).ends(3).says("first `hoist lock --end`: until then, deployments are refused");
+    let place = |text: &str| ran.out.rfind(text).unwrap_or_else(|| panic!("{}", ran.out));
+    assert!(place("first `hoist lock --end`") < place("`hoist deploy -r"));
+    project.write("hoist/checks.yaml", "");
+    says_to_run(&project, &ran, "hoist deploy -r").ends(5);
+    project.run(&["lock", "--end"]).ends(0);
+    says_to_run(&project, &ran, "hoist deploy -r").ends(0);
+    assert_eq!(Links::of(&farm, 0).current, Some(one));
 }
 
 #[test]

@@ -36,9 +36,9 @@ pub fn for_not_restored<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [R
         let typed = |flags: &str| plan.invocation.command(&format!("deploy {flags}"));
         let then = match way {
             Way::Restart(to) => {
-                let to = to.short();
-                let command = typed(&format!("--service-restart -r {to} -l {list}"));
-                format!("{to} is live there again: fix the service, then run `{command}`")
+                // It also ends what the rollback could not: a restart alone would leave the host as not completed.
+                let (short, command) = (to.short(), typed(&format!("-r {} -l {list}", to.short())));
+                format!("{short} is live there again: fix the service, then run `{command}`")
             }
             Way::Deploy(to) => {
                 format!("fix what failed, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))

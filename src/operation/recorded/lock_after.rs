@@ -18,7 +18,8 @@ pub fn locks_after(config: &Config, plan: &Plan, front: &dyn Frontend) -> bool {
 }
 
 /// Locks the repository after a run that was rolled back without anybody calling for it. Gives what is to be told of it.
-pub fn lock_after(config: &Config, plan: &Plan, verdict: &Verdict, announcer: &Announcer) -> Option<Event> {
+/// The lock is in the way of the deployments that the verdict advises, so it is put ahead of them.
+pub fn lock_after(config: &Config, plan: &Plan, verdict: &mut Verdict, announcer: &Announcer) -> Option<Event> {
     let why = verdict.rolled_back_for.as_ref()?;
     let reason = format!("{} was rolled back: {why}", plan.revision.short());
     let holder = Holder {
@@ -34,6 +35,9 @@ pub fn lock_after(config: &Config, plan: &Plan, verdict: &Verdict, announcer: &A
         Ok(()) => {
             announcer.locked(&reason);
             let end = plan.invocation.command("lock --end");
+            if verdict.ways_out.iter().any(|way| way.contains("`hoist deploy ")) {
+                verdict.ways_out.insert(0, format!("first `{end}`: until then, deployments are refused"));
+            }
             let note = format!(
                 "{} is locked until somebody ends the lock with `{end}` (lock_after_rollback): {reason}",
                 plan.repo

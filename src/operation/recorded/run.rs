@@ -121,7 +121,7 @@ impl<'a> RecordedRun<'a> {
         let signers = plan.signed_by.join(", ");
         let signed = (!signers.is_empty()).then(|| format!("; the plan was signed by {signers}"));
         let text = made_from.chain(signed).fold(verdict.text, |text, more| text + &more);
-        let verdict = Verdict { text, code: verdict.code.judged(self.config.settings.strict, all_well), ..verdict };
+        let mut verdict = Verdict { text, code: verdict.code.judged(self.config.settings.strict, all_well), ..verdict };
         if let Some(remark) = fleet.remark() {
             self.report.event(&Event::note(Level::Warning, remark));
         }
@@ -131,7 +131,7 @@ impl<'a> RecordedRun<'a> {
             replay.make_room();
             owed = self.remember(&verdict, observations.take());
             if self.locks_after
-                && let Some(told) = lock_after(self.config, plan, &verdict, &self.announcer)
+                && let Some(told) = lock_after(self.config, plan, &mut verdict, &self.announcer)
             {
                 self.report.event(&told);
             }
