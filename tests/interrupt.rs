@@ -184,9 +184,9 @@ fn an_interrupt_ahead_of_a_run_is_told_and_no_signal_leaves_a_command_running() 
             common::signal(&child, signal);
             let ran = Ran::of(child.wait_with_output().unwrap());
             if command == "deploy" && signal != "KILL" {
-                ran.ends(130).says("hoist deploy: interrupted before anything was touched (exit status 130)");
+                ran.ends(130).says("hoist deploy: interrupted before it touched anything (exit status 130)");
                 let report = std::fs::read_to_string(&report).unwrap();
-                assert!(report.contains("interrupted before anything was touched"), "{report}");
+                assert!(report.contains("interrupted before it touched anything"), "{report}");
             }
             let sleep = std::fs::read_to_string(&note).unwrap();
             let sleep = format!("/proc/{}/stat", sleep.trim());

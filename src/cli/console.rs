@@ -84,7 +84,7 @@ impl Console {
 
     /// Says that the command was interrupted ahead of a run.
     fn end_ahead_of_run(&self) {
-        let why = "interrupted before anything was touched";
+        let why = "interrupted before it touched anything";
         say_last(&format!("hoist {}: {why} (exit status {})", self.command, ExitCode::Interrupted.status()));
         let _ = self.report_end(Err(Refused::Because(ExitCode::Interrupted, why.to_owned())));
     }

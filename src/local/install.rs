@@ -124,9 +124,9 @@ fn from_server(layout: &Layout, url: &str) -> Result<StageRequest, Fault> {
         let shown = crate::url::without_password(url);
         if !answer.exit.is_ok() {
             return Err(Fault::failed(format!(
-                "{shown} does not contain what the fleet should run ({}): a deployment to the whole fleet with \
+                "{shown} does not contain what the fleet should run (git fetch {}): a deployment to the whole fleet with \
                  git_server set stores it there",
-                answer.complaint().replace(url, &shown)
+                answer.how_it_failed().replace(url, &shown)
             )));
         }
         let answer = git.call(&["cat-file", "blob", "refs/it"], Feed::Nothing)?;

@@ -17,7 +17,7 @@ use crate::wire::{Origin, Revision};
 
 use super::past_runs::{NOT_RECORDED, Wanted, tell_left_out, unknown_host};
 use super::past_steps::StepTried;
-use super::{Frontend, Refused, load_telling, repository, state_folder};
+use super::{Frontend, Refused, load_for_journals, repository, state_folder};
 
 /// One deployment.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,8 +109,7 @@ pub fn history(
     wanted: &Wanted,
     front: &dyn Frontend,
 ) -> Result<Vec<Deployed>, Refused> {
-    let config = load_telling(options, front)?;
-    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
+    let config = load_for_journals(options, front)?;
     let most = most.unwrap_or(usize::MAX);
     let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let mut journals = journal::past(&folder)?.into_iter();

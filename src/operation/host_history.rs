@@ -15,7 +15,7 @@ use crate::wire::{Revision, Stage};
 
 use super::history::RunAbout;
 use super::past_runs::{Span, is_named, tell_left_out, unknown_host};
-use super::{Frontend, Refused, load_telling, state_folder};
+use super::{Frontend, Refused, load_for_journals, state_folder};
 
 named! {
     /// How a revision came to a host.
@@ -71,8 +71,7 @@ pub fn host_history(
     span: Span,
     front: &dyn Frontend,
 ) -> Result<Vec<HostTimeline>, Refused> {
-    let config = load_telling(options, front)?;
-    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
+    let config = load_for_journals(options, front)?;
     let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let name = host.to_ascii_lowercase();
     let mut timelines: BTreeMap<(String, String), HostTimeline> = BTreeMap::new();

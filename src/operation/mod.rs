@@ -110,6 +110,16 @@ pub fn load_telling(options: &Options, front: &dyn Frontend) -> Result<Config, R
     Ok(config)
 }
 
+/// The same, for a command that shows what journals tell. Warns too where they lie in another control folder.
+///
+/// # Errors
+/// Those of [`load`].
+fn load_for_journals(options: &Options, front: &dyn Frontend) -> Result<Config, Refused> {
+    let config = load_telling(options, front)?;
+    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
+    Ok(config)
+}
+
 /// Where the journals of a repository lie.
 fn state_folder(config: &Config) -> PathBuf {
     config.control.join("state")

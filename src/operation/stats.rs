@@ -14,7 +14,7 @@ use crate::targets::Target;
 use crate::wire::{Revision, Stage};
 
 use super::past_runs::{Span, tell_left_out};
-use super::{Frontend, Refused, load_telling, reconcile, state_folder};
+use super::{Frontend, Refused, load_for_journals, reconcile, state_folder};
 
 /// Hosts that are listed.
 const HOSTS: usize = 10;
@@ -101,8 +101,7 @@ impl Stats {
 /// # Errors
 /// The configuration, and a folder that cannot be read.
 pub fn stats(options: &Options, span: Span, front: &dyn Frontend) -> Result<Stats, Refused> {
-    let config = load_telling(options, front)?;
-    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
+    let config = load_for_journals(options, front)?;
     let mut figures = Figures::default();
     let (folder, mut unreadable) = (state_folder(&config), Unreadable::default());
     let mut first = None;

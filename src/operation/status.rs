@@ -23,7 +23,7 @@ use super::hosts::groups;
 use super::past_steps::StepTried;
 use super::recorded::Observations;
 use super::standing::{Standing, Wanted};
-use super::{Frontend, Refused, load_telling, ssh, state_folder};
+use super::{Frontend, Refused, load_for_journals, ssh, state_folder};
 
 /// One target, as it is shown.
 pub struct View {
@@ -203,8 +203,7 @@ pub fn status(
     look: Look,
     front: &dyn Frontend,
 ) -> Result<Status, Refused> {
-    let config = load_telling(options, front)?;
-    config.warning_of_state().into_iter().for_each(|why| front.tell(&format!("warning: {why}")));
+    let config = load_for_journals(options, front)?;
     let groups = groups(&config, limit_hosts, front)?;
     let mut views = match look {
         Look::Offline => remembered(&config, &groups, front)?,

@@ -55,15 +55,15 @@ pub struct GitOutput {
 }
 
 impl GitOutput {
-    /// The line of the complaint that says most, for a reason.
-    pub fn complaint(&self) -> String {
+    /// How it failed: `failed: ` and the line of its complaint that says most, or, where git says nothing, how it ended.
+    pub fn how_it_failed(&self) -> String {
         let lines = || self.errors.lines().map(str::trim).filter(|line| !line.is_empty());
         // "Could not write new index file" and the like follow from an error that was named before.
         let first_error = lines().find_map(|line| line.strip_prefix("error: "));
         let fatal = lines().find_map(|line| line.strip_prefix("fatal: "));
         let text = first_error.or(fatal).or(lines().next_back()).unwrap_or_default();
         let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
-        if text.is_empty() { self.exit.reason(0) } else { text }
+        if text.is_empty() { self.exit.reason(0) } else { format!("failed: {text}") }
     }
 
     /// Whether git complained of a repository or objects that are missing or damaged, rather than of the disk or the network.
@@ -265,13 +265,13 @@ impl Git {
         if answer.exit.is_ok() {
             return Ok(());
         }
-        let mut complaint = answer.complaint();
+        let mut how = answer.how_it_failed();
         // Git does not always say why a file could not be written.
         let is_full = || sys::free_space(&self.dir).is_ok_and(|(bytes, inodes)| bytes < FULL || inodes == Some(0));
-        if complaint.contains("unable to") && !complaint.contains("No space left") && is_full() {
-            complaint.push_str(": No space left on device");
+        if how.contains("unable to") && !how.contains("No space left") && is_full() {
+            how.push_str(": No space left on device");
         }
-        Err(Fault::failed(format!("git {step} in {} failed: {complaint}", self.dir.display())))
+        Err(Fault::failed(format!("git {step} in {} {how}", self.dir.display())))
     }
 
     /// As [`Git::expect`], but tells a repository with missing or damaged objects from other trouble.
