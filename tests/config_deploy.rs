@@ -72,6 +72,60 @@ fn variables_of_a_host_that_are_missing_or_no_yaml_fail_that_host_alone() {
     assert_eq!(Links::of(&farm, 1).current, None);
 }
 
+#[test]
+fn a_file_that_the_revision_leaves_no_place_for_is_named_before_anything_is_touched() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    project.configure("config_deploy: yes");
+    project.write("etc/app/defaults", "a\n");
+    project.write("README", "b\n");
+    project.write("hoist/templates/t.j2", "c\n");
+    for (path, why) in [
+        ("etc/app", "etc/app cannot be written, because {} has a directory there"),
+        ("etc", "etc cannot be written, because {} has a directory there"),
+        ("README/x", "README/x cannot be written, because {} has README, which is a file"),
+    ] {
+        project.write("hoist/config-files.yaml", &format!("{path}:\n  template: t.j2\n"));
+        let revision = project.commit(path);
+        let why = why.replace("{}", &revision[..10]);
+        project.deploy(&[]).ends(2).says(&format!("config-files.yaml: {why}: choose another path for it"));
+        assert_eq!(Links::of(&farm, 0), Links::default());
+    }
+    for path in ["etc/app/local", "etc/app/defaults", "etc/applied", "READ"] {
+        project.write("hoist/config-files.yaml", &format!("{path}:\n  template: t.j2\n"));
+        project.commit(path);
+        project.deploy(&[]).ends(0);
+        assert_eq!(std::fs::read_to_string(farm.srv(&address(0)).join(CACHE).join("current").join(path)).unwrap(), "c");
+    }
+}
+
+#[test]
+fn a_path_below_the_services_path_is_one_in_the_tree() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    project.configure("config_deploy: yes");
+    project.write("conf/app.yaml", "tracked\n");
+    project.write("hoist/templates/t.j2", "rendered\n");
+    project.write("hoist/config-files.yaml", "/srv/deployment/app/conf/app.yaml:\n  template: t.j2\n");
+    project.commit("one");
+    project.deploy(&[]).ends(0);
+    let ran = project.run(&["status", "--verify"]).ends(0);
+    assert!(!ran.out.contains("conf/app.yaml"), "{}", ran.out);
+    project.write("index.html", "two\n");
+    project.commit("two");
+    let ran = project.deploy(&[]).ends(0);
+    assert!(!(ran.out.clone() + &ran.err).contains("conf/app.yaml"), "{ran:?}");
+    project.run(&["rollback", "--yes"]).ends(0);
+    project.run(&["status", "--verify"]).ends(0);
+    let tree = farm.srv(&address(0)).join(CACHE).join("current");
+    assert_eq!(std::fs::read_to_string(tree.join("conf/app.yaml")).unwrap(), "rendered");
+    assert_eq!(std::fs::read_dir(tree.join("conf")).unwrap().count(), 1, "nothing was moved aside");
+    // It is one path, however it is written.
+    let both = "/srv/deployment/app/conf/app.yaml:\n  template: t.j2\nconf/app.yaml:\n  template: t.j2\n";
+    project.write("hoist/config-files.yaml", both);
+    project.deploy(&[]).ends(2).says("conf/app.yaml");
+}
+
 /// What the live file says on each host; the link to it leads to where only the host sees it.
 fn rendered(farm: &Farm) -> Vec<String> {
     let file = |n: usize| farm.srv(&address(n)).join(CACHE).join("current/.git/config-files/srv/etc/app.yaml");

@@ -108,6 +108,13 @@ impl Config {
         Err(Problem { line: line.copied(), ..Problem::of_file(shown, why) })
     }
 
+    /// The path in the working tree of what is written as one below the service's path: it goes live with its revision then.
+    fn in_tree<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let live = self.settings.git_deploy_dir.join(&self.settings.git_repo);
+        let inside = Path::new(path).strip_prefix(live).ok()?.to_str()?;
+        (!inside.is_empty()).then_some(inside)
+    }
+
     fn config_file(
         &self,
         path: &Node,
@@ -116,8 +123,9 @@ impl Config {
         templates: &Templates,
         problems: &mut Problems,
     ) -> Result<Option<ConfigFile>, Problem> {
-        let target = path.key_text();
-        let bad = |why: String| Problem::at(shown, path.line, format!("bad path {target:?}: {why}"));
+        let written = path.key_text();
+        let bad = |why: String| Problem::at(shown, path.line, format!("bad path {written:?}: {why}"));
+        let target = self.in_tree(written).unwrap_or(written);
         let relative = target.strip_prefix('/').unwrap_or(target);
         check_relative(relative).map_err(|why| bad(why.into()))?;
         if relative == target && !is_plain_relative(target) {
@@ -127,7 +135,7 @@ impl Config {
         if let Some(why) = config_path_taken(&settings.git_deploy_dir, &settings.git_repo, Path::new(target)) {
             return Err(bad(format!("that is {why}: choose another one")));
         }
-        let entry = Entry { file: shown, label: target.to_owned(), line: path.line, known: KEYS };
+        let entry = Entry { file: shown, label: written.to_owned(), line: path.line, known: KEYS };
         let format = default_format(target);
         let mut file = ConfigFile { path: target.to_owned(), format, ..ConfigFile::default() };
         let mut template = None;

@@ -111,7 +111,8 @@ pub fn prepare(
     notes.extend(remarks);
     notes.extend(gate_doubts(&gates, &groups).into_iter().map(|why| (Level::Warning, why)));
     notes.extend(config.hooks()?.1);
-    notes.extend(config.config_files()?.1);
+    let (config_files, remarks) = config.config_files()?;
+    notes.extend(remarks);
 
     let chosen = stages(kind, choice.stages.as_deref())?;
     let (name, remark) = match &choice.rev {
@@ -144,6 +145,7 @@ pub fn prepare(
     if let Some(tree) = &tree {
         if matches!(kind, Kind::Deploy | Kind::DryRun) {
             revision::check_shared_paths(config, tree)?;
+            revision::check_config_files(config_files.iter().flat_map(|all| &all.files), tree)?;
         }
         let due = checks.iter().filter(|check| kind == Kind::Deploy || chosen.contains(&check.at.stage()));
         check_scripts_are_committed(config, repo, tree, due)?;

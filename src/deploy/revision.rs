@@ -9,7 +9,7 @@ use crate::config::{Config, Note};
 use crate::repo::{Named, Repo, Tags, Tree};
 use crate::text;
 use crate::text::some;
-use crate::wire::{Level, Origin, Revision, SharedKind, Stage};
+use crate::wire::{ConfigFile, Level, Origin, Revision, SharedKind, Stage};
 
 use super::plan::Kind;
 
@@ -72,6 +72,15 @@ pub fn check_shared_paths(config: &Config, tree: &Tree) -> Result<()> {
         format!("{short} has {entry}, which is a file or a submodule: rename it, or remove {path} from {key}{place}")
     };
     bail!("{key}: {path} cannot be shared, because {what}")
+}
+
+/// Fails if a configuration file is to be written to where a revision has a directory, or below one of its files.
+pub fn check_config_files<'a>(mut files: impl Iterator<Item = &'a ConfigFile>, tree: &Tree) -> Result<()> {
+    let met = |file: &'a ConfigFile| tree.in_the_way_of(&file.path).map(|entry| (file.path.as_str(), entry));
+    let Some((path, entry)) = files.find_map(met) else { return Ok(()) };
+    let what = if entry == path { "a directory there" } else { &format!("{entry}, which is a file") };
+    let short = tree.commit().short();
+    bail!("config-files.yaml: {path} cannot be written, because {short} has {what}: choose another path for it")
 }
 
 /// A warning about links in the directory that is deployed which lead to other parts of the repository.

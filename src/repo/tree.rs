@@ -131,6 +131,16 @@ impl Tree {
         paths.find_map(|path| Some((path, first(path)?.path.as_str())))
     }
 
+    /// What keeps a file from being written to a path: that path itself, if it is a directory, or a file above it.
+    pub fn in_the_way_of<'a>(&'a self, path: &'a str) -> Option<&'a str> {
+        let below = |path: &str, above: &str| path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'));
+        self.entries.iter().find_map(|entry| {
+            let is_file = entry.mode.starts_with("100");
+            let is_folder = below(&entry.path, path) || (entry.path == path && entry.is_submodule());
+            is_folder.then_some(path).or_else(|| (is_file && below(path, &entry.path)).then_some(entry.path.as_str()))
+        })
+    }
+
     /// Symbolic links that lead upward out of the tree: the path, and what the link says. One that says an absolute path is
     /// meant for what a target has there.
     pub fn links_out(&self, repo: &Repo) -> anyhow::Result<Vec<(String, String)>> {
