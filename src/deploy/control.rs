@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::config::{Config, ControlFile, Note};
-use crate::repo::Repo;
+use crate::repo::{Repo, Tree};
 use crate::text::some;
 use crate::wire::{Level, Revision};
 
@@ -36,11 +36,11 @@ pub struct WorkingTree {
 }
 
 impl WorkingTree {
-    /// Compares the working tree.
+    /// Compares the working tree. A `tree` that was read already is not read again.
     ///
     /// # Errors
     /// The repository cannot be read.
-    pub fn look(config: &Config, repo: &Repo, revision: &Revision) -> Result<WorkingTree> {
+    pub fn look(config: &Config, repo: &Repo, revision: &Revision, tree: Option<&Tree>) -> Result<WorkingTree> {
         let files = config.control_files();
         let own = own_repository(&config.control, repo);
         let home = own.as_ref().filter(|own| config.control.starts_with(own.top())).unwrap_or(repo);
@@ -51,29 +51,34 @@ impl WorkingTree {
         };
         let places: Vec<PathBuf> = files.iter().map(place).collect();
         let hashes = home.hash_files(&places)?;
-        let mut tree = WorkingTree::default();
+        let mut found = WorkingTree::default();
         let mut inside: BTreeMap<String, (&ControlFile, &String)> = BTreeMap::new();
         for ((file, place), hash) in files.iter().zip(&places).zip(&hashes) {
             let digits = if file.may_be_secret { DIGITS } else { hash.len() };
-            tree.digests.insert(file.name.clone(), hash[..digits.min(hash.len())].to_owned());
+            found.digests.insert(file.name.clone(), hash[..digits.min(hash.len())].to_owned());
             if let Some(path) = place.to_str().filter(|_| place.is_relative() && !place.starts_with(".git")) {
                 inside.insert(path.to_owned(), (file, hash));
             }
         }
         let names: Vec<String> = inside.keys().cloned().collect();
         let commit = home.resolve("HEAD").ok();
-        let head = commit.as_ref().map(|head| home.blobs(head, &names)).transpose()?.unwrap_or_default();
+        let blobs = |commit: &Revision| match tree.filter(|tree| tree.commit() == commit) {
+            Some(tree) => Ok(tree.blobs(&names)),
+            None => home.blobs(commit, &names),
+        };
+        let head = commit.as_ref().map(blobs).transpose()?.unwrap_or_default();
         // For a rollback, the revision may not exist on this host.
         let then = (own.is_none() && commit.as_ref() != Some(revision))
-            .then(|| home.blobs(revision, &names).ok())
+            .then(|| blobs(revision).ok())
             .flatten()
             .unwrap_or_else(|| head.clone());
-        let ignored = home.ignored(&names)?;
+        let differing = inside.iter().filter(|(path, (_, hash))| head.get(*path) != Some(*hash));
+        let ignored = home.ignored(&differing.map(|(path, _)| path.clone()).collect::<Vec<_>>())?;
         for (path, (file, hash)) in &inside {
             match (head.get(path) == Some(*hash), then.get(path) == Some(*hash)) {
                 (false, _) if ignored.contains(path) => {}
-                (false, _) => tree.used.push(file.name.clone()),
-                (true, false) => tree.unlike.push(file.name.clone()),
+                (false, _) => found.used.push(file.name.clone()),
+                (true, false) => found.unlike.push(file.name.clone()),
                 (true, true) => {}
             }
         }
@@ -81,18 +86,18 @@ impl WorkingTree {
         for path in repo.changed_files()? {
             match Change::of(config, &path) {
                 _ if read.contains(&path) => {}
-                Change::Deleted => tree.used.push(format!("{path} (deleted)")),
-                Change::Submodule => tree.used.push(format!("{path} (another commit)")),
-                Change::Rest => tree.rest.push(path),
+                Change::Deleted => found.used.push(format!("{path} (deleted)")),
+                Change::Submodule => found.used.push(format!("{path} (another commit)")),
+                Change::Rest => found.rest.push(path),
             }
         }
-        tree.used.sort();
-        Ok(tree)
+        found.used.sort();
+        Ok(found)
     }
 
     /// The same, with a remark instead of an error, which must not keep a run from being finished or undone.
     pub fn look_or_note(config: &Config, repo: &Repo, revision: &Revision, notes: &mut Vec<Note>) -> WorkingTree {
-        WorkingTree::look(config, repo, revision).unwrap_or_else(|error| {
+        WorkingTree::look(config, repo, revision, None).unwrap_or_else(|error| {
             let note = format!("cannot determine whether control files have changed: {error:#}");
             notes.push((Level::Warning, note));
             WorkingTree::default()

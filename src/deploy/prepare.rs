@@ -131,17 +131,17 @@ pub fn prepare(
     // Of an artifact that was made elsewhere, nothing is known that the working tree could be compared with.
     let source = origin.as_ref().map_or(Some(&revision), |origin| origin.source.as_ref());
     let source = source.cloned().or_else(|| repo.resolve("HEAD").ok()).unwrap_or_else(|| revision.clone());
+    // For a rollback it is not read: if an earlier revision lacks a script, it was deployed without it; targets skip its
+    // check. Nor does a rollback need disk space.
+    let tree = (kind != Kind::Rollback).then(|| repo.tree(&revision)).transpose()?;
     let here = if kind == Kind::Deploy {
-        let here = WorkingTree::look(config, repo, &source)?;
+        let here = WorkingTree::look(config, repo, &source, tree.as_ref())?;
         here.require_clean(config)?;
         here
     } else {
         WorkingTree::look_or_note(config, repo, &source, &mut notes)
     };
     notes.extend(here.notes(&name, kind));
-    // For a rollback it is not read: if an earlier revision lacks a script, it was deployed without it; targets skip its
-    // check. Nor does a rollback need disk space.
-    let tree = (kind != Kind::Rollback).then(|| repo.tree(&revision)).transpose()?;
     if let Some(tree) = &tree {
         if matches!(kind, Kind::Deploy | Kind::DryRun) {
             revision::check_shared_paths(config, tree)?;

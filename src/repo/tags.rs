@@ -61,11 +61,12 @@ impl<'a> Tags<'a> {
         Tags { repo, kind: if control == "scap" { "scap" } else { "hoist" } }
     }
 
-    /// The name that the next tag of a day (`2026-11-23`) has: its highest number and one.
-    pub fn next_tag(&self, date: &str) -> anyhow::Result<String> {
+    /// The name that the next tag of a day (`2026-11-23`) has: its highest number and one. And how many tags there are.
+    fn next_tag(&self, date: &str) -> anyhow::Result<(String, usize)> {
         ensure!(is_date(date), "{date:?} is not a day of the form 2026-11-23");
-        let last = self.serials()?.into_iter().filter(|(day, _)| day == date).map(|(_, number)| number).max();
-        Ok(self.name(&(date.to_owned(), last.unwrap_or(0).saturating_add(1))))
+        let serials = self.serials()?;
+        let last = serials.iter().filter(|(day, _)| day == date).map(|(_, number)| *number).max();
+        Ok((self.name(&(date.to_owned(), last.unwrap_or(0).saturating_add(1))), serials.len()))
     }
 
     /// The newest tag that names none of these revisions, and whether it is the newest of all.
@@ -115,7 +116,8 @@ impl<'a> Tags<'a> {
     }
 
     /// Tags a revision with the next name of the day, annotated with the operator's message and name. Where somebody
-    /// else takes that name meanwhile, the one after it. Returns the tag's name.
+    /// else takes that name meanwhile, the one after it. Returns the tag's name, and how many tags of this kind there are
+    /// with it.
     ///
     /// The tagger is whom git's own configuration names, else the operator.
     pub fn tag(
@@ -125,7 +127,7 @@ impl<'a> Tags<'a> {
         message: &str,
         operator: &StartedBy,
         of: TaggedRun,
-    ) -> anyhow::Result<String> {
+    ) -> anyhow::Result<(String, usize)> {
         let message =
             if message.trim().is_empty() { format!("deploy {}", revision.short()) } else { message.to_owned() };
         let run = if of.run.is_empty() { String::new() } else { format!("{RUN}{}\n", of.run) };
@@ -133,7 +135,7 @@ impl<'a> Tags<'a> {
         let text = format!("{}\n\n{BY}{operator}\n{run}{environment}", message.trim_end());
         let (mut tries, mut nameless) = (0, false);
         loop {
-            let name = self.next_tag(date)?;
+            let (name, others) = self.next_tag(date)?;
             // A signature could ask for a passphrase in the middle of a deployment.
             let arguments = ["tag", "--annotate", "--no-sign", "--cleanup=whitespace", "--file=-"];
             let mut command = self.repo.command(&arguments);
@@ -141,7 +143,7 @@ impl<'a> Tags<'a> {
             if nameless {
                 self.sign_as(&mut command, operator);
             }
-            let Err(error) = self.repo.feed(command, text.as_bytes()) else { return Ok(name) };
+            let Err(error) = self.repo.feed(command, text.as_bytes()) else { return Ok((name, others + 1)) };
             // Only a tag that failed is worth the question whether git knows a name.
             if !nameless && self.repo.run(&["var", "GIT_COMMITTER_IDENT"]).is_err() {
                 nameless = true;
@@ -243,13 +245,14 @@ mod tests {
         let scratch = Scratch::new();
         let head = scratch.commit("a", b"1");
         let tags = Tags::new(&scratch.repo, "hoist");
-        assert_eq!(tags.next_tag(DAY).unwrap(), "hoist/sync/2026-11-23/0001");
+        assert_eq!(tags.next_tag(DAY).unwrap().0, "hoist/sync/2026-11-23/0001");
         scratch.git(&["tag", "hoist/sync/2026-11-23/0041"]);
         scratch.git(&["tag", "hoist/sync/2026-11-24/0077"]);
         scratch.git(&["tag", "scap/sync/2026-11-23/0099"]);
         scratch.git(&["tag", "hoist/sync/2026-11-23/0500-mine"]);
-        assert_eq!(tags.tag(DAY, &head, "new page", &alice(), NO_RUN).unwrap(), "hoist/sync/2026-11-23/0042");
-        assert_eq!(Tags::new(&scratch.repo, "scap").next_tag(DAY).unwrap(), "scap/sync/2026-11-23/0100");
+        let made = tags.tag(DAY, &head, "new page", &alice(), NO_RUN).unwrap();
+        assert_eq!(made, ("hoist/sync/2026-11-23/0042".to_owned(), 3), "with those of the other day");
+        assert_eq!(Tags::new(&scratch.repo, "scap").next_tag(DAY).unwrap().0, "scap/sync/2026-11-23/0100");
         let none = HashSet::new();
         assert_eq!(tags.newest(&none).unwrap(), Some(("hoist/sync/2026-11-24/0077".into(), true)));
         assert_eq!(Tags::new(&Scratch::new().repo, "hoist").newest(&none).unwrap(), None);
@@ -267,12 +270,12 @@ mod tests {
         let first = scratch.commit("a", b"1");
         scratch.commit("a", b"2");
         let tags = Tags::new(&scratch.repo, "hoist");
-        let name = tags.tag(DAY, &first, "#42: --delete the \"old\" page\n", &alice(), NO_RUN).unwrap();
+        let (name, _) = tags.tag(DAY, &first, "#42: --delete the \"old\" page\n", &alice(), NO_RUN).unwrap();
         assert_eq!(scratch.git(&["cat-file", "-t", &name]), "tag");
         assert_eq!(scratch.git(&["rev-parse", &format!("{name}^{{commit}}")]), first.as_str());
         let text = scratch.git(&["for-each-ref", "--format=%(contents)", &format!("refs/tags/{name}")]);
         assert_eq!(text, "#42: --delete the \"old\" page\n\nDeployed by alice@deploy1");
-        let name = tags.tag(DAY, &first, "", &alice(), NO_RUN).unwrap();
+        let (name, _) = tags.tag(DAY, &first, "", &alice(), NO_RUN).unwrap();
         let text = scratch.git(&["for-each-ref", "--format=%(subject)", &format!("refs/tags/{name}")]);
         assert_eq!(text, format!("deploy {}", first.short()));
     }
@@ -303,7 +306,7 @@ mod tests {
         scratch.git(&["config", "user.name", ""]);
         scratch.git(&["config", "user.email", ""]);
         scratch.git(&["config", "tag.gpgSign", "true"]);
-        let name = Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice(), NO_RUN).unwrap();
+        let (name, _) = Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice(), NO_RUN).unwrap();
         let tagger =
             scratch.git(&["for-each-ref", "--format=%(taggername) %(taggeremail)", &format!("refs/tags/{name}")]);
         assert_eq!(tagger, "alice <alice@deploy1>");
@@ -314,7 +317,7 @@ mod tests {
         let scratch = Scratch::new();
         let head = scratch.commit("a", b"1");
         let mut made: Vec<String> = std::thread::scope(|scope| {
-            let tag = || Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice(), NO_RUN).unwrap();
+            let tag = || Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice(), NO_RUN).unwrap().0;
             let threads: Vec<_> = (0..6).map(|_| scope.spawn(tag)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
@@ -358,7 +361,7 @@ mod tests {
         let scratch = Scratch::new();
         let head = scratch.commit("a", b"1");
         let tags = Tags::new(&scratch.repo, "hoist");
-        let name = tags.tag(DAY, &head, "m", &alice(), NO_RUN).unwrap();
+        let (name, _) = tags.tag(DAY, &head, "m", &alice(), NO_RUN).unwrap();
         tags.update_server_info(&[]).unwrap();
         let listed = std::fs::read_to_string(scratch.path().join(".git/info/refs")).unwrap();
         assert!(listed.contains(&format!("refs/tags/{name}")), "{listed}");

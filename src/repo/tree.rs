@@ -1,6 +1,6 @@
 //! The tree of a commit, read once for all that is asked of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,13 @@ impl Tree {
 
     pub(super) fn entries(&self) -> &[TreeEntry] {
         &self.entries
+    }
+
+    /// Git's names of what it holds at those of these paths where it has a file.
+    pub fn blobs(&self, paths: &[String]) -> BTreeMap<String, String> {
+        let wanted: HashSet<&String> = paths.iter().collect();
+        let found = self.entries.iter().filter(|entry| wanted.contains(&entry.path));
+        found.map(|entry| (entry.path.clone(), entry.object.clone())).collect()
     }
 
     /// The tree of one of its directories, without what is in submodules.

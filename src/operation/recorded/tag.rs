@@ -43,7 +43,7 @@ impl<'a, F> TaggingFleet<'a, F> {
         );
         anyhow::ensure!(!repo.is_artifact(commit), "{} is an artifact, and nothing says of what", commit.short());
         let of = TaggedRun { run: plan.run.as_str(), environment: config.environment.as_deref() };
-        let tag = tags.tag(&crate::clock::date(), commit, &plan.message, &operator(), of)?;
+        let (tag, count) = tags.tag(&crate::clock::date(), commit, &plan.message, &operator(), of)?;
         prepared.requests.set_tag(&tag);
         if plan.brings_code() {
             prepared.requests.set_describing(describing(repo, &plan.revision)?);
@@ -51,7 +51,9 @@ impl<'a, F> TaggingFleet<'a, F> {
         if prepared.requests.by_server() || config.is_known_to_scap() {
             tags.update_server_info(&prepared.requests.parts().submodules)?;
         }
-        tags.prune(config.settings.tags_to_keep)?;
+        if count > config.settings.tags_to_keep {
+            tags.prune(config.settings.tags_to_keep)?;
+        }
         Ok(())
     }
 }
