@@ -144,6 +144,17 @@ fn a_pipe_or_a_device_in_the_place_of_a_file_is_not_waited_for() {
 }
 
 #[test]
+fn a_revision_of_which_the_repository_lacks_a_part() {
+    let untouched = Untouched::new();
+    let project = &untouched.project;
+    project.write("lost.txt", "lost\n");
+    project.commit("lost");
+    let blob = project.git(&["rev-parse", "HEAD:lost.txt"]);
+    std::fs::remove_file(project.path(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    untouched.refuses(&["deploy", "--yes"], &["the content of lost.txt in ", "`git fetch --refetch`", "`git fsck`"]);
+}
+
+#[test]
 fn a_bad_host_name_names_its_file_and_line() {
     for bad in ["-oProxyCommand=touch", "web;id", "web..org", "web:0"] {
         let it = Untouched::new();

@@ -80,10 +80,15 @@ fn a_file_that_the_revision_leaves_no_place_for_is_named_before_anything_is_touc
     project.write("etc/app/defaults", "a\n");
     project.write("README", "b\n");
     project.write("hoist/templates/t.j2", "c\n");
+    for (link, to) in [("out", "/srv/out"), ("up", "../up"), ("in", "etc")] {
+        std::os::unix::fs::symlink(to, project.path(link)).unwrap();
+    }
     for (path, why) in [
+        ("out/x", "out/x cannot be written, because {} has the symbolic link out, which leads out of the repository"),
+        ("up/x", "up/x cannot be written, because {} has the symbolic link up, which leads out of the repository"),
         ("etc/app", "etc/app cannot be written, because {} has a directory there"),
         ("etc", "etc cannot be written, because {} has a directory there"),
-        ("README/x", "README/x cannot be written, because {} has README, which is a file"),
+        ("README/x", "README/x cannot be written, because {} has README, which is no directory"),
     ] {
         project.write("hoist/config-files.yaml", &format!("{path}:\n  template: t.j2\n"));
         let revision = project.commit(path);
@@ -91,7 +96,7 @@ fn a_file_that_the_revision_leaves_no_place_for_is_named_before_anything_is_touc
         project.deploy(&[]).ends(2).says(&format!("config-files.yaml: {why}: choose another path for it"));
         assert_eq!(Links::of(&farm, 0), Links::default());
     }
-    for path in ["etc/app/local", "etc/app/defaults", "etc/applied", "READ"] {
+    for path in ["etc/app/local", "etc/app/defaults", "etc/applied", "READ", "in/linked"] {
         project.write("hoist/config-files.yaml", &format!("{path}:\n  template: t.j2\n"));
         project.commit(path);
         project.deploy(&[]).ends(0);

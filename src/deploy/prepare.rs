@@ -145,7 +145,7 @@ pub fn prepare(
     if let Some(tree) = &tree {
         if matches!(kind, Kind::Deploy | Kind::DryRun) {
             revision::check_shared_paths(config, tree)?;
-            revision::check_config_files(config_files.iter().flat_map(|all| &all.files), tree)?;
+            revision::check_config_files(repo, config_files.iter().flat_map(|all| &all.files), tree)?;
         }
         let due = checks.iter().filter(|check| kind == Kind::Deploy || chosen.contains(&check.at.stage()));
         check_scripts_are_committed(config, repo, tree, due)?;
@@ -165,6 +165,10 @@ pub fn prepare(
     let brings = kind == Kind::Deploy && chosen.contains(&Stage::Fetch);
     let parts = if brings && origin.is_none() { parts(config, repo, &revision)? } else { Parts::default() };
     if let Some(tree) = tree.as_ref().filter(|_| brings) {
+        // What targets get from a server need not be here.
+        if settings.git_server.is_none() {
+            revision::check_contents(tree)?;
+        }
         notes.extend(revision::left_out(config, repo, (tree, origin.as_deref()))?);
         if let Some((source, subdir)) = origin.as_deref().and_then(|it| Some((it.source.as_ref()?, it.subdir()?))) {
             notes.extend(revision::links_out(repo, tree, (source, subdir))?);

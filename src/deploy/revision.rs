@@ -74,13 +74,30 @@ pub fn check_shared_paths(config: &Config, tree: &Tree) -> Result<()> {
     bail!("{key}: {path} cannot be shared, because {what}")
 }
 
-/// Fails if a configuration file is to be written to where a revision has a directory, or below one of its files.
-pub fn check_config_files<'a>(mut files: impl Iterator<Item = &'a ConfigFile>, tree: &Tree) -> Result<()> {
-    let met = |file: &'a ConfigFile| tree.in_the_way_of(&file.path).map(|entry| (file.path.as_str(), entry));
-    let Some((path, entry)) = files.find_map(met) else { return Ok(()) };
-    let what = if entry == path { "a directory there" } else { &format!("{entry}, which is a file") };
+/// Fails if this repository cannot deploy a revision since it lacks a part of it.
+pub fn check_contents(tree: &Tree) -> Result<()> {
+    let Some(path) = tree.first_missing() else { return Ok(()) };
     let short = tree.commit().short();
-    bail!("config-files.yaml: {path} cannot be written, because {short} has {what}: choose another path for it")
+    bail!(
+        "the content of {path} in {short} is missing from this repository: restore it, for example with `git fetch --refetch`; \
+         `git fsck` shows what else is missing"
+    )
+}
+
+/// Fails if a configuration file is to be written to where a revision has a directory, below one of its files, or through a
+/// link that leads out of it.
+pub fn check_config_files<'a>(repo: &Repo, files: impl Iterator<Item = &'a ConfigFile>, tree: &Tree) -> Result<()> {
+    for path in files.map(|file| file.path.as_str()).filter(|path| !path.starts_with('/')) {
+        let what = match (tree.in_the_way_of(path), tree.link_out_above(repo, path)?) {
+            (Some(entry), _) if entry == path => "a directory there".to_owned(),
+            (Some(entry), _) => format!("{entry}, which is no directory"),
+            (None, Some(link)) => format!("the symbolic link {link}, which leads out of the repository"),
+            (None, None) => continue,
+        };
+        let short = tree.commit().short();
+        bail!("config-files.yaml: {path} cannot be written, because {short} has {what}: choose another path for it");
+    }
+    Ok(())
 }
 
 /// A warning about links in the directory that is deployed which lead to other parts of the repository.

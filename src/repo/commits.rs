@@ -3,11 +3,9 @@
 use anyhow::Context;
 use serde::Serialize;
 
+use super::subject::cut_subject;
 use super::{Place, Repo};
 use crate::wire::Revision;
-
-/// The longest subject that is told, in characters.
-const SUBJECT: usize = 60;
 
 /// A commit as people know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -102,11 +100,7 @@ impl Between<'_> {
         let listing = self.listed(&["--encoding=UTF-8", "--format=%H%x00%s", &most], &range)?;
         let commit = |line: &str| {
             let (revision, subject) = line.split_once('\0')?;
-            let mut cut: String = subject.chars().take(SUBJECT).collect();
-            if cut.len() < subject.len() {
-                cut.push('…');
-            }
-            Some(Commit { revision: revision.parse().ok()?, subject: cut })
+            Some(Commit { revision: revision.parse().ok()?, subject: cut_subject(subject) })
         };
         Ok(Commits { count, newest: listing.lines().filter_map(commit).collect() })
     }

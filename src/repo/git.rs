@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
 
+use super::subject::cut_subject;
 use crate::subprocess;
 use crate::wire::Revision;
 
@@ -193,13 +194,13 @@ impl Repo {
         Some(crate::url::without_password(url.trim_end_matches('\n')))
     }
 
-    /// The first line of a commit's message, or how an artifact was made; `None` where neither is here.
+    /// The first line of a commit's message, cut where it is long, or how an artifact was made; `None` where neither is here.
     pub fn subject(&self, commit: &Revision) -> Option<String> {
         if let Some(origin) = self.origin(commit) {
             return Some(origin.to_string());
         }
         let text = self.text(&["log", "-1", "--no-show-signature", "--format=%s", commit.as_str(), "--"]).ok()?;
-        Some(text.trim_end_matches('\n').to_owned())
+        Some(cut_subject(text.trim_end_matches('\n')))
     }
 
     /// The commits whose parents this repository lacks; empty for a complete one.

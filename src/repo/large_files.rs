@@ -44,22 +44,32 @@ pub fn large_files(searched: &[Searched<'_>]) -> anyhow::Result<Vec<StoredFile>>
 /// # Errors
 /// Contents that are not here, with how to get them.
 pub(super) fn located(searched: &[Searched<'_>], below: &str) -> anyhow::Result<Vec<(String, StoredFile)>> {
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    let (mut found, mut missing, mut unlike) = (Vec::new(), Vec::new(), Vec::new());
     for Searched { repo, commit, shown, stores } in searched {
         for (path, file) in pointers(repo, commit)? {
             let path = format!("{shown}{path}");
             if !path.starts_with(below) {
                 continue;
             }
-            let is_whole = |path: &PathBuf| path.metadata().is_ok_and(|it| it.is_file() && it.len() == file.bytes());
-            let place = stores.iter().map(|store| store.join(file.path())).find(is_whole);
+            let places = || stores.iter().map(|store| store.join(file.path()));
+            let length = |path: &PathBuf| path.metadata().ok().filter(|it| it.is_file()).map(|it| it.len());
+            let place = places().find(|path| length(path) == Some(file.bytes()));
             match place {
                 // git-lfs makes an empty file of its own accord.
                 _ if file.bytes() == 0 => {}
                 Some(place) => found.push((path, StoredFile { file, path: place })),
-                None => missing.push(path),
+                None => match places().find_map(|path| length(&path)) {
+                    Some(stored) => unlike.push((path, file.bytes(), stored)),
+                    None => missing.push(path),
+                },
             }
         }
+    }
+    if let Some((path, meant, stored)) = unlike.first() {
+        bail!(
+            "git-lfs has {stored} bytes for {path} here, and its pointer says {meant}: fetch the file again, for example \
+             with `git lfs fetch --refetch`, or, if the pointer is wrong, commit the file anew"
+        );
     }
     let Some(Searched { commit, .. }) = searched.first().filter(|_| !missing.is_empty()) else {
         return Ok(found);

@@ -15,6 +15,7 @@ mod pack;
 mod parts;
 mod reverts;
 mod signed;
+mod subject;
 mod submodules;
 mod tags;
 mod tree;

@@ -138,14 +138,34 @@ impl Tree {
         paths.find_map(|path| Some((path, first(path)?.path.as_str())))
     }
 
-    /// What keeps a file from being written to a path: that path itself, if it is a directory, or a file above it.
+    /// The first file whose content this repository lacks, though it should have it.
+    pub fn first_missing(&self) -> Option<&str> {
+        let is_missing = |entry: &&TreeEntry| entry.bytes.is_none() && !entry.is_submodule();
+        self.entries.iter().find(is_missing).map(|entry| entry.path.as_str())
+    }
+
+    /// What keeps a file from being written to a path: that path itself, if it is a directory, or a file above it. Links above
+    /// it may lead to a directory of the tree.
     pub fn in_the_way_of<'a>(&'a self, path: &'a str) -> Option<&'a str> {
-        let below = |path: &str, above: &str| path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'));
         self.entries.iter().find_map(|entry| {
             let is_file = entry.mode.starts_with("100");
-            let is_folder = below(&entry.path, path) || (entry.path == path && entry.is_submodule());
-            is_folder.then_some(path).or_else(|| (is_file && below(path, &entry.path)).then_some(entry.path.as_str()))
+            let is_folder = is_below(&entry.path, path) || (entry.path == path && entry.is_submodule());
+            is_folder
+                .then_some(path)
+                .or_else(|| (is_file && is_below(path, &entry.path)).then_some(entry.path.as_str()))
         })
+    }
+
+    /// A symbolic link above a path that leads out of the tree, and so to where no file of a revision belongs.
+    pub fn link_out_above(&self, repo: &Repo, path: &str) -> anyhow::Result<Option<&str>> {
+        let above = |entry: &&TreeEntry| entry.is_link() && is_below(path, &entry.path);
+        let links: Vec<&TreeEntry> = self.entries.iter().filter(above).collect();
+        let contents = repo.contents(&links.iter().map(|link| (*link).clone()).collect::<Vec<_>>())?;
+        let out = links.into_iter().zip(contents).find(|(link, to)| {
+            let to = String::from_utf8_lossy(to);
+            to.starts_with('/') || leads_out(&link.path, &to)
+        });
+        Ok(out.map(|(link, _)| link.path.as_str()))
     }
 
     /// Symbolic links that lead upward out of the tree: the path, and what the link says. One that says an absolute path is
@@ -156,6 +176,10 @@ impl Tree {
         let said = links.into_iter().zip(contents).map(|(link, to)| (link.path, String::from_utf8_lossy(&to).into()));
         Ok(said.filter(|(path, to): &(String, String)| leads_out(path, to)).collect())
     }
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Whether a link at a path goes above the top on its way. Other links on it are not looked at.
