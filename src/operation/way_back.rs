@@ -159,8 +159,11 @@ impl WayBack {
         }
         if !self.lacking.is_empty() {
             let missing = fold(&self.lacking);
-            let only = pattern(&self.lacking, "");
-            let deploy = self.invocation.command(&format!("deploy -r {short} -l {only}"));
+            let only = match self.lacking.len() == self.size {
+                true => String::new(),
+                false => format!(" -l {}", pattern(&self.lacking, "")),
+            };
+            let deploy = self.invocation.command(&format!("deploy -r {short}{only}"));
             lines.push(format!("not kept on {missing}: `{deploy}` deploys it there"));
         }
         if !self.unreachable.is_empty() {

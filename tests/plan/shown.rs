@@ -93,5 +93,6 @@ fn a_template_that_changed_may_change_hosts_that_run_the_revision() {
     project.run(&["plan", "--detailed-exitcode"]).ends(0);
     project.write("hoist/templates/app.j2", "b\n");
     let line = "config      may change on hosts that run the revision already: hoist/templates/app.j2\n";
-    project.run(&["plan", "--detailed-exitcode"]).ends(10).says(line);
+    let restored = "stays live, and changed configuration files are restored: 127.0.0.1\n";
+    project.run(&["plan", "--detailed-exitcode"]).ends(10).says(line).says(restored);
 }

@@ -140,6 +140,10 @@ fn way_back(plan: &Plan, outlook: &Outlook) -> Vec<String> {
     if !back.unknown.is_empty() {
         lines.push(format!("to what the probe finds: {}", fold(back.unknown)));
     }
+    if !back.same.is_empty() {
+        let (on, short) = (fold(back.same), plan.revision.short());
+        lines.push(format!("{short} stays live, and changed configuration files are restored: {on}"));
+    }
     if lines.is_empty() {
         lines.push("nothing to do".to_owned());
     }
@@ -153,11 +157,13 @@ struct Back<'a> {
     none: Vec<&'a Target>,
     /// It is not known what they run.
     unknown: Vec<&'a Target>,
+    /// The revision is live there, and stays; what else the run has changed is restored.
+    same: Vec<&'a Target>,
 }
 
 impl<'a> Back<'a> {
     fn of(plan: &'a Plan, outlook: &'a Outlook) -> Back<'a> {
-        let mut back = Back { to: Vec::new(), none: Vec::new(), unknown: Vec::new() };
+        let mut back = Back { to: Vec::new(), none: Vec::new(), unknown: Vec::new(), same: Vec::new() };
         for View { target, known, .. } in outlook.to_do(plan) {
             match known.state.as_ref().map(|state| state.current.as_ref()) {
                 None => back.unknown.push(target),
@@ -169,6 +175,10 @@ impl<'a> Back<'a> {
                     None => back.to.push((live, vec![target])),
                 },
             }
+        }
+        if outlook.new_configuration.is_some() {
+            let same = outlook.views.iter().filter(|view| view.known.has(&plan.revision));
+            back.same.extend(same.map(|view| &view.target));
         }
         back
     }

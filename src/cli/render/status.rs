@@ -131,8 +131,11 @@ fn note(view: &View) -> String {
     notes.extend(view.known.owed.as_ref().map(|owed| format!("missed: {}", owed.reason)));
     let nothing_is_there = view.known.state.as_ref().is_some_and(|state| state.current.is_none());
     match (view.standing, &view.known.wanted) {
-        (Standing::New, Some(_)) if nothing_is_there => notes.push("what was deployed to it is gone".into()),
-        (Standing::New, None) if nothing_is_there => notes.push("nothing is deployed on it".into()),
+        // What it missed may have been the first.
+        (Standing::New, Some(_)) if nothing_is_there && view.known.owed.is_none() => {
+            notes.push("what was deployed to it is gone".into());
+        }
+        (Standing::New, _) if nothing_is_there => notes.push("nothing is deployed on it".into()),
         (Standing::New, _) if view.known.state.is_some() => {
             notes.push("no deployment of it is on record here".into());
         }

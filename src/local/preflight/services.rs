@@ -164,6 +164,13 @@ fn allowed(look: &Look, service: &Service, name: &ServiceName, action: &str) -> 
             Hindrance::NotKnown,
             format!("service {unit}: cannot determine whether {user} may run `sudo {shown}`: {why}"),
         )),
+        Permission::NeedsTerminal => Err((
+            Hindrance::Denied,
+            format!(
+                "service {unit}: sudo wants a terminal for `sudo {shown}` (requiretty), which Hoist has none of: add \
+                 `Defaults:{user} !requiretty` to sudoers"
+            ),
+        )),
         _ => Err((
             Hindrance::Denied,
             format!(

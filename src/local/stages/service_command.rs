@@ -72,6 +72,8 @@ pub fn is_only_allowed(first: &Command, second: &Command, until: Instant) -> boo
 pub enum Permission {
     Granted,
     Denied,
+    /// Its rules want a terminal (`requiretty`), which no command of Hoist's has.
+    NeedsTerminal,
     /// There is no such answer; the text says why.
     Unknown(String),
 }
@@ -82,6 +84,7 @@ pub fn permission(command: &Command, until: Instant) -> Permission {
     ask.args(["-n", "-l"]).args(command.get_args()).current_dir("/");
     match question(&mut ask, until) {
         Ok((Exit::Status(0), _)) => Permission::Granted,
+        Ok((Exit::Status(1), said)) if said.contains("must have a tty") => Permission::NeedsTerminal,
         Ok((Exit::Status(1), said)) if is_denial(&said) => Permission::Denied,
         Ok((Exit::TimedOut, _)) => Permission::Unknown("`sudo -l` did not answer in time".to_owned()),
         Ok((exit, said)) => {
@@ -94,13 +97,12 @@ pub fn permission(command: &Command, until: Instant) -> Permission {
 
 /// Whether sudo said no, and not that it could not be asked. It is silent on a command that no rule is for.
 fn is_denial(said: &str) -> bool {
-    const WORDS: [&str; 6] = [
+    const WORDS: [&str; 5] = [
         "password is required",
         "may not run sudo",
         "not allowed to",
         "not in the sudoers file",
         "a terminal is required",
-        "must have a tty",
     ];
     let mut lines = said.lines().filter(|line| !line.trim().is_empty() && !line.contains("unable to resolve host"));
     lines.all(|line| WORDS.iter().any(|words| line.contains(words)))
