@@ -6,8 +6,8 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Farm, Links, Project, Ran, wait_for};
@@ -16,6 +16,8 @@ use common::{Farm, Links, Project, Ran, wait_for};
 struct Way {
     port: u16,
     silent: Arc<AtomicBool>,
+    /// How many bytes reach the host by each of the next connections before it is cut; later ones are left alone.
+    cuts: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Way {
@@ -24,19 +26,26 @@ impl Way {
         let (port, far) = (listener.local_addr().unwrap().port(), farm.port);
         let silent = Arc::new(AtomicBool::new(false));
         let state = silent.clone();
+        let cuts = Arc::<Mutex<Vec<usize>>>::default();
+        let left = cuts.clone();
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 let Ok(there) = TcpStream::connect(("127.0.0.1", far)) else { continue };
-                let ends = [(near.try_clone().unwrap(), there.try_clone().unwrap()), (there, near)];
+                let most = left.lock().unwrap().pop().unwrap_or(usize::MAX);
+                let ends = [(near.try_clone().unwrap(), there.try_clone().unwrap(), most), (there, near, usize::MAX)];
                 // What was silent once stays so; a new connection is judged anew.
                 let dead = Arc::new(AtomicBool::new(false));
-                for (from, to) in ends {
+                for (from, to, most) in ends {
                     let (state, dead) = (state.clone(), dead.clone());
-                    std::thread::spawn(move || pass_on(from, to, &state, &dead));
+                    std::thread::spawn(move || pass_on(from, to, most, &state, &dead));
                 }
             }
         });
-        Way { port, silent }
+        Way { port, silent, cuts }
+    }
+
+    fn cut_after(&self, bytes: &[usize]) {
+        *self.cuts.lock().unwrap() = bytes.to_vec();
     }
 
     fn fall_silent(&self, yes: bool) {
@@ -44,7 +53,8 @@ impl Way {
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, silent: &AtomicBool, dead: &AtomicBool) {
+fn pass_on(mut from: TcpStream, mut to: TcpStream, most: usize, silent: &AtomicBool, dead: &AtomicBool) {
+    let mut passed = 0;
     from.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -57,8 +67,12 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, silent: &AtomicBool, dead: &A
                 return;
             }
             Ok(_) if dead.load(Ordering::SeqCst) => {}
+            Ok(bytes) if passed + bytes > most => {
+                let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+                return;
+            }
             Ok(bytes) if to.write_all(&buffer[..bytes]).is_err() => return,
-            Ok(_) => {}
+            Ok(bytes) => passed += bytes,
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
             Err(_) => return,
         }
@@ -149,4 +163,27 @@ fn a_session_that_is_lost_between_two_stages_is_tried_again_too() {
     for n in 0..2 {
         assert_eq!(Links::of(&farm, n), Links::finalized(&one), "host {n}");
     }
+}
+
+#[test]
+fn a_pack_whose_connection_is_cut_is_sent_again_and_a_key_exchange_that_is_cut_is_made_again() {
+    let farm = Farm::up();
+    let (project, way, _, _) = scene(&farm);
+    project.write("hoist/checks.yaml", "");
+    // What does not shrink in a pack.
+    let mut word = 1_u64;
+    let mut next = || {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        word as u8
+    };
+    std::fs::write(project.path("big"), (0..3_000_000).map(|_| next()).collect::<Vec<u8>>()).unwrap();
+    let three = project.commit("three");
+    let before = farm.connections_to("127.0.0.1");
+    // From the last: in the key exchange, and twice in the pack.
+    way.cut_after(&[1_000_000, 2_000_000, 700]);
+    Ran::of(start(&project).wait_with_output().unwrap()).ends(0);
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&three));
+    assert_eq!(farm.connections_to("127.0.0.1") - before, 4);
 }

@@ -16,6 +16,10 @@ use crate::timings;
 use crate::timings::Part;
 use crate::wire::{Facts, Fault, Outcome, Request, TargetEvent};
 
+/// For so long a target may take nothing of Hoist while that is copied there: what time a slow link needs for it is not the
+/// target's.
+const STALL: Duration = Duration::from_secs(30);
+
 impl Remote {
     /// Connects, brings Hoist to the target where it is missing, and probes.
     pub fn connect(
@@ -141,13 +145,12 @@ fn probe(
                     timings::wait();
                     sink.begin();
                     running.say(&upload.script);
-                    running.send(upload.content);
+                    running.send_for_as_long_as_it_takes(upload.content, STALL);
                 }
                 (None, None, Some((began, timed))) => {
                     drop(timed);
-                    if link.is_limited() {
-                        deadline += began.elapsed();
-                    }
+                    running.sent();
+                    deadline += began.elapsed();
                     sink.begin();
                     exchange = Some(timings::exchange(Part::Start));
                     timings::asked(link.round_trip());
@@ -185,7 +188,10 @@ fn probe(
 fn not_copied(end: ExecEnd, sink: &OutputSink) -> Failure {
     match (end, sink.last_words()) {
         (ExecEnd::Lost(why), _) => Failure::Lost(why),
-        (ExecEnd::TimedOut, _) => Failure::failed("copying hoist to the target took too long"),
+        (ExecEnd::TimedOut, _) => Failure::failed(format!(
+            "copying hoist to the target took too long: it took nothing for {} s; try again, or set remote_binary",
+            STALL.as_secs()
+        )),
         (_, words) => {
             let why = if words.is_empty() { ": it ended without output" } else { &words };
             Failure::failed(format!("cannot copy hoist to the target{why}; fix that, or set remote_binary"))

@@ -108,6 +108,7 @@ impl Remote {
             return Err(Failure::failed("no process on the target can hold its lock"));
         };
         let _exchange = timings::exchange(Part::Lock);
+        timings::asked(self.link.round_trip());
         lock_holder.say(if claims { &LockHolderLine::Claim } else { &LockHolderLine::Hold });
         sink.begin();
         let mut refused = None;

@@ -8,10 +8,12 @@ use super::loss::{Loss, lost, unreachable, why};
 use super::talk::{Failure, StageReply};
 use super::terms::ASK_TIMEOUT;
 use super::{Call, HostResult, Step, Task};
-use crate::wire::{Facts, Fault, NO_DEPLOYER, Outcome, Recorded, Stage};
+use crate::wire::{CUT_OFF, Facts, Fault, NO_DEPLOYER, Outcome, Recorded, Stage};
 
 /// The pause between two queries about a stage.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
+/// How often a stage is sent again that was lost before the target had all that it needs.
+const SENT_AGAIN: u32 = 3;
 /// How many trees finalize keeps for a rollback of the run: the live one and the finalized one from before the run.
 const KEPT_FOR_ROLLBACK: usize = 2;
 
@@ -114,7 +116,7 @@ impl Work<'_> {
             first.begun |= stage != Stage::Fetch;
         }
         let abort = Abort::of(&self.shared.aborting, stage, task.attempt);
-        let (mut rebuild, mut run_again) = (false, true);
+        let (mut rebuild, mut again) = (false, SENT_AGAIN);
         loop {
             if abort.as_ref().is_some_and(Abort::is_due) {
                 return Fault::failed("aborted by the operator").into();
@@ -133,14 +135,13 @@ impl Work<'_> {
                         self.session.remote = None;
                     }
                     match self.ask_after_loss(stage, task.attempt, loss.clone(), deadline) {
-                        // It failed only because it needed a command on this host.
-                        Ok(Some(answer)) if run_again && needed_deploy_host(&answer) => {
-                            run_again = false;
+                        Ok(Some(answer)) if again > 0 && lacked_deploy_host(&answer) => {
+                            again -= 1;
                             continue;
                         }
                         Ok(Some(answer)) => answer,
-                        Ok(None) if run_again => {
-                            run_again = false;
+                        Ok(None) if again > 0 => {
+                            again -= 1;
                             continue;
                         }
                         Ok(None) => return loss.again().into(),
@@ -246,7 +247,9 @@ impl Work<'_> {
     }
 }
 
-/// Whether a stage failed because the deploy host should have drained or undrained it, and the connection was lost.
-fn needed_deploy_host(answer: &StageReply) -> bool {
-    matches!(&answer.outcome, Err(Fault::Failed { reason, .. }) if reason.contains(NO_DEPLOYER))
+/// Whether a stage failed only because the connection was lost: the deploy host should have drained or undrained it, or had
+/// not sent all of a file.
+fn lacked_deploy_host(answer: &StageReply) -> bool {
+    let tells = |reason: &str| reason.contains(NO_DEPLOYER) || reason.ends_with(CUT_OFF);
+    matches!(&answer.outcome, Err(Fault::Failed { reason, .. }) if tells(reason))
 }

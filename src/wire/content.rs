@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ArtifactSource, Revision, SharedPaths};
 
+/// How a target ends a failure for want of the rest of a file that the deploy host sends.
+pub const CUT_OFF: &str = "the connection to the deploy host was lost";
+
 /// A tag that describes a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescribingTag {

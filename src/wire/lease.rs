@@ -8,6 +8,10 @@ use crate::clock;
 
 use super::{Revision, RunId};
 
+/// Why a target does not finalize a revision that it went back from by itself: it has to go live once more, by the rules for
+/// that, which only the deployer can keep.
+pub const WENT_BACK: &str = "the lease expired, and the host rolled itself back";
+
 /// A revision that went live on a lease. A target has at most one; finalize and rollback end it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {

@@ -34,13 +34,13 @@ pub use config_file::{Access, ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};
 pub use confirmation::Confirmation;
 pub use content::{
-    DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
+    CUT_OFF, DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };
 pub use drain::{Drain, DrainOn, DrainPart, DrainReply, Drained, NO_DEPLOYER};
 pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
 pub use header::Header;
-pub use lease::{Lease, LeaseStands};
+pub use lease::{Lease, LeaseStands, WENT_BACK};
 pub use names::{Holder, Revision, RunId, StartedBy};
 pub use origin::{ARTIFACT_AUTHOR, ARTIFACT_MESSAGE, Origin, OriginKind, artifact_commit, is_artifact_commit};
 pub use request::{

@@ -36,7 +36,7 @@ fn a_large_file_that_came_half_or_damaged_is_none_and_those_before_it_stay() {
     let (hi, ho) = (LargeFile::new(HI, 3).unwrap(), LargeFile::new(HO, 4).unwrap());
     let (request, pack) = with_files(&target, "r1", &[hi.clone(), ho.clone()]);
     let reply = call(&asked(&request, Stage::Fetch, 0), b"hi\nho");
-    assert_eq!(reply.reason(), "a large file ended after 2 of 4 bytes; the connection was lost");
+    assert_eq!(reply.reason(), "a large file ended after 2 of 4 bytes; the connection to the deploy host was lost");
     let (request, _) = with_files(&target, "r2", std::slice::from_ref(&ho));
     let reply = call(&asked(&request, Stage::Fetch, 0), &[b"what", &pack[..]].concat());
     assert!(reply.reason().starts_with(&format!("the large file {HO} is damaged")), "{reply:?}");

@@ -187,15 +187,9 @@ impl Attempt<'_> {
 
     /// Connects, exchanges keys, and checks the host key.
     fn handshake(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
-        let (socket, mut permit) = self.socket()?;
         let route = self.route;
-        let (wanted, known) = match route.wanted_keys() {
-            Ok(wanted) => wanted,
-            Err(error) => {
-                socket.shutdown();
-                return Err(error);
-            }
-        };
+        let (wanted, known) = route.wanted_keys()?;
+        let (socket, mut permit) = self.socket()?;
         let host_keys: Vec<&str> = wanted.iter().map(|kind| kind.algorithms()).collect();
         let _timed = timings::during(Part::Handshake);
         let began = Instant::now();
@@ -213,6 +207,7 @@ impl Attempt<'_> {
             Err(error)
                 if matches!(error_code::of(&error), error_code::KEX_FAILURE | error_code::KEY_EXCHANGE_FAILURE) =>
             {
+                let is_gone = tcp::is_closed(&socket);
                 // Hold one permit at a time; otherwise the holders could wait for each other.
                 drop(permit.take());
                 match self.socket().ok().and_then(|(socket, _permit)| {
@@ -221,6 +216,8 @@ impl Attempt<'_> {
                     found
                 }) {
                     Some(disagreement) => Err(route.disagrees(&disagreement, &wanted, known)),
+                    // A peer that agrees went away in the middle of it.
+                    None if is_gone => Err(self.gone_in_key_exchange()),
                     None => Err(self.failed("the SSH handshake with", error, began)),
                 }
             }
@@ -248,6 +245,11 @@ impl Attempt<'_> {
             self.place(),
             said.unwrap_or_default()
         );
+        ConnectError::new(ConnectErrorKind::HungUp, message)
+    }
+
+    fn gone_in_key_exchange(&self) -> ConnectError {
+        let message = format!("{} closed the connection during the SSH key exchange", self.place());
         ConnectError::new(ConnectErrorKind::HungUp, message)
     }
 

@@ -10,7 +10,7 @@ use crate::artifact;
 use crate::artifact::Downloaded;
 use crate::files::no_links;
 use crate::url::{mask_in, without_password};
-use crate::wire::{ArtifactRules, Revision, Source};
+use crate::wire::{ArtifactRules, CUT_OFF, Revision, Source};
 
 use super::git::Git;
 use super::refs;
@@ -317,7 +317,7 @@ fn receive(git: &Git, bytes: u64, input: Box<dyn Read + Send>, connected: bool) 
     }
     let got = seen.load(Ordering::Relaxed);
     if !answer.exit.is_ok() && got < bytes && answer.errors.to_lowercase().contains("early eof") {
-        return Err(Fault::failed(format!("the pack ended after {got} of {bytes} bytes; the connection was lost")));
+        return Err(Fault::failed(format!("the pack ended after {got} of {bytes} bytes; {CUT_OFF}")));
     }
     git.expect_whole(&answer, "index-pack").map(|()| connected)
 }

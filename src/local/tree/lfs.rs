@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::text;
-use crate::wire::{LargeFile, Revision};
+use crate::wire::{CUT_OFF, LargeFile, Revision};
 
 use super::cache;
 use super::content::{ExternalContent, Part};
@@ -143,7 +143,7 @@ fn receive_one(temporary: &Path, file: &LargeFile, input: &mut dyn Read, deadlin
             Ok(length) if length > 0 => length,
             _ => {
                 let (got, all) = (file.bytes() - left, file.bytes());
-                let reason = format!("a large file ended after {got} of {all} bytes; the connection was lost");
+                let reason = format!("a large file ended after {got} of {all} bytes; {CUT_OFF}");
                 return Err(Fault::failed(reason));
             }
         };

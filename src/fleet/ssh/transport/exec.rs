@@ -42,6 +42,8 @@ pub struct Running {
     given_up: Arc<AtomicBool>,
     /// Whether a deadline that passes leaves the channel open.
     stays: bool,
+    /// How long after a piece of a file that was sent a deadline passes at the earliest, and when the last one was.
+    patience: Option<(Duration, Instant)>,
 }
 
 enum WriteProgress {
@@ -76,6 +78,7 @@ impl Running {
             unheard: VecDeque::new(),
             given_up: Arc::default(),
             stays: false,
+            patience: None,
         }
     }
 
@@ -105,6 +108,17 @@ impl Running {
     /// Sends a file after that, as fast as the transfer limit lets it.
     pub fn send(&mut self, pack: Arc<Pack>) {
         self.feed.add_pack(pack);
+    }
+
+    /// The same; a deadline does not pass while pieces of it go, with no longer than `patience` between them.
+    pub fn send_for_as_long_as_it_takes(&mut self, pack: Arc<Pack>, patience: Duration) {
+        self.send(pack);
+        self.patience = Some((patience, Instant::now()));
+    }
+
+    /// All of it has arrived: a deadline passes when it is due again.
+    pub fn sent(&mut self) {
+        self.patience = None;
     }
 
     /// Ends the input and waits for the command's end.
@@ -199,7 +213,8 @@ impl Running {
             if leave_by.is_some_and(|at| now >= at) || still.is_some_and(|since| now >= since + GRACE) {
                 return Ok(Some(self.end(on)));
             }
-            if now >= deadline {
+            let due = self.patience.map_or(deadline, |(patience, last)| deadline.max(last + patience));
+            if now >= due {
                 self.hear_all(on);
                 return Ok(Some(ExecEnd::TimedOut));
             }
@@ -207,7 +222,7 @@ impl Running {
                 return Ok(None);
             }
             if !link.has_room() {
-                link.pause(&mut liveness, false, true, earliest(deadline, leave_by, still))?;
+                link.pause(&mut liveness, false, true, earliest(due, leave_by, still))?;
                 continue;
             }
             let (mut moved, mut more) = (false, false);
@@ -238,7 +253,7 @@ impl Running {
                 WriteProgress::Nothing => false,
             };
             if part_sent {
-                link.pause(&mut liveness, false, true, earliest(deadline, leave_by, still))?;
+                link.pause(&mut liveness, false, true, earliest(due, leave_by, still))?;
             } else if more || self.channel.queued() > queued {
                 still = None;
             } else {
@@ -248,7 +263,7 @@ impl Running {
                 if still.is_none() && self.has_ended() {
                     still = Some(Instant::now());
                 }
-                let until = earliest(deadline, leave_by, still);
+                let until = earliest(due, leave_by, still);
                 let limited = self.feed.more_at();
                 let _timed = limited.map(|_| timings::during(Part::TransferLimit));
                 link.pause(&mut liveness, true, false, limited.map_or(until, |at| until.min(at)))?;
@@ -363,6 +378,9 @@ impl Running {
                 Ok(0) => return Ok(WriteProgress::Nothing),
                 Ok(bytes) => {
                     self.feed.sent(bytes);
+                    if let Some((_, last)) = &mut self.patience {
+                        *last = Instant::now();
+                    }
                     self.is_window_full = false;
                 }
                 Err(error) if error_code::of(&error) == error_code::EAGAIN => {
