@@ -100,6 +100,10 @@ pub struct Owed {
     pub run: RunId,
     /// One fragment.
     pub reason: String,
+    /// It was to run that revision before, too: the links do not tell whether it has what else the run brought, such as
+    /// configuration files. Only a run that goes through to it does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 /// What a run heard of a target's links.
@@ -130,7 +134,7 @@ impl Known {
             Links::Read(state) => self.state = Some(state),
         }
         self.contact = observation.contact.or_else(|| self.contact.take());
-        if self.owed.as_ref().is_some_and(|owed| self.has(&owed.revision)) {
+        if self.owed.as_ref().is_some_and(|owed| !owed.again && self.has(&owed.revision)) {
             self.owed = None;
         }
     }
@@ -278,13 +282,15 @@ impl FleetState {
         for (host, (((group, target), row), observation)) in ends.enumerate() {
             let known = self.entry(target);
             known.group = plan.group(group).name.clone();
+            let again = known.wanted.as_ref() == Some(&plan.revision) || known.has(&plan.revision);
             known.see(observation);
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
             known.owed = (!finalized).then(|| Owed {
                 revision: plan.revision.clone(),
                 run: plan.run.clone(),
-                reason: row.reason.clone().unwrap_or_else(|| row.state_text()),
+                reason: row.cause.clone().unwrap_or_else(|| row.state_text()),
+                again,
             });
         }
     }
@@ -331,7 +337,7 @@ mod tests {
 
     fn owed(digit: char) -> Known {
         let run = "20261123T144552.123Z-4711-7d3f".parse().unwrap();
-        let owed = Owed { revision: revision(digit), run, reason: "unreachable".into() };
+        let owed = Owed { revision: revision(digit), run, reason: "unreachable".into(), again: false };
         Known { wanted: Some(revision(digit)), owed: Some(owed), state: Some(on('a')), ..Known::default() }
     }
 
@@ -346,6 +352,10 @@ mod tests {
         known.see(Observation { links: Links::Read(on('b')), contact: None });
         assert_eq!((&known.owed, known.contact.as_deref()), (&None, Some("then")));
         assert!(known.has(&revision('b')));
+        // What ran that revision before may lack what else was brought.
+        known.owed = owed('b').owed.map(|owed| Owed { again: true, ..owed });
+        known.see(Observation { links: Links::Read(on('b')), contact: None });
+        assert!(known.owed.is_some());
     }
 
     #[test]

@@ -210,6 +210,65 @@ fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
 }
 
 #[test]
+fn a_host_that_missed_other_configuration_of_the_same_revision_is_behind_until_it_has_it() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("config_deploy: yes\nfailure_limit: 1\nconnect_timeout: 3");
+    project.write("hoist/config-files.yaml", "app.ini:\n  template: a.j2\n");
+    project.write("hoist/templates/a.j2", "pool = {{ pool }}");
+    project.write("hoist/vars.yaml", "pool: 1\n");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let has = |n: usize| std::fs::read_to_string(farm.srv(&address(n)).join(CACHE).join("current/app.ini")).unwrap();
+    project.write("hoist/vars.yaml", "pool: 2\n");
+    farm.set_down(&address(1), true);
+    project.deploy(&["-r", &one]).ends(0).says("still needs its revision");
+    farm.set_down(&address(1), false);
+    for look in [&["--offline"][..], &[], &["--verify"]] {
+        assert_eq!(words(&project, look), (1, vec!["in sync".to_owned(), "behind".to_owned()]), "{look:?}");
+    }
+    project.run(&["reconcile", "--yes"]).ends(0);
+    assert_eq!([has(0), has(1)], ["pool = 2", "pool = 2"]);
+    assert_eq!(words(&project, &[]), (0, vec!["in sync".to_owned(); 2]));
+    // A failure that is tolerated is a miss, too.
+    project.write("hoist/vars.yaml", "pool: 3\n");
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  room:\n    stage: config_deploy\n    shell: true\n    command: '! test -e /srv/no'\n",
+    );
+    std::fs::write(farm.srv(&address(1)).join("no"), "").unwrap();
+    project.deploy(&["-r", &one]).ends(0);
+    std::fs::remove_file(farm.srv(&address(1)).join("no")).unwrap();
+    assert_eq!(words(&project, &[]).1, ["in sync", "behind"]);
+    project.run(&["reconcile", "--yes"]).ends(0);
+    assert_eq!([has(0), has(1)], ["pool = 3", "pool = 3"]);
+}
+
+#[test]
+fn without_the_record_of_what_is_wanted_nothing_counts_as_brought() {
+    let farm = Farm::up();
+    let (project, _, two) = two_revisions(&farm, 0, 2, "Second page");
+    std::fs::remove_file(project.path("hoist/state/fleet.json")).unwrap();
+    let way = format!("`hoist deploy -r {}`", &two[..10]);
+    for words in [&["reconcile", "--yes"][..], &["reconcile", "--dry-run"]] {
+        project.run(words).ends(2).says("is missing or was damaged").says(&way);
+    }
+    project.deploy(&["-r", &two]).ends(0);
+    project.run(&["reconcile", "--yes"]).ends(0).says("in sync");
+}
+
+#[test]
+fn a_host_whose_first_deployment_failed_never_had_anything() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("failure_limit: 1");
+    std::fs::write(farm.srv(&address(1)).join("deployment"), "").unwrap();
+    project.deploy(&[]).ends(0);
+    let ran = project.run(&["status"]).ends(1).says("nothing is deployed on it");
+    assert!(!ran.out.contains("is gone"), "{}", ran.out);
+}
+
+#[test]
 fn where_the_clock_was_ahead_for_a_run_the_journals_do_not_tell_which_was_the_last() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);

@@ -72,6 +72,7 @@ pub fn reconcile_preview(
     let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
     look_for_unfinished(&config)?;
+    refuse_without_memory(&config)?;
     let (in_sync, astray, history) = match memory(&config)?.is_empty() {
         true => Default::default(),
         false => look(&config, groups, limit_hosts, Asking::default(), front)?,
@@ -111,6 +112,7 @@ pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Front
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
     let _lock = lock(&config, &mut deploy::holder("reconcile".into())?, front)?;
     refuse_unfinished(options, &config, front)?;
+    refuse_without_memory(&config)?;
     // Without it nobody knows what is wanted.
     if memory(&config)?.is_empty() {
         front.nothing_to_do(&nothing_deployed(&config));
@@ -175,6 +177,23 @@ fn look(
     }
     let (in_sync, astray) = views.into_iter().partition(is_as_wanted);
     Ok((in_sync, astray, history))
+}
+
+/// Fails where it was lost what the targets should run. It is not taken from the journals: they do not tell which targets
+/// missed something.
+fn refuse_without_memory(config: &Config) -> Result<(), Refused> {
+    if !memory(config)?.is_empty() {
+        return Ok(());
+    }
+    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    let Some(last) = history.runs.iter().rfind(|past| past.stayed()) else { return Ok(()) };
+    let (short, state) = (last.revision.short(), state_folder(config).join("fleet.json"));
+    Err(Refused::new(format!(
+        "it is not on record any more what the targets should run, since {} is missing or was damaged: `{}` brings {short}, \
+         which was deployed last from here, to all of them",
+        state.display(),
+        config.invocation.command(&format!("deploy -r {short}"))
+    )))
 }
 
 fn nothing_deployed(config: &Config) -> String {

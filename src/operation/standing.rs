@@ -123,7 +123,7 @@ mod tests {
         let out = on('a').map(|state| State { drained, ..state });
         assert_eq!(standing(wants('a', out), Some('a')), "drifted", "it is drained");
         let run = "20261123T144552.123Z-4711-7d3f".parse().unwrap();
-        let owed = Some(Owed { revision: revision('b'), run, reason: "down".into() });
+        let owed = Some(Owed { revision: revision('b'), run, reason: "down".into(), again: false });
         assert_eq!(standing(Known { owed, ..wants('b', on('a')) }, Some('b')), "behind");
         // Never deployed to from here.
         let of = |state| Known { state, ..Known::default() };

@@ -77,6 +77,7 @@ fn row(name: &str, group: &str, state: RowState, ok: bool, digit: &str, reason: 
         ok,
         current: digit.repeat(40).parse().ok(),
         reason: reason.map(str::to_owned),
+        cause: None,
     }
 }
 

@@ -22,6 +22,9 @@ pub struct HostRow {
     /// One fragment for a host that is not ok.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The part of it that stays true: not that the host is drained, or is about to go back by itself.
+    #[serde(skip)]
+    pub cause: Option<String>,
 }
 
 impl HostRow {

@@ -172,6 +172,7 @@ impl Row<'_> {
             ok: self.is_ok() && self.drained().is_none(),
             current: None,
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            cause: None,
         }
     }
 }

@@ -349,6 +349,7 @@ fn events() -> Vec<Event> {
         ok: false,
         current: Some(revision.clone()),
         reason: Some("r".into()),
+        cause: None,
     };
     let all = vec![
         Event::Started {

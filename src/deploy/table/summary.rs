@@ -19,6 +19,7 @@ impl Row {
             ok: self.is_ok(plan),
             current: self.current().cloned(),
             reason: self.reason(plan),
+            cause: self.trouble.as_ref().map(|trouble| self.beside_state(trouble)),
         }
     }
 
