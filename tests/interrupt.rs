@@ -198,6 +198,44 @@ fn an_interrupt_ahead_of_a_run_is_told_and_no_signal_leaves_a_command_running() 
 }
 
 #[test]
+fn a_run_that_is_stopped_at_the_probe_has_touched_nothing_and_no_command_but_the_second_rollback_leads_further_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    let revisions = ["one", "two"].map(|words| {
+        project.write("index.html", words);
+        let revision = project.commit(words);
+        project.deploy(&[]).ends(0);
+        revision
+    });
+    let is_live = |revision: &str| assert_eq!(Links::of(&farm, 0), Links::finalized(revision));
+    // It takes connections, and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.9:0").unwrap();
+    let hosts = project.path("hoist/default");
+    let list = std::fs::read_to_string(&hosts).unwrap();
+    std::fs::write(&hosts, format!("{list}{}\n", silent.local_addr().unwrap())).unwrap();
+    project.write("index.html", "three");
+    project.commit("three");
+    let mut hoist = project.hoist(&["deploy", "--yes", "-D", "connect_timeout:100"]);
+    let child = hoist.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _held = silent.accept().unwrap();
+    for _ in 0..2 {
+        common::signal(&child, "INT");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    let ran = Ran::of(child.wait_with_output().unwrap()).ends(130).says("hoist: stopped; nothing was touched");
+    assert!(!ran.err.contains("hoist resume") && !ran.err.contains("running stages"), "{}", ran.err);
+    std::fs::write(&hosts, list).unwrap();
+    project.run(&["resume", "--yes"]).ends(2).says("nothing to resume");
+    project.run(&["reconcile", "--yes"]).ends(0);
+    project.run(&["status"]).ends(0);
+    project.run(&["rollback", "--dry-run"]);
+    project.run(&["rollback", "--yes"]).ends(2).says("ended before it touched anything, so there is nothing to undo");
+    is_live(&revisions[1]);
+    project.run(&["rollback", "--yes"]).ends(0);
+    is_live(&revisions[0]);
+}
+
+#[test]
 fn hangups_count_once_however_many_come_and_roll_back() {
     let scene = Scene::new();
     scene.slow();

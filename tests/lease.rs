@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::terminal::Terminal;
 use common::{CACHE, Farm, Links, Project, Ran, address, signal, wait_for};
 
 /// The lease of these tests, in seconds.
@@ -152,6 +153,62 @@ fn a_resumed_run_brings_hosts_that_went_back_forward_again_and_finalizes_them() 
     }
 }
 
+/// When each host was drained and undrained, by its own notes, in seconds.
+fn out_of_service(farm: &Farm, hosts: std::ops::Range<usize>) -> Vec<(f64, f64)> {
+    let mut times = Vec::new();
+    for n in hosts {
+        let notes = std::fs::read_to_string(srv(farm, n, "notes")).unwrap();
+        let all: Vec<(&str, f64)> = notes
+            .lines()
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(word, time)| (word, time.parse().unwrap()))
+            .collect();
+        for pair in all.chunks(2) {
+            assert_eq!((pair[0].0, pair[1].0), ("out", "in"), "host {n}: {notes}");
+            times.push((pair[0].1, pair[1].1));
+        }
+    }
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    times
+}
+
+#[test]
+fn hosts_that_went_back_go_live_again_by_turns_and_within_the_failure_limit() {
+    let farm = Farm::up();
+    let (project, one) = project(&farm, 3, 1);
+    let note = |word: &str| format!("sh -c 'echo {word} $(date +%s.%N) >>/srv/notes; sleep 0.2; ! test -e /srv/bad'");
+    project.configure(&format!("max_unavailable: 1\nlease_slot: 1\ndrain: {}\nundrain: {}", note("out"), note("in")));
+    let two = second(&project, &waits("promote", "default"));
+    let deployer = start(&project);
+    wait_for("the second group", || srv(&farm, 3, "waiting").exists());
+    kill(deployer);
+    (0..3).for_each(|n| wait_for("the host to go back", || lease_stands(&farm, n) == "rolled_back"));
+    std::fs::write(srv(&farm, 3, "go"), "").unwrap();
+    project.run(&["resume", "--yes"]).ends(0).says("went back when the lease expired");
+    (0..4).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&two), "host {n}"));
+    let times = out_of_service(&farm, 0..3);
+    assert_eq!(times.len(), 9, "there, back, and there again: {times:?}");
+    times.windows(2).for_each(|pair| assert!(pair[0].1 <= pair[1].0, "two at once: {times:?}"));
+
+    // Where one cannot go live again, the limit is exceeded as it is by any promote.
+    std::fs::remove_file(srv(&farm, 3, "go")).unwrap();
+    std::fs::remove_file(srv(&farm, 3, "waiting")).unwrap();
+    project.write("index.html", "three\n");
+    project.commit("three");
+    let deployer = start(&project);
+    wait_for("the second group", || srv(&farm, 3, "waiting").exists());
+    kill(deployer);
+    (0..3).for_each(|n| wait_for("the host to go back", || lease_stands(&farm, n) == "rolled_back"));
+    std::fs::write(srv(&farm, 1, "bad"), "").unwrap();
+    std::fs::write(srv(&farm, 3, "go"), "").unwrap();
+    let ran = project.run(&["resume", "--yes"]);
+    assert!(matches!(ran.status, Some(1 | 3)), "{ran:?}");
+    ran.says("failure limit of canary exceeded");
+    std::fs::remove_file(srv(&farm, 1, "bad")).unwrap();
+    (0..4).for_each(|n| assert_eq!(current(&farm, n), two, "host {n}"));
+    assert_ne!(one, two);
+}
+
 #[test]
 fn a_lease_holds_while_a_question_waits_and_through_a_stage_that_is_longer() {
     let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "ClientAliveInterval 1\nClientAliveCountMax 2")]);
@@ -199,6 +256,21 @@ fn a_lease_holds_while_nobody_reads_the_output_of_the_run() {
     let ran = Ran::of(deployer.wait_with_output().unwrap()).ends(0);
     assert_eq!(ran.out.lines().filter(|line| line.contains(&"0".repeat(90))).count(), 10_000, "lines were lost");
     common::all_on(&farm, 2, &two);
+}
+
+#[test]
+fn a_rollback_leads_no_further_where_all_hosts_went_back_by_themselves_and_speaks_of_nobody_else() {
+    let farm = Farm::up();
+    let (project, one) = project(&farm, 0, 2);
+    let two = second(&project, "  fails:\n    stage: promote\n    command: 'false'\n");
+    let mut terminal = Terminal::run(project.hoist(&["deploy"]));
+    terminal.answers("Roll back", "n");
+    terminal.ends(3);
+    (0..2).for_each(|n| wait_for("the host to go back", || lease_stands(&farm, n) == "rolled_back"));
+    let ran = project.run(&["rollback", "--yes"]).ends(2);
+    let ran = ran.says(&format!("nothing to undo: {} is live on no host that answers", &two[..10]));
+    assert!(ran.err.contains(&one[..10]) && !ran.err.contains("somebody else"), "{ran:?}");
+    (0..2).for_each(|n| assert_eq!(current(&farm, n), one));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 
 use common::step_notes::StepNotes;
 use common::terminal::Terminal;
-use common::{CACHE, Farm, Links, Project, address, all_on};
+use common::{CACHE, Farm, Links, Project, WAITS, address, all_on, kill_at_check, wait_for_locks};
 use schema::Answer;
 
 /// Two hosts with a first revision, and steps that note what they do and wait for as long as they are to.
@@ -177,6 +177,39 @@ fn a_step_whose_host_is_down_at_the_probe_ends_the_run_before_anything_is_touche
     step("127.0.0.2");
     project.deploy(&["-r", &two]).ends(0).says("step reindex on 127.0.0.2: done");
     all_on(&farm, 2, &two);
+}
+
+#[test]
+fn what_was_done_on_the_deploy_host_stays_where_somebody_else_has_deployed_since() {
+    let (farm, project, _) = Project::deployed(0, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let notes = StepNotes::here(folder.path());
+    project.write(
+        "hoist/steps.yaml",
+        &format!(
+            "steps:\n  migrate:\n    command: {}\n    undo: {}\n    on: deploy-host\n    when: before\n    stage: promote\n",
+            notes.command("migrate"),
+            notes.command("back"),
+        ),
+    );
+    project.check("waits", "promote", WAITS);
+    project.write("index.html", "two\n");
+    project.commit("two");
+    kill_at_check(&farm, &project, &["deploy", "--yes"], 2);
+    wait_for_locks(&farm, 2);
+    let other = Project::clone_of(&project);
+    other.write("index.html", "three\n");
+    let three = other.commit("three");
+    let lock_dir = tempfile::tempdir().unwrap();
+    other.deploy(&["-D", &format!("lock_dir:{}", lock_dir.path().display())]).ends(0);
+    all_on(&farm, 2, &three);
+    assert_eq!(notes.ran(), "migrate migrate");
+    let ran = project.run(&["rollback", "--yes"]).ends(3);
+    ran.says(&format!(
+        "step migrate on the deploy host was not undone (not begun: 127.0.0.1 runs {three:.10} of another"
+    ));
+    assert_eq!(notes.ran(), "");
+    all_on(&farm, 2, &three);
 }
 
 #[test]

@@ -20,6 +20,9 @@ use super::signals::{Interrupts, say_last, stop_at_once};
 /// What is said of a run that is stopped at once.
 const STOPPED: &str = "hoist: stopped; running stages continue on their hosts";
 
+/// The same where no stage has begun on any host.
+const STOPPED_AHEAD: &str = "hoist: stopped; nothing was touched";
+
 /// What is said of a run whose question about the rollback nobody can answer any more.
 const UNANSWERED: &str =
     "hoist: the terminal was closed, and the question about the rollback is not answered: the hosts stay as they are";
@@ -228,7 +231,7 @@ impl Frontend for Console {
     fn operator(&self, invocation: &Invocation) -> io::Result<Box<dyn Operator>> {
         let (resume, rollback) = (invocation.command("resume"), invocation.command("rollback"));
         let unfinished = format!("continue with `{resume}`, or undo with `{rollback}`");
-        let interrupts = self.interrupts.clone().begun(format!("{STOPPED}\n{unfinished}"));
+        let interrupts = self.interrupts.clone().begun(STOPPED_AHEAD);
         Ok(Box::new(Console { interrupts, unfinished, ..self.clone() }))
     }
 }
@@ -357,6 +360,10 @@ impl Operator for Console {
             Question::RollBack { .. } => self.ask_for_rollback(question),
             Question::RollBackPast { .. } => self.ask_for_words(question),
         }
+    }
+
+    fn touches(&mut self) {
+        self.interrupts.clone().begun(format!("{STOPPED}\n{}", self.unfinished));
     }
 
     fn interrupted(&mut self) -> bool {

@@ -138,6 +138,9 @@ pub trait Operator {
     /// Whether the operator has interrupted the run. Once true, it stays true.
     fn interrupted(&mut self) -> bool;
 
+    /// From now on the run may have touched a host.
+    fn touches(&mut self) {}
+
     /// Whether this run is to be undone even if all its stages have ended.
     fn undoes(&self) -> bool {
         false
@@ -176,6 +179,10 @@ pub trait Operator {
 /// The methods of an [`Operator`] that leaves them to the one in this field.
 macro_rules! left_to {
     ($inner:ident) => {
+        fn touches(&mut self) {
+            self.$inner.touches();
+        }
+
         fn has_interrupted(&self) -> bool {
             self.$inner.has_interrupted()
         }

@@ -125,6 +125,7 @@ impl Deployment<'_> {
         let title = step.title(one.undo);
         let irreversible = step.bars_rollback();
         self.report.event(&Event::OnceStarted { name: name.clone(), on: on.clone(), undo, irreversible });
+        self.operator.touches();
         let began = Instant::now();
         let mut acknowledged = false;
         let Deployment { fleet, operator, report, .. } = self;
@@ -269,6 +270,13 @@ impl Deployment<'_> {
                 continue;
             }
             let mut one = Try { index: ran.index, host: ran.host, undo: true, before: 0, by_word: ran.by_word };
+            // A target says so itself.
+            if ran.host.is_none()
+                && let Some(why) = self.moved_on()
+            {
+                self.steps.0[place].undone = Some(OnceEnd::NotBegun { reason: why });
+                continue;
+            }
             loop {
                 let end = self.carry_out(one);
                 self.steps.0[place].undone = Some(end.clone());
@@ -286,6 +294,16 @@ impl Deployment<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Deployment<'_> {
+    /// Why nothing is undone on the deploy host: somebody else has deployed since, and may rely on it.
+    fn moved_on(&self) -> Option<String> {
+        let moved = self.plan.hosts().find(|host| self.table.row(*host).state() == HostState::MovedOn)?;
+        let row = self.table.row(moved);
+        let now = row.current().map_or("another revision", |current| current.short());
+        Some(format!("{} runs {now} of another deployment: left as it is", row.target))
     }
 }
 

@@ -149,17 +149,23 @@ impl Deployment<'_> {
             rounds -= 1;
             self.retry(group, failed)?;
         }
+        self.judge(group)?;
+        let goes_back = self.plan.kind.changes_revision() && self.barring().is_empty();
+        if self.plan.group(group).failed_targets == FailedTargets::Rollback && goes_back {
+            let failed = self.retryable(group);
+            self.roll_back_hosts(group, failed, Pace::Budget);
+        }
+        Ok(())
+    }
+
+    /// Judges a group finally (R7, R13).
+    fn judge(&mut self, group: GroupId) -> Result<(), Halt> {
         if self.exceeded(group) {
             self.report_limit(group);
             return Err(Halt::Limit { group });
         }
         if self.is_used_up(group) {
             return Err(Halt::Capacity { why: self.report_used_up(group) });
-        }
-        let goes_back = self.plan.kind.changes_revision() && self.barring().is_empty();
-        if self.plan.group(group).failed_targets == FailedTargets::Rollback && goes_back {
-            let failed = self.retryable(group);
-            self.roll_back_hosts(group, failed, Pace::Budget);
         }
         Ok(())
     }
@@ -266,19 +272,57 @@ impl Deployment<'_> {
         let plan = self.plan;
         let Some(finalize) = &plan.finalize else { return self.heed_late_interrupt() };
         self.watch(Moment::Finalize, None, "", Duration::ZERO)?;
+        let goes_live = plan.stages.iter().position(|it| it.stage == Stage::Promote);
         for group in plan.group_ids() {
-            let hosts = self.complete(plan.hosts_of(group));
-            let call = stage_call(plan, group, finalize, plan.force);
-            let interrupted = self.run_step(&call, &plan.group(group).name, hosts, |table, host, result| {
-                table.ended(host, Stage::Finalize, 0, result, plan);
-                Flow::Continue
-            });
-            if interrupted && (self.operator.undoes() || !self.complete(plan.hosts()).is_empty()) {
-                self.report.event(&Event::Interrupted);
-                return Err(Halt::Interrupted);
+            loop {
+                let hosts = self.complete(plan.hosts_of(group));
+                let call = stage_call(plan, group, finalize, plan.force);
+                let mut back = Vec::new();
+                let interrupted = self.run_step(&call, &plan.group(group).name, hosts, |table, host, result| {
+                    match goes_live.filter(|_| result.went_back()) {
+                        Some(index) => {
+                            back.push(host);
+                            table.went_back(host, index, result);
+                        }
+                        None => table.ended(host, Stage::Finalize, 0, result, plan),
+                    }
+                    Flow::Continue
+                });
+                let is_over = back.is_empty() && self.complete(plan.hosts()).is_empty();
+                if interrupted && (self.operator.undoes() || !is_over) {
+                    self.report.event(&Event::Interrupted);
+                    return Err(Halt::Interrupted);
+                }
+                if back.is_empty() {
+                    break;
+                }
+                self.go_live_again(group, &back)?;
             }
         }
         self.heed_late_interrupt()
+    }
+
+    /// Hosts whose leases ran out before they were finalized, since their deployer was away, go live again: by turns (R13),
+    /// and within the limit of their group (R7).
+    fn go_live_again(&mut self, group: GroupId, hosts: &[HostId]) -> Result<(), Halt> {
+        let plan = self.plan;
+        let again = counted(hosts.len(), "host");
+        let name = &plan.group(group).name;
+        let note = format!(
+            "{again} of {name} went back when the lease expired: making {} live there again",
+            plan.revision.short()
+        );
+        self.report.event(&Event::note(Level::Warning, note));
+        for (label, members) in plan.subgroups_of(group) {
+            for (index, stage) in plan.stages.iter().enumerate() {
+                let mut due: Vec<HostId> = members.clone().filter(|host| hosts.contains(host)).collect();
+                due.retain(|host| self.table.row(*host).state() == HostState::Ready);
+                due.retain(|host| self.table.row(*host).passed == index);
+                self.run_stage(group, &label, stage, index, due, Try::First)?;
+            }
+            self.judge(group)?;
+        }
+        Ok(())
     }
 
     /// After all stages, only an interrupt of an operator who undoes the run still leads to a rollback.
@@ -354,6 +398,9 @@ impl Deployment<'_> {
             lease_slot: if stage == Some(Stage::Promote) { self.lease_slot(*host) } else { 0 },
         };
         let tasks: Vec<Task> = hosts.iter().map(task).collect();
+        if stage.is_some() && self.plan.kind != Kind::DryRun {
+            self.operator.touches();
+        }
         let Deployment { fleet, operator, report, table, .. } = self;
         let interrupts = Interrupts::of(&mut **operator, call.step, interruptible);
         relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, interrupts, stage, ended })

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::timings::Timings;
-use crate::wire::{Facts, Fault, Line, Outcome, State, outcome};
+use crate::wire::{Facts, Fault, Line, Outcome, State, WENT_BACK, outcome};
 
 /// The one result of a step on one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,11 @@ impl HostResult {
     /// Whether no session could be opened, so that the step did not begin.
     pub fn is_unreachable(&self) -> bool {
         matches!(self.outcome, Err(Fault::Unreachable { .. }))
+    }
+
+    /// Whether a finalize found that the host has rolled itself back.
+    pub fn went_back(&self) -> bool {
+        matches!(&self.outcome, Err(Fault::Failed { reason, .. }) if reason == WENT_BACK)
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use crate::exit_code::ExitCode;
+
 use super::past::{Past, PastEnd, past_of};
-use super::read::{Found, look};
+use super::read::{Found, UNTOUCHED, look};
 
 /// What a run's journal says of its deployer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub fn fate(folder: &Path, run: &str) -> Fate {
     let path = folder.join(format!("{run}.journal"));
     match look(&path) {
         Ok(Found::Unfinished(found)) if found.live => Fate::Live,
+        Ok(Found::Unfinished(found)) if !found.touched() => {
+            Fate::Ended { verdict: UNTOUCHED.to_owned(), status: ExitCode::Interrupted.status() }
+        }
         Ok(Found::Unfinished(_) | Found::Newer(_)) => Fate::Unfinished,
         Ok(Found::Finished) => match past_of(&path) {
             Ok(Some(Past { end: Some(PastEnd { verdict, status, .. }), .. })) => Fate::Ended { verdict, status },

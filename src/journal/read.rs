@@ -18,13 +18,16 @@ use super::unreadable::Unreadable;
 /// What the names of journals end in.
 const JOURNAL: &str = "journal";
 
+/// How a run ended that died before it touched anything.
+pub(super) const UNTOUCHED: &str = "ended before anything was touched";
+
 /// So much of the end of a journal is read first: it holds the last line of one that is finished.
 const TAIL: u64 = 64 << 10;
 
 /// The unfinished deployment of a folder, if there is one that may have touched a host. Call it with the repository's
 /// lock held.
 ///
-/// One that ended before it touched anything is closed here and now: there is nothing to go back to.
+/// One that ended before it touched anything is passed over: there is nothing to go back to. [`close_untouched`] ends it.
 ///
 /// # Errors
 /// An unfinished journal that this build cannot read: a newer one's is left alone, one whose first line is damaged is
@@ -32,7 +35,22 @@ const TAIL: u64 = 64 << 10;
 pub fn unfinished(folder: &Path, here: &Invocation) -> Result<Option<Unfinished>> {
     for path in journals(folder)? {
         match look(&path)? {
-            Found::Finished => {}
+            Found::Finished | Found::Blank => {}
+            Found::Newer(version) => return Err(newer(&path, &version)),
+            Found::Unreadable(why) => return Err(set_aside(&path, &why, here)),
+            Found::Unfinished(found) if found.live || found.touched() => return Ok(Some(*found)),
+            Found::Unfinished(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Closes the journals of runs that ended before they touched anything. From then on a rollback leads further back than
+/// the last of them, so that this is for a run that begins, and for who was told of it. Call it with the repository's lock
+/// held.
+pub fn close_untouched(folder: &Path) -> Result<()> {
+    for path in journals(folder)? {
+        match look(&path)? {
             Found::Blank => {
                 // It tells of nothing; unless somebody is just writing its first line.
                 let wrong = || format!("cannot remove {}", path.display());
@@ -40,15 +58,13 @@ pub fn unfinished(folder: &Path, here: &Invocation) -> Result<Option<Unfinished>
                     fs::remove_file(&path).map_err(|error| Denied::new(&path, error)).with_context(wrong)?;
                 }
             }
-            Found::Newer(version) => return Err(newer(&path, &version)),
-            Found::Unreadable(why) => return Err(set_aside(&path, &why, here)),
-            Found::Unfinished(found) if found.live || found.touched() => return Ok(Some(*found)),
-            Found::Unfinished(found) => {
-                Journal::reopen(&found)?.close("ended before anything was touched", 130, false)?;
+            Found::Unfinished(found) if !found.live && !found.touched() => {
+                Journal::reopen(&found)?.close(UNTOUCHED, 130, false)?;
             }
+            _ => {}
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 /// The unfinished run of a folder that may have touched a host, and what to say of journals that could not be read.

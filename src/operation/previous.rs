@@ -70,8 +70,9 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
     }
     let targets = || views.iter().map(|view| &view.target);
     let Some((newest, before)) = history.newest(targets(), history.runs.len()) else {
-        return Ok((before_all_journals(config, repo, views)?, Why::Before));
+        return Ok((before_all_journals(config, repo, history, views)?, Why::Before));
     };
+    refuse_where_it_is_gone(config, (&newest, &before), history, views)?;
     refuse_after_others(config, repo, (&newest, history), views)?;
     let already = history.went_back(targets()).map(|(index, past)| Why::Further {
         done: what_was_done(history, index, past),
@@ -129,7 +130,7 @@ fn what_was_done(history: &History, index: usize, past: &PastRun) -> String {
 
 /// Where Hoist never deployed: a deployment of Scap's that was not finalized is undone; else what its tags name is
 /// offered.
-fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<Revision, Refused> {
+fn before_all_journals(config: &Config, repo: &Repo, history: &History, views: &[View]) -> Result<Revision, Refused> {
     let none = format!(
         "no deployment of {} is unfinished, and there is no journal of a finished one",
         config.settings.git_repo
@@ -145,7 +146,7 @@ fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<R
     if seen.live.keys().any(|live| live != only) {
         return Ok(only.clone());
     }
-    Err(match tagged_before(config, repo, only)? {
+    Err(match tagged_before(config, repo, only, history)? {
         Some(earlier) => Refused::new(format!("{none}: {} is live and finalized; {earlier}", only.short())),
         None => Refused::new(format!("{none} (finalized: {}): {}", shown(&seen.done), name_one(config))),
     })
@@ -172,7 +173,7 @@ fn refuse_after_others(
             name_one(config)
         )));
     }
-    let earlier = match seen.finalized_everywhere().map(|only| tagged_before(config, repo, only)) {
+    let earlier = match seen.finalized_everywhere().map(|only| tagged_before(config, repo, only, history)) {
         Some(found) => found?,
         None => None,
     };
@@ -182,6 +183,35 @@ fn refuse_after_others(
         "somebody else has deployed since the last deployment in the journals (finalized: {}); {}",
         shown(&seen.done),
         earlier.unwrap_or_else(offer)
+    )))
+}
+
+/// Fails where the newest revision is on no target any more, and all are back on what they had before it: their leases ran
+/// out, say, in a run that nobody could roll back. There is nothing to undo, and who means that must not be taken further.
+fn refuse_where_it_is_gone(
+    config: &Config,
+    (newest, before): (&Revision, &[(&Target, Option<Revision>)]),
+    history: &History,
+    views: &[View],
+) -> Result<(), Refused> {
+    let seen: Vec<&View> = views.iter().filter(|view| view.was_read()).collect();
+    let is_back = |view: &&View| {
+        let state = view.known.state.as_ref();
+        let had = before.iter().find(|(target, _)| **target == view.target).and_then(|(_, before)| before.as_ref());
+        had.is_some() && [state.and_then(|it| it.current.as_ref()), state.and_then(|it| it.done.as_ref())] == [had; 2]
+    };
+    let is_in_order = history.run_after(&clock::run_id_stamp()).is_none();
+    if !is_in_order || seen.is_empty() || !seen.iter().all(is_back) {
+        return Ok(());
+    }
+    let answers = |target: &Target| seen.iter().any(|view| view.target == *target);
+    let had = before.iter().filter(|(target, _)| answers(target));
+    let on = shown(&held(had.filter_map(|(target, had)| Some((had.clone()?, (*target).clone())))));
+    Err(Refused::new(format!(
+        "nothing to undo: {} is live on no host that answers, they are back on what they had before it ({on}); to go \
+         further back, {}",
+        newest.short(),
+        name_one(config)
     )))
 }
 
@@ -207,10 +237,21 @@ impl Seen {
     }
 }
 
-/// How to go to the deployment before that of a revision, as the deployment tags tell.
-fn tagged_before(config: &Config, repo: &Repo, revision: &Revision) -> Result<Option<String>, Refused> {
+/// How to go to the deployment before that of a revision, as the deployment tags tell; not to one of which the journals know
+/// that it failed.
+fn tagged_before(
+    config: &Config,
+    repo: &Repo,
+    revision: &Revision,
+    history: &History,
+) -> Result<Option<String>, Refused> {
     let tagged = Tags::new(repo, &config.control_name).revisions().context("cannot read the deployment tags")?;
-    let earlier = tagged.iter().skip_while(|(_, it)| it != revision).find(|(_, it)| it != revision);
+    let has_failed = |revision: &Revision| {
+        let last = history.runs.iter().rfind(|past| past.kind == Kind::Deploy && past.revision == *revision);
+        last.is_some_and(|past| past.undone || past.left_mixed)
+    };
+    let before = tagged.iter().skip_while(|(_, it)| it != revision);
+    let earlier = before.into_iter().find(|(_, it)| it != revision && !has_failed(it));
     Ok(earlier.map(|(tag, earlier)| {
         let short = earlier.short();
         let back = config.invocation.on_these_hosts(&format!("rollback --to {short}"));

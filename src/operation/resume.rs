@@ -159,7 +159,7 @@ pub fn end(
     let undoes = at_the_end == AtTheEnd::RollBack;
     let waits = past_steps::waits_for(&prepared.plan, unfinished.read.records.iter());
     let announcer = Announcer::resume(&config, &prepared.plan, &by, (undoes, waits), front);
-    let mut run = RecordedRun::begin(&config, &repo, &prepared, announcer, front)?;
+    let mut run = RecordedRun::begin(&config, &repo, &prepared, announcer, front)?.begun();
     run.ask_targets(&mut fleet, &replay, &unfinished);
     Ok(run.carry_out(fleet, Some(replay)))
 }

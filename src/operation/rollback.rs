@@ -71,6 +71,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &back.to) {
         announce::report_dead(options, &config, front);
+        journal::close_untouched(&state_folder(&config))?;
         return Err(Refused::new(format!(
             "run {run} ended before it touched anything, so there is nothing to undo: run `{}` again to return to the \
              previous revision",

@@ -57,14 +57,19 @@ fn a_journal_without_a_first_line_is_told_once_and_then_out_of_the_way() {
 }
 
 #[test]
-fn a_deployment_that_died_before_it_touched_anything_is_closed_without_ado() {
+fn a_deployment_that_died_before_it_touched_anything_is_passed_over_until_somebody_closes_it() {
     let folder = folder();
     let mut journal = Journal::create(folder.path(), opened(&plan(4, 2))).unwrap();
     journal.append(&[Record::Interrupted]).unwrap();
     let path = journal.path().to_owned();
     drop(journal);
+    let run = path.file_stem().unwrap().to_str().unwrap();
+    // Whoever only looks leaves it for the rollback that would otherwise lead too far back.
     assert!(unfinished(folder.path(), &Invocation::default()).unwrap().is_none());
-    assert!(std::fs::read_to_string(path).unwrap().contains("ended before anything was touched"));
+    assert_eq!(abandoned(folder.path()).unwrap().as_deref(), Some(run));
+    close_untouched(folder.path()).unwrap();
+    assert!(std::fs::read_to_string(&path).unwrap().contains("ended before anything was touched"));
+    assert_eq!(abandoned(folder.path()).unwrap(), None);
 }
 
 #[test]

@@ -16,7 +16,8 @@ use hoist::deploy::{Answer, GatePlan, Operator, Plan, Question, Verdict, deploy}
 use hoist::exit_code::ExitCode;
 use hoist::invocation::Invocation;
 use hoist::journal::{
-    AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, history, open_run, parse, prune, unfinished,
+    AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, abandoned, close_untouched, history, open_run, parse,
+    prune, unfinished,
 };
 use hoist::once::{On, When};
 use hoist::report::{Event, Reporter, RowState};

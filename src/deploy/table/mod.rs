@@ -135,6 +135,17 @@ impl Table {
         }
     }
 
+    /// Records that a host had rolled itself back when it was to be finalized. It has yet to pass the stage at `index`, which
+    /// makes the revision live.
+    pub fn went_back(&mut self, host: HostId, index: usize, result: HostResult) {
+        let row = &mut self.rows[host.index()];
+        if result.state.is_some() {
+            row.links = result.state;
+        }
+        row.passed = index;
+        self.go(host, HostState::Ready);
+    }
+
     fn ended_well(&mut self, host: HostId, stage: Stage, index: usize) {
         let row = &mut self.rows[host.index()];
         row.out &= !stage.restarts();

@@ -48,7 +48,8 @@ impl HostState {
             // Found in a stage, or when the host was read again at the end of a resumed run.
             (Waiting | Refused, MovedOn) => false,
             (_, MovedOn) => true,
-            (Running(Stage::Finalize), next) => matches!(next, Finalized | FinalizeFailed),
+            // Its lease may have run out ahead of it: then it is to go live again.
+            (Running(Stage::Finalize), next) => matches!(next, Finalized | FinalizeFailed | Ready),
             (Running(Stage::Rollback), next) => {
                 matches!(next, RolledBack | RollbackFailed | Unwell | Left | Unknown | Unreachable)
             }

@@ -1,9 +1,8 @@
 //! The stage `finalize`: the live revision is done, old ones go.
 
-use crate::wire::{CheckPoint, Stage};
+use crate::wire::{CheckPoint, Stage, WENT_BACK};
 
 use super::checks;
-use super::promote;
 use super::tidy;
 use super::tidy::Tidying;
 use crate::local::fault::Fault;
@@ -18,11 +17,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     if job.request.confirm_timeout > 0
         && lease::was_rolled_back(layout, &job.request.header.holder.run, current.as_ref())
     {
-        job.out.warn(format!(
-            "the lease expired and this host rolled itself back: {} becomes live again",
-            job.name(revision)
-        ));
-        promote::run(job)?;
+        return Err(Fault::failed(WENT_BACK));
     }
     match layout.read(Link::Current) {
         Some(current) if current == *revision => {}

@@ -92,6 +92,7 @@ pub fn begin(
         // It changes nothing that anybody would have to go on with.
         Kind::DryRun => None,
         _ => {
+            journal::close_untouched(&state_folder(config))?;
             if let Err(error) = journal::prune(&state_folder(config), config.settings.journals_to_keep) {
                 let message = format!("cannot remove old journals: {error:#}");
                 remarks.push(Remark { level: Level::Warning, host: None, message });

@@ -82,6 +82,12 @@ impl<'a> RecordedRun<'a> {
         Ok(RecordedRun { config, repo, prepared, report, operator, announcer, began, compares, locks_after, command })
     }
 
+    /// The same of a run that an earlier deployer began: it has touched hosts.
+    pub fn begun(mut self) -> RecordedRun<'a> {
+        self.operator.touches();
+        self
+    }
+
     /// Tells, once the targets were probed, which commits are between what they run and what they get.
     pub fn comparing(self) -> RecordedRun<'a> {
         RecordedRun { compares: true, ..self }
