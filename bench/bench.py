@@ -359,10 +359,12 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     files = 20000 if hard == resource.RLIM_INFINITY else min(20000, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    work = Path(tempfile.mkdtemp(prefix="hoist-bench-", dir="/tmp"))
     # Quick figures are not for showing.
     shown = not QUICK and not os.environ.get("OUT")
     out = ROOT / "bench" if shown else Path(os.environ.get("OUT") or ROOT / "target/bench")
+    if out.exists() and not out.is_dir():
+        sys.exit(f"bench: OUT: {out} is no directory")
+    work = Path(tempfile.mkdtemp(prefix="hoist-bench-", dir="/tmp"))
     kept = True
     bench = Bench(peers.Tools(hoist, floor, ROOT / "target/bench/venv", work), work)
     try:

@@ -272,6 +272,22 @@ fn a_build_that_fails_touches_nothing_and_leaves_nothing() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_removed_after_the_build_is_named() {
+    let built = Built::up();
+    let command =
+        "-Dbuild_command:mkdir -p dist keep && cp src/main.txt dist && mount -t tmpfs none keep && pwd >\"$RUNS.dir\"";
+    let ran = built.deploy(&[command]).ends(0);
+    let folder = fs::read_to_string(built.project.path(".git/runs.dir")).unwrap();
+    let folder = std::path::Path::new(folder.trim());
+    let unmounted = std::process::Command::new("umount").arg(folder.join("keep")).status().unwrap();
+    let whole = folder.ancestors().find(|it| it.file_name().unwrap().to_str().unwrap().starts_with("hoist-build-"));
+    let whole = whole.unwrap();
+    fs::remove_dir_all(whole).unwrap();
+    assert!(unmounted.success());
+    ran.says(&format!("warning: the directory of the build could not be removed: remove {}", whole.display()));
+}
+
+#[test]
 fn a_build_dies_with_its_deployer_and_two_deployers_build_once() {
     let built = Built::up();
     let (waiting, go) = (built.project.path(".git/runs"), built.project.path(".git/go"));

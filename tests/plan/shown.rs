@@ -27,6 +27,7 @@ fn a_plan_shows_what_the_deployment_then_does_and_says_if_there_is_nothing_to_do
         ran.says("services    restart web, reload db on 3 hosts\n").says("soak           1 s after each subgroup");
     ran.says("rollback    to what the probe finds: 127.0.0.[1-3]\n");
     project.run(&["plan", "--detailed-exitcode"]).ends(10);
+    project.run(&["plan", "-D", "transfer_limit:1024"]).ends(0).says("; at least ").says(" at transfer_limit\n");
     // The targets have nothing, which is known only if they are asked; and then the size of the pack is known.
     let asked = plan(&project, &["--ask"]);
     assert_eq!((&asked["asked"], &asked["transfer"]["is_estimate"]), (&Value::Bool(true), &Value::Bool(false)));

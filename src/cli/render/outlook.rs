@@ -27,7 +27,7 @@ pub fn head(plan: &Plan, outlook: &Outlook) -> Vec<(&'static str, String)> {
         let which = if files.is_empty() { String::new() } else { format!(": {}", crate::text::some(files, LISTED)) };
         lines.push(("config", format!("may change on hosts that run the revision already{which}")));
     }
-    lines.extend(outlook.transfer.iter().map(|transfer| ("transfer", travels(transfer))));
+    lines.extend(outlook.transfer.iter().map(|it| ("transfer", travels(it) + &slowed(it, outlook.transfer_limit))));
     lines
         .push(("time", outlook.duration.as_ref().map_or("not known: no earlier deployment was like it".into(), lasts)));
     lines.extend(way_back(plan, outlook).into_iter().map(|line| ("rollback", line)));
@@ -104,6 +104,13 @@ fn travels(transfer: &Transfer) -> String {
         text += &format!("; not counted: {} in other states", hosts(*not_measured));
     }
     text
+}
+
+/// How long the transfer limit makes it.
+fn slowed(transfer: &Transfer, limit: Option<u64>) -> String {
+    let (Some(limit), Some(bytes)) = (limit, transfer.bytes.filter(|bytes| *bytes > 0)) else { return String::new() };
+    let all = bytes.saturating_add(transfer.large_files);
+    format!("; at least {} at transfer_limit", took(all as f64 / limit.max(1) as f64))
 }
 
 fn lasts(estimate: &Estimate) -> String {

@@ -95,11 +95,26 @@ impl Builder<'_> {
         let commit = self.origin.source.as_ref().context("a build of no commit")?;
         let workspace = Workspace::create()
             .with_context(|| format!("cannot create a directory in {}", std::env::temp_dir().display()))?;
+        let revision = self.build_in(&workspace, &store, (commit, inputs), tell);
+        if let Some(left) = workspace.close() {
+            let left = left.display();
+            self.front.tell(&format!("warning: the directory of the build could not be removed: remove {left}"));
+        }
+        revision
+    }
+
+    fn build_in(
+        &self,
+        workspace: &Workspace,
+        store: &ArtifactStore,
+        (commit, inputs): (&Revision, &str),
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Revision> {
         let tree = workspace.tree();
         let wanted = deploy::wanted_of_subdir(self.config);
         self.repo.check_out(commit, wanted, &tree).context("cannot check it out")?;
         let folder = self.config.settings.subdir.as_ref().map_or_else(|| tree.clone(), |subdir| tree.join(subdir));
-        self.run(&workspace, &folder, commit, tell)?;
+        self.run(workspace, &folder, commit, tell)?;
         let output = self.output(&tree, &folder)?;
         let settings = &self.config.settings;
         let rules = ArtifactRules {

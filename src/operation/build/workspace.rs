@@ -56,6 +56,13 @@ impl Workspace {
         command
     }
 
+    /// Ends it. Returns the directory where that could not be removed: a build may have made what this user may not touch.
+    pub fn close(self) -> Option<PathBuf> {
+        let folder = self.folder.clone();
+        drop(self);
+        folder.exists().then_some(folder)
+    }
+
     /// The file with the process group of the build.
     fn group(&self) -> PathBuf {
         self.folder.join("group")

@@ -38,6 +38,8 @@ pub struct Outlook {
     pub new_configuration: Option<Vec<String>>,
     /// `None`: nothing is fetched.
     pub transfer: Option<Transfer>,
+    /// Bytes a second for all of it; `None`: there is no limit.
+    pub transfer_limit: Option<u64>,
     /// `None`: no earlier deployment was like this one.
     pub duration: Option<Estimate>,
 }
@@ -86,6 +88,7 @@ impl Outlook {
             services,
             new_configuration: new_configuration(config, prepared)?,
             transfer: Transfer::of(repo, prepared, &views, asked)?,
+            transfer_limit: Some(config.settings.transfer_limit).filter(|limit| *limit > 0),
             duration: estimate(plan, &durations),
             views,
         })
