@@ -176,7 +176,8 @@ fn out_of_service(farm: &Farm, hosts: std::ops::Range<usize>) -> Vec<(f64, f64)>
 fn hosts_that_went_back_go_live_again_by_turns_and_within_the_failure_limit() {
     let farm = Farm::up();
     let (project, one) = project(&farm, 3, 1);
-    let note = |word: &str| format!("sh -c 'echo {word} $(date +%s.%N) >>/srv/notes; sleep 0.2; ! test -e /srv/bad'");
+    let note =
+        |word: &str| format!("sh -c 'echo {word} $(date +%s.%N) >>/srv/notes; sleep 0.2; ! rm /srv/bad 2>/dev/null'");
     project.configure(&format!("max_unavailable: 1\nlease_slot: 1\ndrain: {}\nundrain: {}", note("out"), note("in")));
     let two = second(&project, &waits("promote", "default"));
     let deployer = start(&project);
@@ -204,7 +205,6 @@ fn hosts_that_went_back_go_live_again_by_turns_and_within_the_failure_limit() {
     let ran = project.run(&["resume", "--yes"]);
     assert!(matches!(ran.status, Some(1 | 3)), "{ran:?}");
     ran.says("failure limit of canary exceeded");
-    std::fs::remove_file(srv(&farm, 1, "bad")).unwrap();
     (0..4).for_each(|n| assert_eq!(current(&farm, n), two, "host {n}"));
     assert_ne!(one, two);
 }
@@ -346,6 +346,35 @@ fn a_deployer_that_slept_while_another_deployed_does_no_harm_when_it_wakes() {
     for n in 0..3 {
         assert_eq!(Links::of(&farm, n), Links::finalized(&three), "host {n}");
     }
+}
+
+#[test]
+fn hosts_that_a_run_did_not_come_to_are_told_as_they_are_where_somebody_else_has_deployed() {
+    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "ClientAliveInterval 1\nClientAliveCountMax 2")]);
+    let (project, _) = project(&farm, 1, 2);
+    second(&project, &waits("promote", "canary"));
+    let clone = Project::clone_of(&project);
+    clone.git(&["rm", "-q", "hoist/checks.yaml"]);
+    clone.write("index.html", "three\n");
+    let three = clone.commit("three");
+    let sleeper = start(&project);
+    wait_for("the first group", || srv(&farm, 0, "waiting").exists());
+    signal(&sleeper, "STOP");
+    std::fs::write(srv(&farm, 0, "go"), "").unwrap();
+    let lock_dir = tempfile::tempdir().unwrap();
+    let elsewhere = format!("lock_dir:{}", lock_dir.path().display());
+    wait_for("the locks to die", || {
+        clone.run(&["unlock", "--all", "--yes", "-D", &elsewhere]).out.contains("127.0.0.[1-3]: not locked")
+    });
+    clone.deploy(&["-D", &elsewhere]).ends(0);
+    signal(&sleeper, "CONT");
+    let ran = Ran::of(sleeper.wait_with_output().unwrap());
+    assert!(ran.status.is_some_and(|status| status != 0), "{ran:?}");
+    let rows = ran.out.lines().skip_while(|line| !line.contains("── result"));
+    let rows: Vec<&str> = rows.filter(|line| line.contains("127.0.0.")).collect();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row.contains(&three[..10])), "{}", ran.out);
+    let known = project.run(&["status", "--offline"]);
+    assert!(!known.out.contains("in sync"), "{}\n{}", ran.out, known.out);
 }
 
 #[test]

@@ -337,12 +337,19 @@ impl Deployment<'_> {
         hosts
     }
 
-    /// Reads the state of hosts again that is only known from the journal of an earlier deployer, touched or not: the
-    /// verdict is about what they run now. A host that cannot be read keeps its state from the journal.
+    /// Reads the state of hosts again that is only known from the journal of an earlier deployer, touched or not, and, where
+    /// somebody else has deployed meanwhile, of those that this run did not come to: the verdict is about what they run now.
+    /// A host that cannot be read keeps its state.
     fn read_again(&mut self) {
         let plan = self.plan;
-        let recalled = |host: &HostId| self.table.row(*host).facts.is_some() && self.fleet.recalls(*host);
-        let hosts: Vec<HostId> = plan.hosts().filter(recalled).collect();
+        let has_moved_on = |host: HostId| self.table.row(host).state() == HostState::MovedOn;
+        let was_met = plan.hosts().any(has_moved_on);
+        let is_stale = |host: &HostId| {
+            let row = self.table.row(*host);
+            let was_left = was_met && !row.touched && row.state() == HostState::Ready;
+            row.facts.is_some() && (was_left || self.fleet.recalls(*host))
+        };
+        let hosts: Vec<HostId> = plan.hosts().filter(is_stale).collect();
         let call = Call { recover: true, ..contact_call(plan, Step::Probe) };
         self.run_call(&call, "", hosts, false, |table, host, result| {
             table.read_again(host, result, plan);

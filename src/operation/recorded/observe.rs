@@ -8,7 +8,7 @@ use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, OnceCall, O
 use crate::fleet_state::{Links, Observation};
 use crate::once::OnceEnd;
 use crate::targets::Target;
-use crate::wire::Revision;
+use crate::wire::{Fault, Revision, State};
 
 /// What was seen of each target of a run, by its place in the plan.
 #[derive(Clone)]
@@ -23,13 +23,18 @@ impl Observations {
     /// Notes what targets say of their links. With a journal it goes around the journaled fleet: what an earlier deployer
     /// heard counts too.
     pub fn states<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
-        let note = |observation: &mut Observation, step, result: &HostResult| match &result.state {
-            Some(state) => observation.links = Links::Read(state.clone()),
+        let note = |observation: &mut Observation, step, result: &HostResult| match (&result.state, &result.outcome) {
+            (Some(state), _) => observation.links = Links::Read(state.clone()),
+            // It is all that was said.
+            (None, Err(Fault::MovedOn { to })) => {
+                let before = if let Links::Read(state) = &observation.links { state.clone() } else { State::default() };
+                observation.links = Links::Read(State { current: Some(to.clone()), ..before });
+            }
             // The stage may have changed something, and the target does not say.
-            None if matches!(step, Step::Run(_)) && !result.is_unreachable() => {
+            (None, _) if matches!(step, Step::Run(_)) && !result.is_unreachable() => {
                 observation.links = Links::Unknown;
             }
-            None => {}
+            (None, _) => {}
         };
         Watched { inner, observations: self.clone(), note }
     }
