@@ -245,6 +245,23 @@ fn a_host_that_missed_other_configuration_of_the_same_revision_is_behind_until_i
 }
 
 #[test]
+fn a_wanted_revision_that_is_gone_from_the_repository_is_named_with_its_hosts() {
+    let farm = Farm::up();
+    let (project, one, two) = two_revisions(&farm, 0, 2, "Second page");
+    project.run(&["deploy", "--yes", "-r", &one, "-l", "127.0.0.2", "--force"]).ends(0);
+    let links = farm.srv(&address(0)).join(CACHE);
+    std::fs::remove_file(links.join("current")).unwrap();
+    // All that leads to it.
+    project.git(&["reset", "-q", "--hard", &one]);
+    let tags = project.git(&["tag", "--list"]);
+    tags.lines().for_each(|tag| drop(project.git(&["tag", "--delete", tag])));
+    project.git(&["reflog", "expire", "--expire=now", "--all"]);
+    project.git(&["gc", "-q", "--prune=now"]);
+    let ran = project.run(&["reconcile", "--yes"]).ends(2);
+    ran.says(&format!("127.0.0.1: {}, which is wanted there, is not in this repository any more", &two[..10]));
+}
+
+#[test]
 fn without_the_record_of_what_is_wanted_nothing_counts_as_brought() {
     let farm = Farm::up();
     let (project, _, two) = two_revisions(&farm, 0, 2, "Second page");

@@ -275,6 +275,13 @@ pub fn bring(
     let mut seen: Vec<View> = views.into_iter().chain(others).collect();
     let mut end = ExitCode::Success;
     for (revision, targets) in wanted.clone() {
+        if !repo.is_artifact(&revision) && repo.has(std::slice::from_ref(&revision))?.is_empty() {
+            let (on, short) = (fold(&targets), revision.short());
+            return Err(Refused::new(format!(
+                "{on}: {short}, which is wanted there, is not in this repository any more: fetch it, or deploy another \
+                 revision"
+            )));
+        }
         let holder = deploy::holder(message(targets.len(), &revision))?;
         let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
         let choice = Choice { rev, hosts, ..Choice::default() };

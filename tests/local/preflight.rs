@@ -388,11 +388,17 @@ fn a_tree_that_others_can_write_to_is_named_with_the_command_that_mends_it() {
     let any = u32::MAX;
     let entries = list(&[(1, 7, any), (2, 7, 65534), (4, 5, any), (16, 7, any), (32, 5, any)]);
     rustix::fs::setxattr(&git, "system.posix_acl_access", &entries, rustix::fs::XattrFlags::empty()).unwrap();
-    assert_eq!(found(&request), [by_group(&git, "root")]);
+    let shown = git.display();
+    let listed = warning(&format!(
+        "{shown}: writable by whom its access control list names, who can have git run commands as root there; run \
+         `setfacl -b {shown}`, and `setfacl -k` on the directories that later ones inherit it from"
+    ));
+    assert_eq!(found(&request), [listed]);
     set(&git, 0o755);
     assert_eq!(found(&request), []);
 
     // The group that deploys here, as the repository's directory says.
+    rustix::fs::removexattr(&git, "system.posix_acl_access").unwrap();
     set(&git, 0o2775);
     give(&git, 65534);
     assert_eq!(found(&request), [by_group(&git, "nogroup")]);

@@ -28,6 +28,8 @@ const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 enum Others {
     Owner(u32),
     Group(u32),
+    /// Whoever an access control list names.
+    Listed,
     Everybody,
 }
 
@@ -41,10 +43,9 @@ pub fn look(look: &mut Look) {
     // Who may change the repository's directory may do anything there.
     let shared_with = root.filter(hoist_dir::is_for_a_group).map(|root| root.gid());
     let mut known: BTreeMap<u32, bool> = BTreeMap::new();
-    let mut is_theirs = |gid: u32, place: &Path| {
+    let mut is_theirs = |gid: u32| {
         let is_own = || accounts::is_own_group(gid, &deployers, look.until);
-        // Behind the bits of a group there may be others, whom an access control list names.
-        shared_with == Some(gid) || !has_access_list(place) && *known.entry(gid).or_insert_with(is_own)
+        *known.entry(gid).or_insert_with(is_own)
     };
     let mut found: BTreeMap<Others, Vec<PathBuf>> = BTreeMap::new();
     for tree in layout.folders().into_iter().map(|revision| layout.rev(&revision)) {
@@ -53,9 +54,13 @@ pub fn look(look: &mut Look) {
             // In the top, others can then only add files. In git's directory these would count.
             let is_closed = meta.is_symlink() || place == tree && meta.mode() & STICKY != 0;
             let may = |bits: u32| !is_closed && meta.mode() & bits != 0;
+            let group_writes = may(GROUP_WRITES) && shared_with != Some(meta.gid());
+            // Behind the bits of a group there are those, then, whom an access control list names.
+            let is_listed = group_writes && has_access_list(&place);
             let others = [
                 (!deployers.contains(&meta.uid())).then(|| Others::Owner(meta.uid())),
-                (may(GROUP_WRITES) && !is_theirs(meta.gid(), &place)).then(|| Others::Group(meta.gid())),
+                (group_writes && !is_listed && !is_theirs(meta.gid())).then(|| Others::Group(meta.gid())),
+                is_listed.then_some(Others::Listed),
                 may(OTHERS_WRITE).then_some(Others::Everybody),
             ];
             for others in others.into_iter().flatten() {
@@ -87,6 +92,13 @@ impl Others {
             Others::Group(group) => (
                 format!("writable by group {}, which", procfs::group_name(*group)),
                 format!("run `{}`, {mask}", line("chmod g-w")),
+            ),
+            Others::Listed => (
+                "writable by whom its access control list names, who".to_owned(),
+                format!(
+                    "run `{}`, and `setfacl -k` on the directories that later ones inherit it from",
+                    line("setfacl -b")
+                ),
             ),
             Others::Everybody => {
                 ("writable by all users, who".to_owned(), format!("run `{}`, {mask}", line("chmod o-w")))
