@@ -60,6 +60,16 @@ fn lease_stands(farm: &Farm, n: usize) -> String {
     lease(farm, n).map_or("none".into(), |lease| lease["stands"]["lease"].as_str().unwrap().to_owned())
 }
 
+/// Deploys to three hosts from another deploy host, once the locks of one that sleeps have died.
+fn deploys_elsewhere(clone: &Project) {
+    let lock_dir = tempfile::tempdir().unwrap();
+    let elsewhere = format!("lock_dir:{}", lock_dir.path().display());
+    wait_for("the locks to die", || {
+        clone.run(&["unlock", "--all", "--yes", "-D", &elsewhere]).out.contains("127.0.0.[1-3]: not locked")
+    });
+    clone.deploy(&["-D", &elsewhere]).ends(0);
+}
+
 fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
@@ -333,12 +343,7 @@ fn a_deployer_that_slept_while_another_deployed_does_no_harm_when_it_wakes() {
     }
     wait_for("the sleeper's host to go back", || lease_stands(&farm, 0) == "rolled_back");
     assert_ne!(current(&farm, 0), two);
-    let lock_dir = tempfile::tempdir().unwrap();
-    let elsewhere = format!("lock_dir:{}", lock_dir.path().display());
-    wait_for("the locks to die", || {
-        clone.run(&["unlock", "--all", "--yes", "-D", &elsewhere]).out.contains("127.0.0.[1-3]: not locked")
-    });
-    clone.deploy(&["-D", &elsewhere]).ends(0);
+    deploys_elsewhere(&clone);
     signal(&sleeper, "CONT");
     let ran = Ran::of(sleeper.wait_with_output().unwrap());
     assert!(ran.status.is_some_and(|status| status != 0), "{ran:?}");
@@ -361,12 +366,7 @@ fn hosts_that_a_run_did_not_come_to_are_told_as_they_are_where_somebody_else_has
     wait_for("the first group", || srv(&farm, 0, "waiting").exists());
     signal(&sleeper, "STOP");
     std::fs::write(srv(&farm, 0, "go"), "").unwrap();
-    let lock_dir = tempfile::tempdir().unwrap();
-    let elsewhere = format!("lock_dir:{}", lock_dir.path().display());
-    wait_for("the locks to die", || {
-        clone.run(&["unlock", "--all", "--yes", "-D", &elsewhere]).out.contains("127.0.0.[1-3]: not locked")
-    });
-    clone.deploy(&["-D", &elsewhere]).ends(0);
+    deploys_elsewhere(&clone);
     signal(&sleeper, "CONT");
     let ran = Ran::of(sleeper.wait_with_output().unwrap());
     assert!(ran.status.is_some_and(|status| status != 0), "{ran:?}");

@@ -35,7 +35,7 @@ pub use looks::{PastLook, PastLooks, past_looks};
 pub use once::{PastOnce, once_of, past_steps};
 pub use parse::{Parsed, ReadRecords, Wrong, parse};
 pub use past::{Past, PastJournal, PastLinks, PastResult, PastStep, PastTime, past};
-pub use read::{abandoned, close_untouched, open_run, prune, unfinished};
+pub use read::{UNTOUCHED, abandoned, close_untouched, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};
 pub use room::Space;

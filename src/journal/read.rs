@@ -19,7 +19,7 @@ use super::unreadable::Unreadable;
 const JOURNAL: &str = "journal";
 
 /// How a run ended that died before it touched anything.
-pub(super) const UNTOUCHED: &str = "ended before anything was touched";
+pub const UNTOUCHED: &str = "ended before anything was touched";
 
 /// So much of the end of a journal is read first: it holds the last line of one that is finished.
 const TAIL: u64 = 64 << 10;

@@ -250,8 +250,8 @@ fn tagged_before(
         let last = history.runs.iter().rfind(|past| past.kind == Kind::Deploy && past.revision == *revision);
         last.is_some_and(|past| past.undone || past.left_mixed)
     };
-    let before = tagged.iter().skip_while(|(_, it)| it != revision);
-    let earlier = before.into_iter().find(|(_, it)| it != revision && !has_failed(it));
+    let mut before = tagged.iter().skip_while(|(_, it)| it != revision);
+    let earlier = before.find(|(_, it)| it != revision && !has_failed(it));
     Ok(earlier.map(|(tag, earlier)| {
         let short = earlier.short();
         let back = config.invocation.on_these_hosts(&format!("rollback --to {short}"));

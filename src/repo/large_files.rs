@@ -58,17 +58,18 @@ pub(super) fn located(searched: &[Searched<'_>], below: &str) -> anyhow::Result<
                 // git-lfs makes an empty file of its own accord.
                 _ if file.bytes() == 0 => {}
                 Some(place) => found.push((path, StoredFile { file, path: place })),
-                None => match places().find_map(|path| length(&path)) {
+                None => match places().find_map(|stored| Some((length(&stored)?, stored))) {
                     Some(stored) => unlike.push((path, file.bytes(), stored)),
                     None => missing.push(path),
                 },
             }
         }
     }
-    if let Some((path, meant, stored)) = unlike.first() {
+    if let Some((path, meant, (length, stored))) = unlike.first() {
         bail!(
-            "git-lfs has {stored} bytes for {path} here, and its pointer says {meant}: fetch the file again, for example \
-             with `git lfs fetch --refetch`, or, if the pointer is wrong, commit the file anew"
+            "git-lfs has {length} bytes for {path} here, and its pointer says {meant}: remove {} and run `git lfs fetch`, \
+             or, if the pointer is wrong, commit the file anew",
+            stored.display()
         );
     }
     let Some(Searched { commit, .. }) = searched.first().filter(|_| !missing.is_empty()) else {
@@ -204,7 +205,9 @@ mod tests {
         let place = scratch.path().join(".git/lfs/objects").join(LargeFile::new(OID, 3).unwrap().path());
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::write(&place, "hi").unwrap();
-        assert!(find(&scratch, &second).is_err(), "half a file is none");
+        let error = format!("{:#}", find(&scratch, &second).unwrap_err());
+        let says = format!("has 2 bytes for d\u{e9}/x y.bin here, and its pointer says 3: remove {}", place.display());
+        assert!(error.contains(&says), "half a file is none: {error}");
         fs::write(&place, "hi\n").unwrap();
         assert_eq!(find(&scratch, &second).unwrap()[0].path, place);
         // What is checked out says nothing on an older revision.

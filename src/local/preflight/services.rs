@@ -167,7 +167,7 @@ fn allowed(look: &Look, service: &Service, name: &ServiceName, action: &str) -> 
         Permission::NeedsTerminal => Err((
             Hindrance::Denied,
             format!(
-                "service {unit}: sudo wants a terminal for `sudo {shown}` (requiretty), which Hoist has none of: add \
+                "service {unit}: sudo wants a terminal for `sudo {shown}` (requiretty), and Hoist gives it none: add \
                  `Defaults:{user} !requiretty` to sudoers"
             ),
         )),

@@ -46,10 +46,7 @@ pub fn catch_up(config: &Config, outbox: &mut Outbox, but: Option<&str>) -> Vec<
             }
             _ if before.has("finished") || before.queued.is_empty() => None,
             Fate::Ended { verdict, status } => Some(ended(&about, verdict, status)),
-            Fate::Unknown => {
-                let verdict = "ended before anything was touched".to_owned();
-                Some(ended(&about, verdict, ExitCode::Interrupted.status()))
-            }
+            Fate::Unknown => Some(ended(&about, journal::UNTOUCHED.to_owned(), ExitCode::Interrupted.status())),
         };
         if let Some(mut announcement) = missing {
             announcement.id = format!("{run}-{}", before.queued.len() + 1);
