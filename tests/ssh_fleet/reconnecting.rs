@@ -114,12 +114,12 @@ fn a_changed_host_key_is_final_though_the_host_was_let_in_to_before() {
 
 #[test]
 fn a_stage_whose_channel_was_closed_without_a_status_is_asked_after() {
-    let mut scene = Scene::with(2, &[("FARM_SSHD_OPTS", "ChannelTimeout session:*=1s")], |_| {});
+    let mut scene = Scene::with(2, &[("FARM_SSHD_OPTS", "ChannelTimeout session:*=2s")], |_| {});
     let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
     let bad = r#"record ended ",\"outcome\":{\"ended\":\"failed\",\"reason\":\"no space\"},$state""#;
     // Nothing is said for longer than the server waits, and the work goes on.
-    scene.plan(0, &format!("stage() {{ trap '' HUP PIPE; record running; sleep 4; {ok}; }}"));
-    scene.plan(1, &format!("stage() {{ trap '' HUP PIPE; record running; sleep 4; {bad}; }}"));
+    scene.plan(0, &format!("stage() {{ trap '' HUP PIPE; record running; sleep 6; {ok}; }}"));
+    scene.plan(1, &format!("stage() {{ trap '' HUP PIPE; record running; sleep 6; {bad}; }}"));
     for step in [Step::Probe, Step::Hold] {
         assert!(scene.run(step).values().all(|result| result.outcome.is_ok()), "{step:?}");
     }
