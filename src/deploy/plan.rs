@@ -225,6 +225,7 @@ impl Plan {
     /// What the run does with its revision on a host, in a word.
     pub fn deed(&self) -> &'static str {
         match () {
+            () if self.kind == Kind::ServiceRestart => "restarted",
             () if self.promotes() || self.finalize.is_some() => "deployed",
             () if self.brings_code() => "fetched",
             () if self.stages.is_empty() => "probed",

@@ -13,6 +13,9 @@ fn display_name(about: &About) -> String {
     format!("{does} [{}@{short}]{environment}", about.repository)
 }
 
+/// The results of what succeeded.
+const SUCCEEDED: [&str; 5] = ["deployed", "fetched", "configured", "probed", "tolerated"];
+
 /// The text of an announcement. Scap announces the start and the end, but not the end of a restart. If a deployment did
 /// not succeed, the result is appended; Scap does not do that.
 pub fn line(announcement: &Announcement) -> Option<String> {
@@ -29,7 +32,7 @@ pub fn line(announcement: &Announcement) -> Option<String> {
         (EventKind::Finished, _) if about.kind == "service_restart" => return None,
         (EventKind::Finished, Some("interrupted")) => format!("deploy aborted: {message} {}", duration()),
         (EventKind::Finished, result) => {
-            let result = result.filter(|result| !matches!(*result, "deployed" | "tolerated"));
+            let result = result.filter(|result| !SUCCEEDED.contains(result));
             let result = result.map(|result| format!(": {}", result.replace('_', " "))).unwrap_or_default();
             format!("Finished {name}: {message} {}{result}", duration())
         }

@@ -263,9 +263,8 @@ fn result(past: &Past) -> &'static str {
     match (past.status(), past.opened.plan.kind) {
         (None, _) if past.live => "under way",
         (None, _) => "unfinished",
-        (Some(0 | 7), Kind::Deploy) => past.opened.plan.deed(),
+        (Some(0 | 7), Kind::Deploy | Kind::ServiceRestart) => past.opened.plan.deed(),
         (Some(0 | 7), Kind::Rollback) => "rolled back to",
-        (Some(0 | 7), Kind::ServiceRestart) => "restarted",
         (Some(0 | 7), Kind::DryRun) => "ok",
         (Some(130), _) => "interrupted",
         (Some(5), _) => "locked",

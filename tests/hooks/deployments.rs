@@ -133,6 +133,11 @@ fn every_kind_of_listener_hears_of_every_event_once_and_in_order() {
         "{announced:?}"
     );
 
+    // What was only fetched is not told as a deployment.
+    project.commit("four");
+    project.deploy(&["-s", "fetch"]).ends(0);
+    assert_eq!(plain.told().last().unwrap(), "finished fetched", "{:?}", plain.told());
+
     // A lock is told while it stands, and so is a sample of everything.
     let before = plain.told().len();
     let mut lock = locked(project.hoist(&["lock", "let", "it", "rest"]), "is locked");

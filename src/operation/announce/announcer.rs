@@ -125,8 +125,8 @@ impl Announcer {
     }
 
     /// Queues what is to be said of the run's end.
-    pub fn end(&self, verdict: &Verdict, kind: Kind) {
-        self.with(|state| state.end(verdict, kind));
+    pub fn end(&self, verdict: &Verdict, plan: &Plan) {
+        self.with(|state| state.end(verdict, plan));
     }
 
     /// Waits a moment for what is on its way, and says for whom more than that would be needed.

@@ -45,8 +45,12 @@ pub fn catch_up(config: &Config, outbox: &mut Outbox, but: Option<&str>) -> Vec<
                 Some(Announcement { reason, ..Announcement::new(EventKind::Unfinished, &about) })
             }
             _ if before.has("finished") || before.queued.is_empty() => None,
-            Fate::Ended { verdict, status } => Some(ended(&about, verdict, status)),
-            Fate::Unknown => Some(ended(&about, journal::UNTOUCHED.to_owned(), ExitCode::Interrupted.status())),
+            Fate::Ended { verdict, status } => {
+                let whole = journal::whole_run(&folder, Choice::Run(&run)).ok().flatten();
+                let deed = whole.map_or("deployed", |it| it.opened.plan.deed());
+                Some(ended(&about, deed, verdict, status))
+            }
+            Fate::Unknown => Some(ended(&about, "", journal::UNTOUCHED.to_owned(), ExitCode::Interrupted.status())),
         };
         if let Some(mut announcement) = missing {
             announcement.id = format!("{run}-{}", before.queued.len() + 1);
@@ -63,10 +67,10 @@ pub fn catch_up(config: &Config, outbox: &mut Outbox, but: Option<&str>) -> Vec<
     closing
 }
 
-/// The end of a run, as its journal has it.
-fn ended(about: &About, verdict: String, status: u8) -> Announcement {
+/// The end of a run, as its journal has it. `deed`: what it has done if it succeeded.
+fn ended(about: &About, deed: &str, verdict: String, status: u8) -> Announcement {
     let result = match status {
-        0 => "deployed",
+        0 => deed,
         3 => "mixed",
         4 => "not_finalized",
         7 => "tolerated",

@@ -1,6 +1,6 @@
 //! What of a run's events is announced.
 
-use crate::deploy::{Answer, Kind, Operator, Question, Verdict, left_to};
+use crate::deploy::{Answer, Operator, Plan, Question, Verdict, left_to};
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::hooks::{Announcement, Counts, EventKind, GateSample};
@@ -133,7 +133,7 @@ impl State {
     }
 
     /// The run has come to its verdict.
-    pub fn end(&mut self, verdict: &Verdict, kind: Kind) {
+    pub fn end(&mut self, verdict: &Verdict, plan: &Plan) {
         self.close_group();
         let failed: Vec<&Target> = verdict.rows.iter().filter(|row| !row.ok).map(|row| &row.host).collect();
         let hosts = verdict.rows.len();
@@ -141,7 +141,7 @@ impl State {
         let end = |event| Announcement {
             counts: Some(Counts { hosts, ok: hosts - failed.len(), failed: failed.len() }),
             failed_hosts: names(failed.clone()),
-            result: Some(State::result(verdict, kind).to_owned()),
+            result: Some(State::result(verdict, plan).to_owned()),
             status: Some(verdict.code.status()),
             verdict: Some(verdict.text.clone()),
             duration_seconds: seconds.map(|seconds| (seconds * 1000.0).round() / 1000.0),
@@ -160,11 +160,10 @@ impl State {
     }
 
     /// What it came to, in a word.
-    fn result(verdict: &Verdict, kind: Kind) -> &'static str {
+    fn result(verdict: &Verdict, plan: &Plan) -> &'static str {
         let went_back = |row: &HostRow| matches!(row.state, RowState::RolledBack | RowState::ChecksFailed);
         match verdict.code {
-            ExitCode::Success if kind == Kind::ServiceRestart => "restarted",
-            ExitCode::Success => "deployed",
+            ExitCode::Success => plan.deed(),
             ExitCode::Tolerated => "tolerated",
             ExitCode::NotFinalized => "not_finalized",
             ExitCode::Mixed => "mixed",

@@ -161,7 +161,7 @@ impl<'a> RecordedRun<'a> {
 
     /// Tells others of the end. A hook that does not answer costs its time limit once, and is named.
     fn announce_end(&mut self, verdict: &Verdict) {
-        self.announcer.end(verdict, self.prepared.plan.kind);
+        self.announcer.end(verdict, &self.prepared.plan);
         if let Some(waits) = self.announcer.still_waits() {
             self.report.event(&Event::note(Level::Info, waits));
             self.report.flush();
