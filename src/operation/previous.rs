@@ -106,7 +106,7 @@ fn mixed(history: &History, views: &[View]) -> Option<(Revision, String)> {
     let concerns = |past: &&PastRun| past.moved_hosts() && views.iter().any(|view| past.targets.contains(&view.target));
     let last = history.runs.iter().rfind(concerns).filter(|past| past.kind == Kind::Deploy && past.left_mixed)?;
     let wanted = most(views.iter().filter_map(|view| view.known.wanted.as_ref()))?;
-    let is_elsewhere = |view: &View| view.was_read() && !view.known.has(&wanted);
+    let is_elsewhere = |view: &View| view.was_read() && !view.serves(&wanted);
     views.iter().any(is_elsewhere).then(|| (wanted, format!("the deployment of {} ended with status 3", by(last))))
 }
 

@@ -152,6 +152,11 @@ impl View {
         self.facts()?.unfit.as_deref()
     }
 
+    /// Whether a revision is live and finalized there, and is what is served, as far as is known.
+    pub fn serves(&self, revision: &Revision) -> bool {
+        self.known.has(revision) && self.unfit().is_none()
+    }
+
     /// Whether it was confirmed since it was started; `None`: it was not asked.
     pub fn confirmation(&self) -> Option<&Confirmation> {
         Some(&self.facts()?.confirmation)

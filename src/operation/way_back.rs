@@ -72,8 +72,10 @@ pub struct WayBack {
     pub from: Vec<(Described, Vec<Target>)>,
     /// Where nothing is live.
     pub empty: Vec<Target>,
-    /// Where the revision is live and finalized already.
+    /// Where the revision is live and finalized already, and is what is served.
     pub there: Vec<Target>,
+    /// Where it is live, and what stands against serving it.
+    pub amiss: Vec<(String, Vec<Target>)>,
     /// Hosts that do not keep the revision.
     pub lacking: Vec<Target>,
     /// Hosts that did not say what they run.
@@ -110,7 +112,8 @@ impl WayBack {
             why,
             from: from.into_iter().map(described).collect(),
             empty: names(&|view| view.was_read() && view.live().is_none()),
-            there: names(&|view| view.was_read() && view.known.has(to)),
+            there: names(&|view| view.was_read() && view.serves(to)),
+            amiss: amiss(views, to),
             lacking: names(&|view| view.was_read() && !view.kept().contains(to)),
             unreachable: names(&|view| !view.was_read()),
             size: views.len(),
@@ -157,6 +160,7 @@ impl WayBack {
         if !self.there.is_empty() {
             lines.push(format!("already on {short}: {}", fold(&self.there)));
         }
+        lines.extend(self.amiss.iter().map(|(why, on)| format!("live on {}, but {why}", fold(on))));
         if !self.lacking.is_empty() {
             let missing = fold(&self.lacking);
             let only = match self.lacking.len() == self.size {
@@ -199,6 +203,19 @@ impl WayBack {
             some => format!("{} ({})", hosts(some), fold(targets)),
         }
     }
+}
+
+/// The hosts on which a revision is live, and something stands against serving it: what, and where.
+fn amiss(views: &[View], revision: &Revision) -> Vec<(String, Vec<Target>)> {
+    let mut amiss: Vec<(String, Vec<Target>)> = Vec::new();
+    for view in views.iter().filter(|view| view.was_read() && view.live() == Some(revision)) {
+        let Some(unfit) = view.unfit() else { continue };
+        match amiss.iter_mut().find(|(why, _)| why == unfit) {
+            Some((_, on)) => on.push(view.target.clone()),
+            None => amiss.push((unfit.to_owned(), vec![view.target.clone()])),
+        }
+    }
+    amiss
 }
 
 /// Hosts for `-l`, each with `sign` ahead of it; a word in their place where there are many.

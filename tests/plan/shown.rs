@@ -97,3 +97,23 @@ fn a_template_that_changed_may_change_hosts_that_run_the_revision() {
     let restored = "stays live, and changed configuration files are restored: 127.0.0.1\n";
     project.run(&["plan", "--detailed-exitcode"]).ends(10).says(line).says(restored);
 }
+
+#[test]
+fn a_host_that_has_the_revision_and_does_not_serve_it_has_something_to_do() {
+    let (farm, project) = Project::on_farm(0, 2);
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let live = farm.srv(&address(1)).join("deployment/app");
+    std::fs::remove_file(&live).unwrap();
+    std::os::unix::fs::symlink("/srv/elsewhere", &live).unwrap();
+    let wrong = format!("/srv/deployment/app does not point to {}", &one[..10]);
+    let ran = project.run(&["plan", "--ask", "--detailed-exitcode"]).ends(10);
+    ran.says(&format!("1 host with {}, but {wrong}: 127.0.0.2\n", &one[..10])).says(" already: 127.0.0.1\n");
+    let hosts = plan(&project, &["--ask"])["hosts"].clone();
+    assert_eq!((&hosts[0]["to_do"], &hosts[1]["to_do"]), (&false.into(), &true.into()), "{hosts}");
+    // To go back there is something to do as well, and then it is done.
+    let back = ["rollback", "--yes", "--to", &one[..10]];
+    project.run(&back).ends(0).says(&format!("live on 127.0.0.2, but {wrong}\n"));
+    project.run(&back).ends(0).says("nothing to do");
+    project.run(&["plan", "--ask", "--detailed-exitcode"]).ends(0);
+}

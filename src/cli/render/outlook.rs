@@ -11,7 +11,7 @@ use crate::report::took;
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style};
 use crate::text::{bytes, counted, hosts};
-use crate::wire::{Revision, ServiceName, Stage};
+use crate::wire::{Revision, ServiceName, Stage, State};
 
 /// Commits and files that are listed for people.
 const LISTED: usize = 10;
@@ -37,11 +37,15 @@ pub fn head(plan: &Plan, outlook: &Outlook) -> Vec<(&'static str, String)> {
 fn running(plan: &Plan, outlook: &Outlook) -> Vec<String> {
     let seen = if outlook.asked { "" } else { " as last seen" };
     let mut by_live: BTreeMap<Option<&Revision>, Vec<&Target>> = BTreeMap::new();
+    let mut amiss: BTreeMap<(&Revision, &str), Vec<&Target>> = BTreeMap::new();
     let (mut silent, mut unknown, mut not_finalized) = (Vec::new(), Vec::new(), Vec::new());
     for view in &outlook.views {
         match (outlook.asked && !view.was_read(), &view.known.state) {
             (true, _) => silent.push(&view.target),
             (_, None) => unknown.push(&view.target),
+            (_, Some(State { current: Some(live), .. })) if view.unfit().is_some() => {
+                amiss.entry((live, view.unfit().unwrap_or_default())).or_default().push(&view.target);
+            }
             (_, Some(state)) if state.current.as_ref() == Some(&plan.revision) && !view.known.has(&plan.revision) => {
                 not_finalized.push(&view.target);
             }
@@ -59,6 +63,9 @@ fn running(plan: &Plan, outlook: &Outlook) -> Vec<String> {
         };
         let verb = if targets.len() == 1 { "runs" } else { "run" };
         lines.push(format!("{} {verb} {what}{seen}: {}", hosts(targets.len()), fold(targets)));
+    }
+    for ((live, why), targets) in amiss {
+        lines.push(format!("{} with {}, but {why}: {}", hosts(targets.len()), live.short(), fold(targets)));
     }
     if !not_finalized.is_empty() {
         let (count, short) = (hosts(not_finalized.len()), plan.revision.short());
@@ -184,7 +191,7 @@ impl<'a> Back<'a> {
             }
         }
         if outlook.new_configuration.is_some() {
-            let same = outlook.views.iter().filter(|view| view.known.has(&plan.revision));
+            let same = outlook.views.iter().filter(|view| view.serves(&plan.revision));
             back.same.extend(same.map(|view| &view.target));
         }
         back
@@ -345,7 +352,7 @@ impl<'a> HostAnswer<'a> {
             done: view.known.state.as_ref().and_then(|state| state.done.as_ref()),
             last_contact: view.known.contact.as_deref(),
             reached: view.reached(),
-            to_do: !view.known.has(&plan.revision),
+            to_do: !view.serves(&plan.revision),
         }
     }
 }

@@ -94,9 +94,9 @@ impl Outlook {
         })
     }
 
-    /// The hosts on which the revision is not live and finalized, as far as is known.
+    /// The hosts that do not serve the revision, finalized, as far as is known.
     pub fn to_do<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a View> {
-        self.views.iter().filter(|view| !view.known.has(&plan.revision))
+        self.views.iter().filter(|view| !view.serves(&plan.revision))
     }
 
     /// Whether a deployment would change something, or may.
