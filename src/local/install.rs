@@ -132,8 +132,8 @@ fn from_server(layout: &Layout, url: &str) -> Result<StageRequest, Fault> {
         let answer = git.call(&["cat-file", "blob", "refs/it"], Feed::Nothing)?;
         git.expect(&answer, "cat-file")?;
         let wrong = |_| Fault::failed(format!("the request for new hosts on {shown} is not for this version of hoist"));
-        protocol::check_kept(answer.output.as_bytes(), wrong)?;
-        let mut request: StageRequest = serde_json::from_str(&answer.output).map_err(wrong)?;
+        protocol::check_kept(&answer.output, wrong)?;
+        let mut request: StageRequest = serde_json::from_slice(&answer.output).map_err(wrong)?;
         // The deploy host may know the server by another name, and what it publishes holds no password.
         request.extras.set_server(url, None);
         if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.source.as_mut()) {

@@ -189,7 +189,7 @@ fn refs_of(git: &Git) -> Result<Option<Refs>, Fault> {
     }
     let answer = git.call(&["for-each-ref", "--format=%(refname) %(objectname)"], Feed::Nothing)?;
     let named = |line: &str| line.split_once(' ').map(|(name, object)| (name.to_owned(), object.to_owned()));
-    Ok(answer.exit.is_ok().then(|| answer.output.lines().filter_map(named).collect()))
+    Ok(answer.exit.is_ok().then(|| answer.text().lines().filter_map(named).collect()))
 }
 
 /// Answers a probe, then keeps the lock for the deployer, once it asks for it, until its connection ends.

@@ -89,6 +89,10 @@ pub enum LfsSource {
     Server { url: String },
 }
 
+/// How git-lfs names its format in a pointer: now, and in the versions ahead of its first release.
+const VERSIONS: [&str; 3] =
+    ["https://git-lfs.github.com/spec/v1", "https://hawser.github.com/spec/v1", "http://git-media.io/v/2"];
+
 /// A file that git-lfs keeps, as its pointer names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "(String, u64)", into = "(String, u64)")]
@@ -114,7 +118,7 @@ impl LargeFile {
     pub fn of_pointer(text: &str) -> Option<LargeFile> {
         let mut lines = text.lines();
         let version = lines.next()?.strip_prefix("version ")?;
-        if !["https://git-lfs.github.com/spec/v1", "https://hawser.github.com/spec/v1"].contains(&version) {
+        if !VERSIONS.contains(&version) {
             return None;
         }
         let (mut oid, mut bytes) = (None, None);

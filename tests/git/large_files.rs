@@ -1,4 +1,6 @@
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -139,6 +141,32 @@ fn large_files_that_are_switched_on_later_or_lost_over_there_are_put_in() {
 }
 
 #[test]
+fn large_files_are_put_in_whatever_bytes_their_names_have_and_whichever_version_their_pointers() {
+    let farm = Farm::up();
+    let project = project(&farm, 1);
+    let names: [&[u8]; 3] = [b"caf\xe9.bin", b"two\nlines.bin", b"\"quoted\"\t.bin"];
+    let names = names.map(|name| Path::new(OsStr::from_bytes(name)));
+    for name in names {
+        fs::write(project.path("").join(name), big(1)).unwrap();
+    }
+    project.write("early.bin", &big(1));
+    project.commit("large");
+    let pointer = project.git(&["show", "HEAD:early.bin"]);
+    let early = pointer.replace("https://git-lfs.github.com/spec/v1", "http://git-media.io/v/2");
+    fs::write(project.path("early"), early).unwrap();
+    let blob = project.git(&["hash-object", "-w", "--no-filters", "early"]);
+    fs::remove_file(project.path("early")).unwrap();
+    project.git(&["update-index", "--cacheinfo", &format!("100644,{},early.bin", blob.trim())]);
+    project.git(&["commit", "-q", "-m", "early"]);
+    project.deploy(&[]).ends(0);
+    let tree = live(&farm, 0);
+    for name in names.into_iter().chain([Path::new("early.bin")]) {
+        assert_eq!(text(&tree.join(name)), big(1), "{}", name.display());
+    }
+    project.run(&["status", "--verify"]).ends(0);
+}
+
+#[test]
 fn a_large_file_that_a_kept_tree_lost_has_its_content_again_after_a_rollback() {
     let farm = Farm::up();
     let project = project(&farm, 1);
@@ -267,12 +295,12 @@ case ${1:-} in
 init) git config filter.fat.smudge cat ;;
 pull)
 	remote=$(git config -f .gitfat rsync.remote)
-	git ls-files | while read -r file; do
-		if [ "$(head -c 12 "$file")" = "#\$# git-fat " ]; then
-			sum=$(head -c 52 "$file" | tail -c 40)
-			if [ -e "$remote/$sum" ]; then cp "$remote/$sum" "$file"; fi
-		fi
-	done ;;
+	export remote
+	git ls-files -z | xargs -0 -n 1 sh -c '
+		if [ "$(head -c 12 "$0")" = "#\$# git-fat " ]; then
+			sum=$(head -c 52 "$0" | tail -c 40)
+			if [ -e "$remote/$sum" ]; then cp "$remote/$sum" "$0"; fi
+		fi' ;;
 *) echo usage >&2; exit 1 ;;
 esac
 "##;
@@ -284,16 +312,21 @@ fn what_git_fat_keeps_is_pulled_by_the_target() {
     let project = Project::new(&farm, 0, 2);
     let remote = tempfile::tempdir().unwrap();
     let sum = "0123456789".repeat(4);
-    project.write("data.fat", &format!("#$# git-fat {sum} {:>20}\n", 6));
+    let names = ["data.fat".as_ref(), Path::new(OsStr::from_bytes(b"caf\xe9.fat"))];
+    for name in names {
+        fs::write(project.path("").join(name), format!("#$# git-fat {sum} {:>20}\n", 6)).unwrap();
+    }
     project.configure("git_fat: True");
     project.commit("fat");
     project.deploy(&[]).ends(2).says("has no .gitfat");
     project.write(".gitfat", &format!("[rsync]\nremote = {}\n", remote.path().display()));
     let two = project.commit("fat");
-    project.deploy(&[]).ends(1).says("git-fat found no content for data.fat");
+    project.deploy(&[]).ends(1).says("git-fat found no content for ");
     assert_eq!(Links::of(&farm, 0), Links::default());
     fs::write(remote.path().join(&sum), "large\n").unwrap();
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &two);
-    assert_eq!(text(&live(&farm, 1).join("data.fat")), "large\n");
+    for name in names {
+        assert_eq!(text(&live(&farm, 1).join(name)), "large\n", "{}", name.display());
+    }
 }

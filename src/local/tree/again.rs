@@ -30,7 +30,7 @@ pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
     let list = |args: &[&str], step: &str| {
         let answer = git.call(args, Feed::Nothing)?;
         git.expect(&answer, step)?;
-        Ok::<_, Fault>(answer.output.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>())
+        Ok::<_, Fault>(answer.text().split_terminator('\0').map(str::to_owned).collect::<Vec<_>>())
     };
     let index = ["diff-index", "--cached", "--name-only", "-z", revision.as_str()];
     let configured: HashSet<String> = config_files::inside(layout, revision).into_iter().collect();

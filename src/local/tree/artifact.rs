@@ -32,7 +32,7 @@ pub fn prepare(git: &Git, tree: &Path, revision: &Revision, is_known: Option<boo
     // What is wrong with the commit is told when it is checked out.
     let ask = || {
         let answer = git.call(&["cat-file", "commit", revision.as_str()], Feed::Nothing)?;
-        Ok::<_, Fault>(answer.exit.is_ok() && is_artifact_commit(&answer.output))
+        Ok::<_, Fault>(answer.exit.is_ok() && is_artifact_commit(&answer.text()))
     };
     if is_exact(tree) || !is_known.map_or_else(ask, Ok)? {
         return Ok(());

@@ -42,8 +42,7 @@ pub fn check_out(extras: &ExternalContent, revision: &Revision, part: &Part) -> 
     git.expect(&answer, "ls-files")?;
     let record = Record::of(&part.tree);
     let is_left = |path: &&Path| !record.covers(path) && is_placeholder(&part.tree, path);
-    let left: Vec<PathBuf> =
-        answer.output.split_terminator('\0').map(Path::new).filter(is_left).map(Path::to_owned).collect();
+    let left: Vec<PathBuf> = answer.paths().filter(is_left).map(Path::to_owned).collect();
     if left.is_empty() {
         return Ok(());
     }

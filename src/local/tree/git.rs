@@ -1,5 +1,8 @@
 //! Running git, with nothing of the host's or a user's configuration, without hooks, and never asking anything.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::objects;
@@ -15,8 +18,11 @@ use crate::timings::Part;
 use crate::url;
 use crate::url::Login;
 
-/// More of git's output is not kept.
-const OUTPUT: usize = 16 << 20;
+/// More of what git prints is not kept, and its answer is of no use then. Paths of a million files are less.
+const OUTPUT: usize = 256 << 20;
+
+/// More of its complaints is not kept.
+const ERRORS: usize = 1 << 20;
 
 /// With fewer bytes free, a file that could not be written is put down to that.
 const FULL: u64 = 64 << 10;
@@ -50,11 +56,25 @@ const NOWHERE: &str = "/dev/null/hoist";
 #[derive(Debug)]
 pub struct GitOutput {
     pub exit: Exit,
-    pub output: String,
+    /// As git printed it: paths need not be text.
+    pub output: Vec<u8>,
     pub errors: String,
 }
 
 impl GitOutput {
+    /// What it printed, where that is text.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.output)
+    }
+
+    /// What it printed with `-z`, where that is paths.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.output
+            .split(|byte| *byte == 0)
+            .filter(|path| !path.is_empty())
+            .map(|path| Path::new(OsStr::from_bytes(path)))
+    }
+
     /// How it failed: `failed: ` and the line of its complaint that says most, or, where git says nothing, how it ended.
     pub fn how_it_failed(&self) -> String {
         let lines = || self.errors.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -248,16 +268,22 @@ impl Git {
         let _timed = timings::during(Part::Git);
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         let mut sink = |stream: Stream, bytes: &[u8]| {
-            let kept = if stream == Stream::Out { &mut output } else { &mut errors };
-            kept.extend_from_slice(&bytes[..bytes.len().min(OUTPUT - kept.len().min(OUTPUT))]);
+            let (kept, most) = if stream == Stream::Out { (&mut output, OUTPUT + 1) } else { (&mut errors, ERRORS) };
+            kept.extend_from_slice(&bytes[..bytes.len().min(most - kept.len().min(most))]);
         };
         let exit = process::run(&mut command, feed, self.deadline.at(), &mut sink)
             .map_err(|error| Fault::failed(subprocess::cannot_run_git(&error)))?;
         if exit == Exit::TimedOut {
             return Err(Fault::TimedOut { seconds: self.deadline.seconds });
         }
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(GitOutput { exit, output: text(output), errors: text(errors) })
+        if output.len() > OUTPUT {
+            let what = args.first().copied().unwrap_or_default();
+            return Err(Fault::failed(format!(
+                "git {what} in {} printed more than {OUTPUT} bytes",
+                self.dir.display()
+            )));
+        }
+        Ok(GitOutput { exit, output, errors: String::from_utf8_lossy(&errors).into_owned() })
     }
 
     /// Fails, naming the step, when git did.
@@ -302,7 +328,18 @@ impl Git {
         }
         let answer = self.call(&["cat-file", "--batch-check=%(objectname) %(objecttype)"], Feed::text(names))?;
         self.expect_whole(&answer, "cat-file")?;
-        let found = answer.output.lines().filter_map(|line| line.strip_suffix(" commit"));
+        let text = answer.text();
+        let found = text.lines().filter_map(|line| line.strip_suffix(" commit"));
         Ok(found.map(str::to_owned).collect())
+    }
+
+    /// The values of an attribute of each of these paths, in their order, as the files of the tree say; `unspecified`,
+    /// `unset` and `set` where there is none.
+    pub fn attribute(&self, name: &str, paths: &[&Path]) -> Result<Vec<String>, Fault> {
+        let asked: Vec<u8> = paths.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
+        let answer = self.call(&["check-attr", "-z", "--stdin", name], Feed::text(asked))?;
+        self.expect(&answer, "check-attr")?;
+        // `path`, the attribute's name, its value.
+        Ok(answer.text().split_terminator('\0').skip(2).step_by(3).map(str::to_owned).collect())
     }
 }

@@ -2,7 +2,7 @@
 //! session, or git-lfs from its server. Hoist puts them into working trees as it does with other files: git-lfs itself
 //! opens them by their paths, and follows links that a service has put there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -43,9 +43,6 @@ const SYNCED_BYTES: u64 = 64 << 20;
 
 /// Files without content that a reason names.
 const NAMED: usize = 3;
-
-/// Paths that are asked about in one command line.
-const AT_ONCE: usize = 200;
 
 /// Fails where git-lfs is not installed.
 pub fn require(git: &Git) -> Result<(), Fault> {
@@ -172,9 +169,9 @@ pub fn check_out(extras: &ExternalContent, revision: &Revision, parts: &[Part]) 
         files::remove_leftover(&own)?;
         let (git, server) = (repository(extras, part, &own)?, part.server.as_deref());
         let lfs = Lfs { layout: &extras.layout, git, put, server };
-        let listing = lfs.check_out(&extras.out);
+        let there = lfs.check_out(&extras.out);
         files::remove_leftover(&own)?;
-        oids.extend(listing?.into_iter().map(|listed| listed.oid));
+        oids.extend(there?);
     }
     let lines: String = oids.iter().map(|oid| format!("{oid}\n")).collect();
     files::write(&note(top), lines.as_bytes(), 0o666)
@@ -235,48 +232,42 @@ struct Lfs<'a> {
     server: Option<&'a str>,
 }
 
-/// What git-lfs says of a file of a commit.
-struct Listed {
-    oid: String,
-    path: PathBuf,
-}
-
 impl Lfs<'_> {
-    /// Puts them into their places, and lists all that the commit has.
-    fn check_out(&self, out: &Out) -> Result<Vec<Listed>, Fault> {
-        let listing = self.listing()?;
-        let left = self.pointers(&listing)?;
+    /// Puts them into their places. Gives the SHA-256 of all that the commit has, in hexadecimal digits.
+    fn check_out(&self, out: &Out) -> Result<BTreeSet<String>, Fault> {
+        let oids = self.oids()?;
+        let left = if oids.is_empty() { Vec::new() } else { self.pointers(&oids)? };
         if !left.is_empty() {
             self.fill(&left)?;
             out.info(format!("git-lfs checked out {}", text::counted(left.len(), "file")));
         }
-        Ok(listing)
+        Ok(oids)
     }
 
     fn call(git: &Git, args: &[&str]) -> Result<String, Fault> {
         let answer = git.call(args, Feed::Nothing)?;
         let step = args.iter().skip_while(|word| **word != "lfs").take(2).copied().collect::<Vec<_>>().join(" ");
         git.expect(&answer, &step)?;
-        Ok(answer.output)
+        Ok(answer.text().into_owned())
     }
 
-    fn listing(&self) -> Result<Vec<Listed>, Fault> {
+    /// `OID - path`, a line each, where paths are not quoted: the rest of one with a line feed in it is on a line of its
+    /// own.
+    fn oids(&self) -> Result<BTreeSet<String>, Fault> {
         let text = Lfs::call(&self.git, &["lfs", "ls-files", "--long", "HEAD"])?;
-        let listed = text.lines().filter_map(|line| {
-            // `OID - path`; the mark is about the place that git-lfs works in.
-            let (oid, rest) = line.split_once(' ')?;
-            let (_, path) = rest.split_once(' ')?;
-            Some(Listed { oid: oid.to_owned(), path: PathBuf::from(path) })
-        });
-        Ok(listed.collect())
+        let oids = text.lines().filter_map(|line| LargeFile::new(line.split_once(' ')?.0, 0).ok());
+        Ok(oids.map(|file| file.oid().to_owned()).collect())
     }
 
     /// The files in whose places their pointers stand. A file that looks like a pointer, and that no attribute gives to
     /// git-lfs, is a file like others.
-    fn pointers(&self, listing: &[Listed]) -> Result<Vec<(PathBuf, LargeFile)>, Fault> {
+    fn pointers(&self, oids: &BTreeSet<String>) -> Result<Vec<(PathBuf, LargeFile)>, Fault> {
         let record = Record::of(self.put.top);
+        let tracked = self.put.tracked()?;
+        let paths: Vec<&Path> = tracked.iter().map(PathBuf::as_path).collect();
+        let filters = self.put.git.attribute("filter", &paths)?;
         let mut found = Vec::new();
-        for Listed { oid, path } in listing {
+        for (path, _) in tracked.iter().zip(filters).filter(|(_, filter)| filter == "lfs") {
             self.put.git.deadline().check()?;
             let below = self.put.prefix().join(path);
             // What is there behind a link to shared content is others' to change.
@@ -286,26 +277,10 @@ impl Lfs<'_> {
             // A service may have put a link in the place of a directory.
             let entry =
                 way::in_tree(self.put.top, &below, false).tried("open", files::parent(&self.put.top.join(&below)))?;
-            let pointer = entry.and_then(|entry| pointer(&entry)).filter(|file| file.oid() == oid);
+            let pointer = entry.and_then(|entry| pointer(&entry)).filter(|file| oids.contains(file.oid()));
             found.extend(pointer.map(|file| (path.clone(), file)));
         }
-        let paths: Vec<&str> = found.iter().filter_map(|(path, _)| path.to_str()).collect();
-        let given = self.given_to_lfs(&paths)?;
-        found.retain(|(path, _)| given.contains(path));
         Ok(found)
-    }
-
-    fn given_to_lfs(&self, paths: &[&str]) -> Result<HashSet<PathBuf>, Fault> {
-        let mut given = HashSet::new();
-        for paths in paths.chunks(AT_ONCE) {
-            let args = [&["check-attr", "-z", "filter", "--"], paths].concat();
-            let answer = self.put.git.call(&args, Feed::Nothing)?;
-            self.put.git.expect(&answer, "check-attr")?;
-            // `path`, `filter`, its value.
-            let words: Vec<&str> = answer.output.split('\0').collect();
-            given.extend(words.chunks_exact(3).filter(|words| words[2] == "lfs").map(|words| PathBuf::from(words[0])));
-        }
-        Ok(given)
     }
 
     fn fill(&self, left: &[(PathBuf, LargeFile)]) -> Result<(), Fault> {

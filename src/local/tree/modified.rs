@@ -89,12 +89,8 @@ fn put(tree: &Path, path: &Path) -> io::Result<()> {
 /// Takes those files out that a program such as git-lfs fills: trees never share them, so another name of one is somebody's
 /// own, and they never hold what the index says.
 fn leave_out_filtered(git: &Git, paths: &mut Vec<&Path>) -> Result<(), Fault> {
-    let answer = git.call(&["check-attr", "-z", "--stdin", "filter"], Feed::text(lines(paths)))?;
-    git.expect(&answer, "check-attr")?;
-    // `path`, `filter`, its value; in the order of the question.
-    let values: Vec<&str> = answer.output.split_terminator('\0').skip(2).step_by(3).collect();
-    let mut values = values.into_iter();
-    paths.retain(|_| values.next().is_none_or(|value| matches!(value, "unspecified" | "unset")));
+    let mut values = git.attribute("filter", paths)?.into_iter();
+    paths.retain(|_| values.next().is_none_or(|value| matches!(value.as_str(), "unspecified" | "unset")));
     Ok(())
 }
 

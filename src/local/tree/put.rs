@@ -4,6 +4,7 @@
 //! what it wrote is brought to its place from one directory that is held open to the next.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -139,11 +140,18 @@ impl Put<'_> {
         let paths: HashSet<&Path> = paths.iter().map(PathBuf::as_path).collect();
         let listing = call(&["ls-files", "-z", "--stage"], Feed::Nothing)?;
         // `mode object stage TAB path`, which forgets the size where it is read.
-        let is_ours = |entry: &&str| entry.split_once('\t').is_some_and(|(_, path)| paths.contains(Path::new(path)));
-        let ours: String =
-            listing.split_inclusive('\0').filter(|entry| is_ours(&entry.trim_end_matches('\0'))).collect();
+        let is_ours = |entry: &&[u8]| staged_path(entry).is_some_and(|path| paths.contains(path));
+        let ours: Vec<u8> = listing.split_inclusive(|byte| *byte == 0).filter(is_ours).flatten().copied().collect();
         call(&["update-index", "-z", "--index-info"], Feed::text(ours))?;
         self.refresh()
+    }
+
+    /// The files of the index, links and submodules left out.
+    pub fn tracked(&self) -> Result<Vec<PathBuf>, Fault> {
+        let answer = self.git.call(&["ls-files", "-z", "--stage"], Feed::Nothing)?;
+        self.git.expect(&answer, "ls-files")?;
+        let files = answer.output.split(|byte| *byte == 0).filter(|entry| entry.starts_with(b"100"));
+        Ok(files.filter_map(staged_path).map(Path::to_owned).collect())
     }
 
     /// The files that are not what the index says.
@@ -189,6 +197,13 @@ impl Put<'_> {
         }
         Ok(())
     }
+}
+
+/// The path of an entry of `git ls-files -z --stage`, with its NUL or without.
+fn staged_path(entry: &[u8]) -> Option<&Path> {
+    let entry = entry.strip_suffix(b"\0").unwrap_or(entry);
+    let tab = entry.iter().position(|byte| *byte == b'\t')?;
+    Some(Path::new(OsStr::from_bytes(&entry[tab + 1..])))
 }
 
 /// From where git wrote files to where they belong.

@@ -146,7 +146,8 @@ impl Standing {
         let git = Git::tree(&self.index.tree, deadline);
         let args = [&["check-attr", "-z", "--stdin"], &CONVERTING[..]].concat();
         let answer = git.call(&args, Feed::text(names))?;
-        let words: Vec<&str> = answer.output.split_terminator('\0').collect();
+        let text = answer.text();
+        let words: Vec<&str> = text.split_terminator('\0').collect();
         if !answer.exit.is_ok() || words.len() != self.index.entries.len() * CONVERTING.len() * 3 {
             log::debug!("{}: git check-attr printed only {} words", self.index.tree.display(), words.len());
             return Ok(false);

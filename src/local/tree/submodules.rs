@@ -95,7 +95,7 @@ impl Walk<'_> {
         let blob = format!("--blob={commit}:.gitmodules");
         let answer = self.cache.call(&["config", &blob, "-z", "--list"], Feed::Nothing)?;
         self.cache.expect_whole(&answer, "config")?;
-        let modules = gitmodules::parse(&answer.output)
+        let modules = gitmodules::parse(&answer.text())
             .map_err(|why| Fault::failed(format!("{}.gitmodules: {why}", level.shown)))?;
         self.expect_named(level, &modules)?;
         let paths: Vec<String> = modules.iter().map(|module| module.path.clone()).collect();
@@ -134,7 +134,8 @@ impl Walk<'_> {
         args.extend(paths.iter().map(String::as_str));
         let answer = self.cache.call(&args, Feed::Nothing)?;
         self.cache.expect_whole(&answer, "ls-tree")?;
-        let entries = answer.output.split('\0').filter_map(|entry| {
+        let text = answer.text();
+        let entries = text.split('\0').filter_map(|entry| {
             let (head, path) = entry.split_once('\t')?;
             let mut words = head.split(' ');
             Some((words.next()?.to_owned(), words.nth(1)?.to_owned(), path.to_owned()))

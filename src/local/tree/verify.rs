@@ -208,7 +208,7 @@ impl Walk {
         let git = Git::at(&part.git_dir, &part.tree, self.deadline);
         let answer = git.call(&["ls-files", "-z", "--modified", "--deleted"], Feed::Nothing)?;
         git.expect(&answer, "ls-files")?;
-        let paths = answer.output.split_terminator('\0').map(PathBuf::from).collect::<BTreeSet<_>>();
+        let paths = answer.paths().map(Path::to_owned).collect::<BTreeSet<_>>();
         let is_lacking =
             |path: &PathBuf| fs::symlink_metadata(part.tree.join(path)).map_or(true, |meta| meta.len() == 0);
         Ok(paths.into_iter().filter(is_lacking).collect())

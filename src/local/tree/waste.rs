@@ -21,7 +21,7 @@ pub fn remove(git: &Git) -> Result<(), Fault> {
     }
     // Git before 2.31 cannot tell.
     let answer = git.call(&["rev-list", "--objects", "--all", "--disk-usage"], Feed::Nothing)?;
-    let needed = answer.output.trim().parse::<u64>().ok().filter(|_| answer.exit.is_ok());
+    let needed = answer.text().trim().parse::<u64>().ok().filter(|_| answer.exit.is_ok());
     if needed.is_none_or(|needed| needed > all / 2) {
         return Ok(());
     }
