@@ -3,11 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::Path;
+use std::process::Command;
 
 use hoist::wire::{Check, CheckPoint, CheckType, Level, Probe, Request, ScriptHead, Stage, StageRequest};
 
 use crate::harness::*;
 use crate::rights::is_root;
+use crate::trouble::Small;
 
 fn found_by(probe: Probe) -> Vec<(Level, String)> {
     findings(&call(&Request::Probe(probe), b""))
@@ -405,4 +407,39 @@ fn a_tree_that_others_can_write_to_is_named_with_the_command_that_mends_it() {
     give(&target.root(), 65534);
     set(&target.root(), 0o2775);
     assert_eq!(found(&request), []);
+}
+
+#[test]
+fn what_cannot_be_moved_out_of_a_links_place_is_named_at_the_probe_and_refused_before_anything_changes() {
+    let (target, request) = target();
+    target.fetch(&request).ok();
+    let live = target.live();
+    let is_refused = |words: &str| {
+        let found = found(&request);
+        assert!(found.iter().any(|(level, it)| *level == Level::Error && it.contains(words)), "{found:?}");
+        let promoted = run(&request, Stage::Promote);
+        assert!(promoted.reason().contains(words), "{}", promoted.reason());
+        assert_eq!(promoted.state().current, None);
+    };
+    let same_disk = ["--bind", target.dir.path().to_str().unwrap()];
+    if let Some(mounted) = Small::mount_as(&live, &same_disk) {
+        is_refused(&format!(
+            "{}, which is to become a link, cannot be moved aside, because a file system",
+            live.display()
+        ));
+        drop(mounted);
+    }
+    let flag = |how: &str, path: &Path| {
+        Command::new("chattr").arg(how).arg(path).output().is_ok_and(|output| output.status.success())
+    };
+    let current = target.root().join("current");
+    for path in [live, current] {
+        fs::create_dir_all(&path).unwrap();
+        if flag("+i", &path) {
+            is_refused(&format!("it is immutable or append-only: run `chattr -ia {}`", path.display()));
+            assert!(flag("-i", &path));
+        }
+        fs::remove_dir(path).unwrap();
+    }
+    run(&request, Stage::Promote).ok();
 }

@@ -141,6 +141,31 @@ fn a_real_directory_in_the_place_of_the_services_path_is_moved_aside_and_never_r
 }
 
 #[test]
+fn a_link_of_somebody_elses_at_the_services_path_is_set_aside_and_named() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let release = target.dir.path().join("releases/1");
+    fs::create_dir_all(&release).unwrap();
+    fs::create_dir_all(target.live().parent().unwrap()).unwrap();
+    symlink(&release, target.live()).unwrap();
+    let request = target.request("r1", &one);
+    target.fetch(&request).ok();
+    let reply = run(&request, Stage::Promote).ok();
+    let warning = reply.lines(Level::Warning).join("\n");
+    assert!(warning.contains(&format!("was a link to {}; it was renamed to ", release.display())), "{warning}");
+    let aside = warning.split_once(" it was renamed to ").unwrap().1;
+    assert_eq!(fs::read_link(aside.trim()).unwrap(), release);
+    assert_eq!(fs::read_link(target.live()).unwrap(), target.rev(&one));
+    // Its own is replaced, wherever it leads.
+    let two = target.commit(&[("a", "2")]);
+    fs::remove_file(target.live()).unwrap();
+    symlink(target.root().join("revs/gone"), target.live()).unwrap();
+    let request = target.request("r2", &two);
+    target.fetch(&request).ok();
+    assert_eq!(run(&request, Stage::Promote).ok().lines(Level::Warning), Vec::<&str>::new());
+}
+
+#[test]
 fn what_stands_in_the_place_of_a_link_of_hoists_own_is_moved_aside_and_never_removed() {
     for name in ["current", ".done", ".in-progress"] {
         for (is_folder, goes_back) in [(false, false), (true, false), (true, true)] {

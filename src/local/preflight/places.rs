@@ -17,6 +17,7 @@ use crate::local::os::files;
 use crate::local::stages::vars;
 use crate::local::state::links;
 use crate::local::state::rights::Rights;
+use crate::local::state::service_path;
 
 /// Longer files of variables are read by the stage alone, in bytes.
 const VARIABLES: u64 = 1 << 20;
@@ -26,6 +27,12 @@ pub fn look(look: &mut Look) {
     let wanted = look.wanted;
     if wanted.stages.iter().any(|stage| *stage != Stage::RestartService) {
         deploy_dir(look);
+    }
+    if look.runs(Stage::Promote)
+        && let Err(fault) = service_path::is_clear(look.layout)
+    {
+        let is_sure = !look.may_change_before(CheckPoint::After(Stage::Fetch));
+        look.note(is_sure, None, fault.reason());
     }
     for file in &wanted.config_files {
         if Path::new(&file.path).is_absolute() && look.runs(Stage::Promote) {

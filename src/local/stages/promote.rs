@@ -23,6 +23,7 @@ use crate::local::state::lease;
 use crate::local::state::links;
 use crate::local::state::record;
 use crate::local::state::scap_config;
+use crate::local::state::service_path;
 use crate::local::tree::external;
 use crate::local::tree::modified;
 use crate::local::tree::verify;
@@ -65,6 +66,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         checks::run(job, ahead, revision)?;
     }
     links::preflight(layout, revision, &wanted)?;
+    service_path::is_clear(layout)?;
     let new_config = new_files || !links::in_order(layout, revision, &wanted);
     // From here on there is somebody to put the host back into service, whoever dies.
     lease_watch::put_on_lease(job, new_config)?;
@@ -127,6 +129,12 @@ pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), 
 fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
     let (live, target) = (job.layout.live(), job.layout.rev(revision));
     job.make_way(live)?;
+    if let Some(to) = service_path::foreign_target(&job.layout) {
+        // Whoever made it may want it back.
+        let aside = files::set_aside(live)?;
+        let to = to.display();
+        job.out.warn(format!("{} was a link to {to}; it was renamed to {}", live.display(), aside.display()));
+    }
     files::point(live, &job.layout.link_target(live, &target))
 }
 

@@ -93,7 +93,9 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     }
     parts.note(job.remove(Link::InProgress));
     parts.note(restore_done(job));
-    job.out.info(format!("{} is live again", job.name(restore)));
+    if layout.read(Link::Current).as_ref() == Some(restore) && layout.is_live(restore) {
+        job.out.info(format!("{} is live again", job.name(restore)));
+    }
     parts.prepare(CheckPoint::Before(Stage::RestartService));
     parts.note(service::restart(job));
     parts.note(verify(job, restore));

@@ -18,3 +18,4 @@ pub mod record;
 pub mod rights;
 pub mod scap_config;
 pub mod scap_process;
+pub mod service_path;

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::deploy::{Kind, Plan, Verdict};
+use crate::exit_code::ExitCode;
 use crate::locks;
 use crate::locks::{LockOwner, Purpose};
 use crate::operation::announce::Announcer;
@@ -21,7 +22,8 @@ pub fn locks_after(config: &Config, plan: &Plan, front: &dyn Frontend) -> bool {
 /// The lock is in the way of the deployments that the verdict advises, so it is put ahead of them.
 pub fn lock_after(config: &Config, plan: &Plan, verdict: &mut Verdict, announcer: &Announcer) -> Option<Event> {
     let why = verdict.rolled_back_for.as_ref()?;
-    let reason = format!("{} was rolled back: {why}", plan.revision.short());
+    let deed = if verdict.code == ExitCode::Failed { "was rolled back" } else { "was not rolled back on every host" };
+    let reason = format!("{} {deed}: {why}", plan.revision.short());
     let holder = Holder {
         run: plan.run.clone(),
         user: plan.by.user.clone(),
