@@ -144,6 +144,26 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
     Ok(history)
 }
 
+/// The newest finished run of another environment whose revision stayed on a host and is one of these: its environment,
+/// `None` where it had none, and its revision. What cannot be read is passed over.
+pub fn in_another_environment(
+    folder: &Path,
+    environment: Option<&str>,
+    is_one: impl Fn(&Revision) -> bool,
+) -> Option<(Option<String>, Revision)> {
+    let wanted = |opened: &Opened| {
+        opened.environment.as_deref() != environment
+            && opened.plan.kind.changes_revision()
+            && is_one(&opened.plan.revision)
+    };
+    journals(folder).ok()?.iter().rev().find_map(|path| {
+        let past = past_if(path, wanted).ok()??;
+        let environment = past.opened.environment.clone();
+        let run = (past.end.is_some() && past.touched()).then(|| PastRun::new(past))?;
+        run.stayed().then_some((environment, run.revision))
+    })
+}
+
 /// The hosts on which the run's revision went live, or was finalized, and was not taken back afterwards.
 fn stayed_on(past: &Past) -> HashSet<HostId> {
     let plan = &past.opened.plan;

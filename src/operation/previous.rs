@@ -8,6 +8,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::deploy;
 use crate::deploy::Kind;
+use crate::journal;
 use crate::journal::{History, PastRun};
 use crate::repo::{Repo, Tags};
 use crate::targets::{Target, fold};
@@ -15,7 +16,7 @@ use crate::wire::Revision;
 
 use super::standing::most;
 use super::way_back::Why;
-use super::{Refused, View};
+use super::{Refused, View, state_folder};
 
 /// Digits that the beginning of a commit's name has at least.
 const SHORTEST: usize = 7;
@@ -135,10 +136,11 @@ fn before_all_journals(config: &Config, repo: &Repo, history: &History, views: &
         "no deployment of {} is unfinished, and there is no journal of a finished one",
         config.settings.git_repo
     );
+    let seen = Seen::of(views);
+    refuse_where_another_environment_has_deployed(config, &seen)?;
     if !config.is_known_to_scap() {
         return Err(Refused::new(format!("{none}: {}", name_one(config))));
     }
-    let seen = Seen::of(views);
     let Some(only) = seen.finalized_everywhere() else {
         let shown = if seen.done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&seen.done)) };
         return Err(Refused::new(format!("{none}{shown}: {}", name_one(config))));
@@ -173,6 +175,7 @@ fn refuse_after_others(
             name_one(config)
         )));
     }
+    refuse_where_another_environment_has_deployed(config, &seen)?;
     let earlier = match seen.finalized_everywhere().map(|only| tagged_before(config, repo, only, history)) {
         Some(found) => found?,
         None => None,
@@ -184,6 +187,21 @@ fn refuse_after_others(
         shown(&seen.done),
         earlier.unwrap_or_else(offer)
     )))
+}
+
+/// Fails where targets have what was deployed from here in another environment: its journals are not looked at, since that
+/// environment may have other targets, too.
+fn refuse_where_another_environment_has_deployed(config: &Config, seen: &Seen) -> Result<(), Refused> {
+    let environment = config.environment.as_deref();
+    let is_seen = |revision: &Revision| seen.done.contains_key(revision);
+    let Some((other, revision)) = journal::in_another_environment(&state_folder(config), environment, is_seen) else {
+        return Ok(());
+    };
+    let there = other.as_ref().map_or("without an environment".to_owned(), |name| format!("in environment {name}"));
+    let back = config.invocation.in_environment(other).on_these_hosts("rollback");
+    let on = fold(seen.done.get(&revision).into_iter().flatten());
+    let short = revision.short();
+    Err(Refused::new(format!("{short} was deployed {there} to {on}, and not here: `{back}` undoes that")))
 }
 
 /// Fails where the newest revision is on no target any more, and all are back on what they had before it: their leases ran
