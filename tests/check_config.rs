@@ -134,6 +134,15 @@ fn ten_mistakes_are_ten_lines_each_with_file_and_line() {
 }
 
 #[test]
+fn a_mistake_in_server_groups_is_told_once_and_nothing_that_follows_from_it() {
+    let text = "[global]\ngit_repo: app\nserver_groups: 'ops, ci'\nops_dsh_targets: all\nci_dsh_targets: all\n";
+    let repo = good_with(&[("scap/scap.cfg", text)]);
+    let (places, answer) = repo.mistakes(&[]);
+    assert_eq!(places, ["scap/scap.cfg:3"], "{answer}");
+    assert!(!answer.contains("dsh_targets"), "{answer}");
+}
+
+#[test]
 fn a_deployment_stops_at_the_mistake_that_check_config_shows_first() {
     for (file, text) in [
         ("scap/scap.cfg", "[global]\ngit_repo: app\nno value\n"),

@@ -10,6 +10,7 @@ use crate::text::{counted, did_you_mean};
 use crate::wire::Level;
 
 use super::problems::Problems;
+use super::values;
 use super::{Config, Note};
 
 impl Config {
@@ -34,8 +35,16 @@ impl Config {
         Ok((groups, notes))
     }
 
+    /// Whether `server_groups` is right: otherwise that is told, and nothing is said of the groups in its place.
+    pub(super) fn groups_are_known(&self) -> bool {
+        self.layers.get("server_groups").is_none_or(|entry| values::groups(&entry.value).is_ok())
+    }
+
     /// As [`Config::groups`] without a limit, noting what is wrong and going on without it.
     pub(super) fn groups_into(&self, problems: &mut Problems) -> Vec<Group> {
+        if !self.groups_are_known() {
+            return Vec::new();
+        }
         let before = problems.mistakes();
         let mut owner: HashMap<Target, &str> = HashMap::new();
         let (mut groups, mut any_unknown) = (Vec::new(), false);

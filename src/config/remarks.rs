@@ -114,7 +114,8 @@ impl Config {
         };
         let meant = self.nearest_key(name);
         let known = self.layers.any_section(elsewhere).is_some() || !self.environments().is_empty();
-        let level = if known && meant.is_none() { Level::Debug } else { Level::Warning };
+        let is_told = !(known && meant.is_none()) && self.groups_are_known();
+        let level = if is_told { Level::Warning } else { Level::Debug };
         let hint = did_you_mean(name, meant);
         (level, format!("{name} is ignored: no group of server_groups is named {group}{hint}"))
     }
