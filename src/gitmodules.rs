@@ -64,6 +64,10 @@ fn check(modules: &[Module]) -> Result<(), String> {
                 "the path {path:?} of submodule {name} could point out of its directory: choose a plain one"
             ));
         }
+        // What is no text was made of such characters where it was read.
+        if [name, path].iter().any(|it| it.contains(char::REPLACEMENT_CHARACTER)) {
+            return Err(format!("the name or the path of submodule {name} is not UTF-8: rename it"));
+        }
         for other in &modules[place + 1..] {
             let inside = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
             if inside(name, &other.name) || inside(&other.name, name) {

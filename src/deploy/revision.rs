@@ -69,7 +69,9 @@ pub fn check_shared_paths(config: &Config, tree: &Tree) -> Result<()> {
              {path} from {key}{place}"
         )
     } else {
-        format!("{short} has {entry}, which is a file or a submodule: rename it, or remove {path} from {key}{place}")
+        format!(
+            "{short} has {entry}, which is a file, a link or a submodule: rename it, or remove {path} from {key}{place}"
+        )
     };
     bail!("{key}: {path} cannot be shared, because {what}")
 }

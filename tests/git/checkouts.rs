@@ -263,7 +263,9 @@ fn a_path_with_a_submodule_and_large_files_of_the_live_revision_becomes_shared_a
     std::fs::write(live(&farm, 0).join("data/written"), "by the service\n").unwrap();
 
     // The revision has both: each is an error that names it, and so is a path inside a submodule.
-    for (path, words) in [("data", "has data/"), ("data/lib/cache", "has data/lib, which is a file or a submodule")] {
+    for (path, words) in
+        [("data", "has data/"), ("data/lib/cache", "has data/lib, which is a file, a link or a submodule")]
+    {
         project.configure(&format!("shared_dirs: {path}"));
         project.deploy(&[]).ends(2).says("cannot be shared, because").says(words);
     }

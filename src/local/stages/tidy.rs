@@ -64,6 +64,8 @@ pub fn after_the_run(tidying: &Tidying) {
 pub fn tidy_up(tidying: &Tidying, needed: &BTreeSet<Revision>) {
     let layout = tidying.layout;
     let artifacts = artifacts(layout);
+    // What one of them cannot remove, the next one may come upon, too.
+    let mut told = BTreeSet::new();
     for step in [
         remove_old(tidying, needed),
         layout.sweep(),
@@ -73,7 +75,9 @@ pub fn tidy_up(tidying: &Tidying, needed: &BTreeSet<Revision>) {
         config_files::prune(layout),
         record::prune(layout, tidying.known.run),
     ] {
-        if let Err(fault) = step {
+        if let Err(fault) = step
+            && told.insert(fault.reason())
+        {
             tidying.out.warn(format!("tidying up: {}", fault.reason()));
         }
     }
@@ -181,5 +185,5 @@ fn referenced(git: &Git) -> Result<Vec<String>, Fault> {
     let args = ["for-each-ref", "--format=%(refname)", "refs/hoist/", submodules::REFS];
     let answer = git.call(&args, Feed::Nothing)?;
     git.expect(&answer, "for-each-ref")?;
-    Ok(answer.output.lines().map(str::to_owned).collect())
+    Ok(answer.text().lines().map(str::to_owned).collect())
 }
