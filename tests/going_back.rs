@@ -266,7 +266,9 @@ fn a_service_that_does_not_start_on_the_way_back_is_named_with_the_command_that_
         .says(&format!("127.0.0.2: {short} is live there again: fix the service"));
     std::fs::remove_file(&failing).unwrap();
     assert!(!ran.out.contains("hoist lock --end"), "{}", ran.out);
-    says_to_run(&project, &ran, &format!("hoist deploy -r {short}")).ends(0);
+    // What has changed since is not brought to it.
+    checks(&project, &[("new", "promote", "false")]);
+    says_to_run(&project, &ran, &format!("hoist rollback --to {short}")).ends(0);
     all_are(&farm, 2, &Links::finalized(&one));
     project.run(&["status"]).ends(0);
 }

@@ -53,6 +53,84 @@ fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
 }
 
 #[test]
+fn a_host_that_caught_up_with_a_rollback_does_not_take_the_others_forth_again() {
+    let (farm, project, one, _) = with_two(0, 3);
+    farm.set_down(&address(2), true);
+    project.run(&["rollback", "--yes", "-D", "failure_limit:1"]).ends(0);
+    farm.set_down(&address(2), false);
+    project.run(&["reconcile", "--yes"]).ends(0);
+    all_on(&farm, 3, &one);
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back");
+    all_on(&farm, 3, &one);
+}
+
+#[test]
+fn hosts_that_caught_up_or_were_added_are_gone_back_from_with_the_others_and_no_further() {
+    let (farm, project) = Project::on_farm(0, 3);
+    project.configure("failure_limit: 2");
+    deploy(&project, "one");
+    farm.set_down(&address(2), true);
+    let (two, three) = (deploy(&project, "two"), deploy(&project, "three"));
+    farm.set_down(&address(2), false);
+    project.write("hoist/default", &(0..4).map(|n| address(n) + "\n").collect::<String>());
+    project.run(&["reconcile", "--yes"]).ends(0);
+    all_on(&farm, 4, &three);
+    // Neither of the two has ever had what the others go back to.
+    let ran = project.run(&["rollback", "--yes"]).ends(0);
+    ran.says(&format!("not kept on 127.0.0.[3-4]: `hoist deploy -r {} -l", &two[..10]));
+    all_on(&farm, 2, &two);
+    (2..4).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&three)));
+}
+
+#[test]
+fn a_deployment_to_some_hosts_is_undone_on_these_alone() {
+    let (farm, project, _, two) = with_two(0, 3);
+    let to_one = |words: &str| {
+        project.write("index.html", &format!("{words}\n"));
+        let revision = project.commit(words);
+        project.deploy(&["-l", &address(2)]).ends(0);
+        revision
+    };
+    let (three, _) = (to_one("three"), to_one("four"));
+    let ran = project.run(&["rollback", "--yes"]).ends(0);
+    ran.says("left as they are, since they got something else: 127.0.0.[1-2]\n");
+    all_on(&farm, 2, &two);
+    assert_eq!(Links::of(&farm, 2), Links::finalized(&three));
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back");
+    project.run(&["rollback", "--yes", "--to", &two]).ends(0);
+    all_on(&farm, 3, &two);
+}
+
+#[test]
+fn what_hosts_keep_is_gone_back_to_by_its_commit_though_commits_stand_for_something_else_now() {
+    let (farm, project) = Project::on_farm(0, 2);
+    project.write("app/file", "1\n");
+    let (one, two) = (deploy(&project, "one"), deploy(&project, "two"));
+    project.configure("subdir: app");
+    deploy(&project, "three");
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 2, &two);
+    let ran = project.run(&["rollback", "--yes"]).ends(2);
+    ran.says(&format!("`hoist rollback {}` goes further back", &one[..10]));
+    project.run(&["rollback", "--yes", &one[..10]]).ends(0);
+    all_on(&farm, 2, &one);
+}
+
+#[test]
+fn what_was_only_fetched_is_not_gone_back_to_where_it_lacks_its_configuration_files() {
+    let (farm, project) = Project::on_farm(0, 1);
+    project.render("/srv/app.conf", "a\n", &[]);
+    let one = deploy(&project, "one");
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    project.deploy(&["-s", "fetch"]).ends(0);
+    let ran = project.run(&["rollback", "--yes", "--to", &two]).ends(2);
+    ran.says(&format!("`hoist deploy -r {}` deploys it", &two[..10]));
+    assert_eq!(Links::of(&farm, 0).current, Some(one));
+    assert!(farm.srv(&address(0)).join("app.conf").is_symlink());
+}
+
+#[test]
 fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
     let (farm, project) = Project::on_farm(0, 2);
     project.write_configuration(&[

@@ -310,3 +310,18 @@ fn an_unfinished_deployment_is_named_with_its_environment_and_ended_in_no_other(
         "nothing was live there before: run `hoist deploy -e staging -D umask:2 -r REVISION -l 127.0.0.1,127.0.0.2`",
     );
 }
+
+#[test]
+fn what_was_deployed_in_another_environment_is_not_put_down_to_somebody_else() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.write("hoist/environments/beta/hoist.cfg", "[global]\nbatch_size: 7\n");
+    let one = deploy(&project, "one", &[]);
+    let two = deploy(&project, "two", &["-e", "beta"]);
+    let ran = project.run(&["rollback", "--yes"]).ends(2);
+    ran.says(&format!("{} was deployed in environment beta to 127.0.0.[1-2], and not here", &two[..10]))
+        .says("`hoist rollback -e beta` undoes that");
+    let never = project.run(&["rollback", "--yes", "-e", "beta", "-D", "x:1"]).ends(0);
+    never.says(&one[..10]);
+    all_on(&farm, 2, &one);
+}

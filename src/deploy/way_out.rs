@@ -13,8 +13,8 @@ use super::table::Row;
 enum Way {
     /// The revision is live again, but the service is not running it.
     Restart(Revision),
-    Deploy(Revision),
-    /// The same, and nothing has to be put right by hand.
+    Back(Revision),
+    /// Its tree is gone, and nothing has to be put right by hand.
     FetchAgain(Revision),
     /// There was no room to go back within the budget.
     AtOnce(Revision),
@@ -34,15 +34,14 @@ pub fn for_not_restored<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [R
     let one = |(way, hosts): (&Way, &Vec<Target>)| {
         let (names, list) = (fold(hosts), listed(hosts));
         let typed = |flags: &str| plan.invocation.command(&format!("deploy {flags}"));
+        // Not a deployment: that would bring the configuration files and the checks of now.
+        let back = |to: &Revision| plan.invocation.command(&format!("rollback --to {} -l {list}", to.short()));
         let then = match way {
             Way::Restart(to) => {
                 // It also ends what the rollback could not: a restart alone would leave the host as not completed.
-                let (short, command) = (to.short(), typed(&format!("-r {} -l {list}", to.short())));
-                format!("{short} is live there again: fix the service, then run `{command}`")
+                format!("{} is live there again: fix the service, then run `{}`", to.short(), back(to))
             }
-            Way::Deploy(to) => {
-                format!("fix what failed, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))
-            }
+            Way::Back(to) => format!("fix what failed, then run `{}`", back(to)),
             Way::FetchAgain(to) => {
                 format!("`{}` deploys {} again", typed(&format!("-r {} -l {list}", to.short())), to.short())
             }
@@ -99,7 +98,7 @@ fn way(row: &Row) -> Way {
         Some(fault) if is_live && is_of_service(fault) => Way::Restart(restore),
         Some(Fault::CacheBroken { .. }) => Way::FetchAgain(restore),
         Some(Fault::Failed { reason, .. }) if reason.starts_with("max_unavailable ") => Way::AtOnce(restore),
-        _ => Way::Deploy(restore),
+        _ => Way::Back(restore),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use indexmap::IndexMap;
+
 use crate::deploy::Kind;
 use crate::targets::Target;
 use crate::wire::Revision;
@@ -14,30 +16,73 @@ pub type Layer = (Option<usize>, Revision);
 /// A target, and the revision that it had before; `None`: there was none.
 pub type Before<'a> = (&'a Target, Option<Revision>);
 
+/// What the journals tell of one target.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct TargetPast {
+    /// The revisions that are behind one another on it, the deployed one last.
+    stack: Vec<Layer>,
+    /// The last run that concerned it, whether its revision stayed there or not, and whether it was a deployment that was
+    /// undone there.
+    last: Option<(usize, bool)>,
+}
+
 impl History {
     /// The revisions that are behind one another on a target after the first `runs` runs, the deployed one last. To
     /// deploy puts a revision on top; to go back to one takes away those above it, so that going back once more leads
-    /// further back, and not forth.
+    /// further back, and not forth. A target that catches up with others, by `hoist reconcile` or by a deployment of what
+    /// they run to it alone, is as if it had been there when they got it.
     pub fn stack(&self, target: &Target, runs: usize) -> Vec<Layer> {
-        let mut stack: Vec<Layer> = Vec::new();
-        let mut is_first = true;
-        for (index, past) in self.runs.iter().enumerate().take(runs) {
-            if !past.stayed_on.contains(target) {
-                continue;
-            }
-            if std::mem::take(&mut is_first) {
-                let before = past.before.iter().find(|(other, _)| other == target);
-                stack.extend(before.map(|(_, revision)| (None, revision.clone())));
-            }
-            let place = stack.iter().rposition(|(_, revision)| *revision == past.revision);
-            match place {
-                Some(place) if past.kind == Kind::Rollback => stack.truncate(place + 1),
-                // The same once more is no step forward.
-                Some(place) if place + 1 == stack.len() => stack[place].0 = Some(index),
-                _ => stack.push((Some(index), past.revision.clone())),
+        self.pasts(runs).swap_remove(target).unwrap_or_default().stack
+    }
+
+    fn pasts(&self, runs: usize) -> IndexMap<&Target, TargetPast> {
+        let mut pasts: IndexMap<&Target, TargetPast> = IndexMap::new();
+        for (index, run) in self.runs.iter().enumerate().take(runs) {
+            let others = self.caught_up_with(run, &pasts);
+            for target in &run.targets {
+                let past = pasts.entry(target).or_default();
+                let stays = run.stayed_on.contains(target);
+                match &others {
+                    Some(others) if stays => self.catch_up(target, past, others),
+                    _ => {
+                        if stays {
+                            put(index, run, target, &mut past.stack);
+                        }
+                        if run.moved_hosts() {
+                            past.last = Some((index, run.promotes && (run.undone || run.rolled_back) && !stays));
+                        }
+                    }
+                }
             }
         }
-        stack
+        pasts
+    }
+
+    /// What the targets have on which a run's revision is live already, if the run is only for others, and these are not
+    /// more: then they catch up.
+    fn caught_up_with(&self, run: &PastRun, pasts: &IndexMap<&Target, TargetPast>) -> Option<TargetPast> {
+        if run.kind != Kind::Deploy {
+            return None;
+        }
+        let has_it = |(target, past): &(&&Target, &TargetPast)| {
+            past.stack.last().is_some_and(|(_, revision)| *revision == run.revision) && !run.targets.contains(target)
+        };
+        let there: Vec<&TargetPast> = pasts.iter().filter(has_it).map(|(_, past)| past).collect();
+        let newest = there.iter().max_by_key(|past| (past.stack.last().map(|(index, _)| *index), past.last))?;
+        (there.len() >= run.stayed_on.len()).then(|| (*newest).clone())
+    }
+
+    /// Puts a target to where others are.
+    fn catch_up(&self, target: &Target, past: &mut TargetPast, others: &TargetPast) {
+        let Some(top) = others.stack.last() else { return };
+        let missed = |index: &usize| self.runs[*index].targets.contains(target);
+        match past.stack.iter().rposition(|layer| layer == top) {
+            Some(place) => past.stack.truncate(place + 1),
+            // It was not there yet, or it was to get what they got.
+            None if past.stack.is_empty() || top.0.as_ref().is_some_and(missed) => past.stack.clone_from(&others.stack),
+            None => past.stack.push(top.clone()),
+        }
+        past.last = others.last;
     }
 
     /// The newest revision that is deployed on any of these targets, as after the first `runs` runs, and for each target
@@ -47,8 +92,9 @@ impl History {
         targets: impl IntoIterator<Item = &'a Target>,
         runs: usize,
     ) -> Option<(Revision, Vec<Before<'a>>)> {
-        let stacks: Vec<(&Target, Vec<Layer>)> =
-            targets.into_iter().map(|target| (target, self.stack(target, runs))).collect();
+        let pasts = self.pasts(runs);
+        let stack = |target| pasts.get(target).map(|past| past.stack.clone()).unwrap_or_default();
+        let stacks: Vec<(&Target, Vec<Layer>)> = targets.into_iter().map(|target| (target, stack(target))).collect();
         let newest = stacks.iter().filter_map(|(_, stack)| stack.last()).max_by_key(|(run, _)| *run)?.clone();
         let before = |(target, stack): (&'a Target, Vec<Layer>)| match stack.as_slice() {
             [.., (_, before), top] if *top == newest => Some((target, Some(before.clone()))),
@@ -62,13 +108,22 @@ impl History {
     /// none of the targets is left where it was. There is nothing to undo any more. A run that brought nothing live, such as
     /// one of `fetch` alone, is passed over.
     pub fn went_back<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) -> Option<(usize, &PastRun)> {
-        let goes_back = |past: &PastRun| past.kind == Kind::Rollback || past.was_undone();
-        let last = |target: &Target| {
-            self.runs.iter().enumerate().rfind(|(_, past)| past.targets.contains(target) && past.moved_hosts())
+        let pasts = self.pasts(self.runs.len());
+        let last = |target| {
+            let (index, undone) = pasts.get(target)?.last?;
+            Some((index, &self.runs[index], undone))
         };
-        let lasts: Vec<(usize, &PastRun)> = targets.into_iter().filter_map(last).collect();
-        let newest = *lasts.iter().max_by_key(|(index, _)| *index)?;
-        (newest.1.was_undone() || lasts.iter().all(|(_, past)| goes_back(past))).then_some(newest)
+        let lasts: Vec<(usize, &PastRun, bool)> = targets.into_iter().filter_map(last).collect();
+        let newest = *lasts.iter().max_by_key(|(index, ..)| *index)?;
+        let goes_back = |(_, past, undone): &(usize, &PastRun, bool)| past.kind == Kind::Rollback || *undone;
+        (newest.2 || lasts.iter().all(goes_back)).then_some((newest.0, newest.1))
+    }
+
+    /// Whether a revision was never live as far as the journals tell, and all that they tell of it is that it was fetched.
+    pub fn was_only_fetched(&self, revision: &Revision) -> bool {
+        let mut runs = self.runs.iter().filter(|past| past.revision == *revision).peekable();
+        let was_there = || self.runs.iter().flat_map(|past| &past.before).any(|(_, before)| before == revision);
+        runs.peek().is_some() && runs.all(|past| !past.promotes && !past.stayed()) && !was_there()
     }
 
     /// The revisions whose last deployment was undone.
@@ -93,6 +148,21 @@ impl History {
     /// The deployment that brought a revision last.
     pub fn deployment_of(&self, revision: &Revision) -> Option<&PastRun> {
         self.runs.iter().rfind(|past| past.kind == Kind::Deploy && past.revision == *revision && past.stayed())
+    }
+}
+
+/// Puts the revision of a run on a target's stack.
+fn put(index: usize, run: &PastRun, target: &Target, stack: &mut Vec<Layer>) {
+    if stack.is_empty() {
+        let before = run.before.iter().find(|(other, _)| other == target);
+        stack.extend(before.map(|(_, revision)| (None, revision.clone())));
+    }
+    let place = stack.iter().rposition(|(_, revision)| *revision == run.revision);
+    match place {
+        Some(place) if run.kind == Kind::Rollback => stack.truncate(place + 1),
+        // The same once more is no step forward.
+        Some(place) if place + 1 == stack.len() => stack[place].0 = Some(index),
+        _ => stack.push((Some(index), run.revision.clone())),
     }
 }
 
@@ -178,6 +248,31 @@ mod tests {
             history(vec![run(Deploy, 'a', "a b", "a b"), run(Deploy, 'b', "a b", "a b"), run(Deploy, 'c', "a", "a")]);
         assert_eq!((newest(&canary, "a b"), newest(&canary, "b")), ("c: b".into(), "b: a".into()));
         assert_eq!(newest(&history(Vec::new()), "a b"), "");
+    }
+
+    #[test]
+    fn who_catches_up_with_others_goes_back_with_them() {
+        let deployed = |missed_by_c: bool| {
+            let there = if missed_by_c { "a b" } else { "a b c" };
+            vec![run(Deploy, '1', "a b c", "a b c"), run(Deploy, '2', "a b c", there), run(Deploy, '3', "a b c", there)]
+        };
+        let and = |runs: Vec<PastRun>, more: Vec<PastRun>| history(runs.into_iter().chain(more).collect());
+        let missed = and(deployed(true), vec![run(Deploy, '3', "c", "c")]);
+        assert_eq!(newest(&missed, "a b c"), "3: 2 2 2", "it missed two deployments, and not the way back");
+        let added = and(deployed(false), vec![run(Deploy, '3', "d", "d")]);
+        assert_eq!(newest(&added, "a b c d"), "3: 2 2 2 2", "it is new");
+        let tried = and(deployed(false), vec![run(Deploy, '1', "c", "c"), run(Deploy, '3', "c", "c")]);
+        assert_eq!(newest(&tried, "a b c"), "3: 2 2 2", "it is where it was");
+        let rolled_back = vec![run(Rollback, '2', "a b c", "a b"), run(Deploy, '2', "c", "c")];
+        let rolled_back = and(deployed(false), rolled_back);
+        assert_eq!(newest(&rolled_back, "a b c"), "2: 1 1 1", "it followed those that went back");
+        assert_eq!(rolled_back.went_back(&targets("a b c")).map(|(index, _)| index), Some(3));
+        let rest = and(deployed(false), vec![run(Deploy, '4', "a", "a"), run(Deploy, '4', "b c", "b c")]);
+        assert_eq!(newest(&rest, "b c"), "4: 3 3", "the rest of a fleet does not catch up with its canary");
+        let undone = PastRun { left_mixed: true, rolled_back: true, ..run(Deploy, '4', "a b c", "c") };
+        let mended = and(deployed(false), vec![undone, run(Deploy, '3', "c", "c")]);
+        assert_eq!(newest(&mended, "a b c"), "3: 2 2 2");
+        assert_eq!(mended.went_back(&targets("a b c")).map(|(index, _)| index), Some(3), "4 was undone");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::targets::{Target, fold};
 use crate::wire::Revision;
 
 use super::standing::most;
-use super::way_back::Why;
+use super::way_back::{Found, Why};
 use super::{Refused, View, state_folder};
 
 /// Digits that the beginning of a commit's name has at least.
@@ -38,6 +38,17 @@ pub fn named(config: &Config, repo: &Repo, name: &str) -> Result<Revision, Refus
         (Err(_), Ok(revision)) => Ok(revision),
         (Err(error), Err(_)) => Err(error.into()),
     }
+}
+
+/// What a name stands for on hosts: of a commit that they keep as it is, it stands for that, and not for what is made of
+/// commits by now.
+pub fn as_kept(repo: &Repo, made: Revision, name: Option<&str>, views: &[View]) -> Revision {
+    let keeps = |revision: &Revision| views.iter().any(|view| view.kept().contains(revision));
+    // Of two commits, the same may be made.
+    let is_made_of =
+        |commit: &Revision| repo.origin(&made).is_some_and(|origin| origin.source.as_ref() == Some(commit));
+    let commit = name.and_then(|name| repo.resolve(name).ok());
+    commit.filter(|commit| keeps(commit) && !(keeps(&made) && is_made_of(commit))).unwrap_or(made)
 }
 
 /// Whether a name may be the beginning of a commit's.
@@ -65,25 +76,30 @@ pub fn kept_by(config: &Config, views: &[View], prefix: &str) -> Result<Revision
 /// Where a rollback leads that names no revision: to the one before the deployed one, as the journals tell; before the
 /// first of them, to what targets had finalized then, whoever deployed it. A failed run that left the fleet mixed is
 /// undone first.
-pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> Result<(Revision, Why), Refused> {
+pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> Result<Found, Refused> {
     if let Some((wanted, run)) = mixed(history, views) {
-        return Ok((wanted, Why::Mixed(run)));
+        return Ok((wanted, Why::Mixed(run), Vec::new()));
     }
     let targets = || views.iter().map(|view| &view.target);
     let Some((newest, before)) = history.newest(targets(), history.runs.len()) else {
-        return Ok((before_all_journals(config, repo, history, views)?, Why::Before));
+        return Ok((before_all_journals(config, repo, history, views)?, Why::Before, Vec::new()));
     };
     refuse_where_it_is_gone(config, (&newest, &before), history, views)?;
     refuse_after_others(config, repo, (&newest, history), views)?;
-    let already = history.went_back(targets()).map(|(index, past)| Why::Further {
+    let already = history.went_back(before.iter().map(|(target, _)| *target)).map(|(index, past)| Why::Further {
         done: what_was_done(history, index, past),
         called_for: past.kind == Kind::Rollback || past.interrupted,
     });
-    let found = held(before.into_iter().filter_map(|(target, before)| Some((before?, target.clone()))));
+    let found = held(before.iter().filter_map(|(target, before)| Some((before.clone()?, (*target).clone()))));
     let mut revisions = found.keys();
     let short = newest.short();
     match (revisions.next(), revisions.next()) {
-        (Some(only), None) => Ok((only.clone(), already.unwrap_or(Why::Before))),
+        (Some(only), None) => {
+            let had_it = |target: &Target| before.iter().any(|(other, _)| *other == target);
+            let is_apart = |view: &&View| !takes_part(view, &newest, only, had_it(&view.target));
+            let apart = views.iter().filter(is_apart).map(|view| view.target.clone()).collect();
+            Ok((only.clone(), already.unwrap_or(Why::Before), apart))
+        }
         (Some(_), Some(_)) => Err(Refused::new(format!(
             "before {short}, targets had different revisions finalized ({}): {}",
             shown(&found),
@@ -100,6 +116,14 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
             )))
         }
     }
+}
+
+/// Whether a target is one of those that a deployment went to, or was to go to, which is undone now. What others got by
+/// themselves is none of its matters. `had_it`: as the journals tell, it has the revision.
+fn takes_part(view: &View, undone: &Revision, to: &Revision, had_it: bool) -> bool {
+    let is_on = |revision| view.live() == Some(revision);
+    let was_for_it = view.known.wanted.as_ref() == Some(undone);
+    was_for_it || if view.was_read() { is_on(undone) || is_on(to) } else { had_it || view.known.wanted.is_none() }
 }
 
 /// What all hosts should run, when a deployment failed and left some of them on something else.

@@ -9,6 +9,7 @@ use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
+use crate::targets::{Group, Target};
 use crate::text::some;
 use crate::wire::{Holder, Level, Revision};
 
@@ -104,7 +105,10 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     }
     let holder = Holder { message: message(&revision), ..holder };
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
-    let hosts = HostChoice::matching(limit_hosts);
+    let hosts = match way.apart.is_empty() {
+        true => HostChoice::matching(limit_hosts),
+        false => HostChoice::Only(views.iter().map(|view| &view.target).filter(|it| way.is_for(it)).cloned().collect()),
+    };
     let choice = Choice { rev, hosts, kind: Kind::Rollback, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &Deployed::default(), &holder)?;
     undoing.plan_into(&mut prepared);
@@ -231,18 +235,34 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
     let views = status::ask(config, groups.clone(), status::Asking::default(), front)?;
     let found = match (named, &back.to) {
-        (Some(revision), _) => Ok((revision, Why::Named)),
-        (None, Some(prefix)) => previous::kept_by(config, &views, prefix).map(|revision| (revision, Why::Named)),
+        (Some(revision), _) => {
+            Ok((previous::as_kept(repo, revision, back.to.as_deref(), &views), Why::Named, Vec::new()))
+        }
+        (None, Some(prefix)) => {
+            previous::kept_by(config, &views, prefix).map(|revision| (revision, Why::Named, Vec::new()))
+        }
         (None, None) => previous::find(config, repo, &history, &views),
     };
     // A journal that was passed over may be why.
-    let (to, why) = found.map_err(|refused| refused.with(&history.warnings))?;
-    let way = WayBack::new(repo, &history, &config.invocation, (&to, why), &views);
+    let found = found.map_err(|refused| refused.with(&history.warnings))?;
+    if config.settings.config_deploy && history.was_only_fetched(&found.0) {
+        let short = found.0.short();
+        let deploy = config.invocation.on_these_hosts(&format!("deploy -r {short}"));
+        return Err(Refused::new(format!(
+            "{short} was only fetched, and never live, so it has no configuration files: `{deploy}` deploys it"
+        )));
+    }
+    let way = WayBack::new(repo, &history, &config.invocation, found, &views);
+    let keep = |groups: &mut Vec<Group>, is_kept: &dyn Fn(&Target) -> bool| {
+        groups.iter_mut().for_each(|group| group.targets.retain(is_kept));
+        groups.retain(|group| !group.targets.is_empty());
+    };
+    let mut groups = groups;
+    keep(&mut groups, &|target| way.is_for(target));
     let mut taking_part = groups.clone();
     if way.is_deployed() {
-        taking_part.iter_mut().for_each(|group| group.targets.retain(|target| way.is_brought(target)));
-        taking_part.retain(|group| !group.targets.is_empty());
+        keep(&mut taking_part, &|target| way.is_brought(target));
     }
-    let undoing = Undoing::of(&history, &groups, &to).within(&taking_part, back.limit_hosts.is_some());
+    let undoing = Undoing::of(&history, &groups, &way.to.revision).within(&taking_part, back.limit_hosts.is_some());
     Ok(Look { way, views, history, undoing })
 }

@@ -63,6 +63,9 @@ pub enum Why {
     Further { done: String, called_for: bool },
 }
 
+/// Where a rollback leads, and why; and the targets that it has nothing to do with.
+pub type Found = (Revision, Why, Vec<Target>);
+
 /// From what to what a rollback leads, host by host.
 #[derive(Debug)]
 pub struct WayBack {
@@ -76,6 +79,8 @@ pub struct WayBack {
     pub there: Vec<Target>,
     /// Where it is live, and what stands against serving it.
     pub amiss: Vec<(String, Vec<Target>)>,
+    /// Hosts with which it has nothing to do: they got what they run by themselves. They are none of `size`.
+    pub apart: Vec<Target>,
     /// Hosts that do not keep the revision.
     pub lacking: Vec<Target>,
     /// Hosts that did not say what they run.
@@ -91,11 +96,13 @@ impl WayBack {
         repo: &Repo,
         history: &History,
         invocation: &Invocation,
-        (to, why): (&Revision, Why),
+        (to, why, apart): Found,
         views: &[View],
     ) -> WayBack {
-        let names = |which: &dyn Fn(&&View) -> bool| -> Vec<Target> {
-            views.iter().filter(which).map(|view| view.target.clone()).collect()
+        let views: Vec<&View> = views.iter().filter(|view| !apart.contains(&view.target)).collect();
+        let to = &to;
+        let names = |which: &dyn Fn(&View) -> bool| -> Vec<Target> {
+            views.iter().filter(|view| which(view)).map(|view| view.target.clone()).collect()
         };
         let mut from: Vec<(Revision, Vec<Target>)> = Vec::new();
         for view in views.iter().filter(|view| view.was_read()) {
@@ -113,7 +120,8 @@ impl WayBack {
             from: from.into_iter().map(described).collect(),
             empty: names(&|view| view.was_read() && view.live().is_none()),
             there: names(&|view| view.was_read() && view.serves(to)),
-            amiss: amiss(views, to),
+            amiss: amiss(&views, to),
+            apart,
             lacking: names(&|view| view.was_read() && !view.kept().contains(to)),
             unreachable: names(&|view| !view.was_read()),
             size: views.len(),
@@ -135,6 +143,11 @@ impl WayBack {
     /// hosts that have to be sent the revision.
     pub fn is_deployed(&self) -> bool {
         matches!(self.why, Why::Mixed(_)) && !self.lacking.is_empty()
+    }
+
+    /// Whether it has something to do with a host.
+    pub fn is_for(&self, target: &Target) -> bool {
+        !self.apart.contains(target)
     }
 
     /// Whether such a deployment has this host.
@@ -169,6 +182,9 @@ impl WayBack {
             };
             let deploy = self.invocation.command(&format!("deploy -r {short}{only}"));
             lines.push(format!("not kept on {missing}: `{deploy}` deploys it there"));
+        }
+        if !self.apart.is_empty() {
+            lines.push(format!("left as they are, since they got something else: {}", fold(&self.apart)));
         }
         if !self.unreachable.is_empty() {
             let others = pattern(&self.unreachable, "!");
@@ -206,7 +222,7 @@ impl WayBack {
 }
 
 /// The hosts on which a revision is live, and something stands against serving it: what, and where.
-fn amiss(views: &[View], revision: &Revision) -> Vec<(String, Vec<Target>)> {
+fn amiss(views: &[&View], revision: &Revision) -> Vec<(String, Vec<Target>)> {
     let mut amiss: Vec<(String, Vec<Target>)> = Vec::new();
     for view in views.iter().filter(|view| view.was_read() && view.live() == Some(revision)) {
         let Some(unfit) = view.unfit() else { continue };

@@ -109,6 +109,7 @@ struct WayBackAnswer<'a> {
     nothing_live_on: &'a [Target],
     already_there: &'a [Target],
     not_kept_on: &'a [Target],
+    left_as_they_are: &'a [Target],
     unreachable: &'a [Target],
 }
 
@@ -176,6 +177,7 @@ impl PreviewAnswer<'_> {
             nothing_live_on: &way.empty,
             already_there: &way.there,
             not_kept_on: &way.lacking,
+            left_as_they_are: &way.apart,
             unreachable: &way.unreachable,
         };
         PreviewAnswer { way_back: Some(way_back), ..answer }
