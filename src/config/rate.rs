@@ -3,25 +3,27 @@
 /// Slower than this no revision would ever arrive.
 const LEAST: u64 = 1024;
 
-/// Suffixes and what they multiply by; a number alone is bytes.
+/// Suffixes and what they multiply by; a number alone is bytes. The first letter may be small.
 const UNITS: [(&str, u64); 10] = [
     ("", 1),
-    ("k", 1 << 10),
-    ("m", 1 << 20),
-    ("g", 1 << 30),
-    ("kib", 1 << 10),
-    ("mib", 1 << 20),
-    ("gib", 1 << 30),
-    ("kb", 1_000),
-    ("mb", 1_000_000),
-    ("gb", 1_000_000_000),
+    ("K", 1 << 10),
+    ("M", 1 << 20),
+    ("G", 1 << 30),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
 ];
 
-/// A number of bytes, with or without a unit, in any case.
+/// A number of bytes, with or without a unit. A small `b` is none: elsewhere it stands for bits.
 pub fn bytes(text: &str) -> Option<u64> {
-    let text = text.to_lowercase();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
-    let unit = text[digits.len()..].trim_start();
+    let mut unit = text[digits.len()..].trim_start().to_owned();
+    if let Some(first) = unit.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
     let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     factor.filter(|_| is_number).and_then(|factor| digits.parse::<u64>().ok()?.checked_mul(factor))
@@ -32,13 +34,13 @@ pub fn bytes(text: &str) -> Option<u64> {
 /// # Errors
 /// Says what is expected.
 pub fn bytes_a_second(value: &str) -> Result<u64, String> {
-    let lower = value.to_lowercase();
-    let bytes = bytes(lower.strip_suffix("/s").unwrap_or(&lower));
-    match bytes {
+    match bytes(value.strip_suffix("/s").unwrap_or(value)) {
         Some(0) => Ok(0),
         Some(bytes) if bytes >= LEAST => Ok(bytes),
         Some(_) => Err(format!("{value:?} is less than {LEAST} bytes a second; 0 is no limit")),
-        None => Err(format!("{value:?} is not a number of bytes a second, such as 500K, 20M or 1G; 0 is no limit")),
+        None => Err(format!(
+            "{value:?} is not a number of bytes a second: write 500K, 20M or 20MB, with a capital B if any; 0 is no limit"
+        )),
     }
 }
 
@@ -55,11 +57,28 @@ mod tests {
             ("20M", 20 << 20),
             ("20 MiB/s", 20 << 20),
             ("12MB/s", 12_000_000),
+            ("12 kB/s", 12_000),
             ("1G", 1 << 30),
         ] {
             assert_eq!(bytes_a_second(text), Ok(bytes), "{text}");
         }
-        for wrong in ["", "M", "-1", "1.5M", "20Mbit", "20M/h", "99999999999G", "10", "1 2K"] {
+        for wrong in [
+            "",
+            "M",
+            "-1",
+            "1.5M",
+            "20Mbit",
+            "20M/h",
+            "99999999999G",
+            "10",
+            "1 2K",
+            "20Mb/s",
+            "20mb",
+            "20Mib",
+            "20MIB",
+            "20B",
+            "20T",
+        ] {
             assert!(bytes_a_second(wrong).is_err(), "{wrong}");
         }
     }

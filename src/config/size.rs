@@ -7,7 +7,9 @@ use super::rate;
 /// # Errors
 /// Says what is expected.
 pub fn size(value: &str) -> Result<u64, String> {
-    rate::bytes(value).filter(|bytes| *bytes > 0).ok_or_else(|| format!("{value:?} is not a size: write 500M or 4G"))
+    rate::bytes(value)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| format!("{value:?} is not a size: write 500M or 4G; with a B, a capital one"))
 }
 
 #[cfg(test)]
@@ -19,7 +21,7 @@ mod tests {
         for (text, bytes) in [("1", 1), ("500M", 500 << 20), ("4g", 4 << 30), ("3 MB", 3_000_000)] {
             assert_eq!(size(text), Ok(bytes));
         }
-        for text in ["0", "", "M", "1.5G", "-1", "99999999999G", "1x"] {
+        for text in ["0", "", "M", "1.5G", "-1", "99999999999G", "1x", "4Gb", "4gib"] {
             assert!(size(text).unwrap_err().contains("write 500M or 4G"), "{text}");
         }
     }
