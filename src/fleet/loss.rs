@@ -1,5 +1,7 @@
 //! Outcomes for hosts that gave no answer.
 
+use std::time::Instant;
+
 use super::talk::Failure;
 use crate::wire::Fault;
 
@@ -9,17 +11,22 @@ pub(super) struct Loss {
     pub why: String,
     /// The outcome according to its exit status alone; `None`: the session was lost, so there is none.
     pub told: Option<Fault>,
+    /// When the session was lost, if it was this deployer's.
+    pub at: Option<Instant>,
 }
 
 impl Loss {
-    pub fn session(why: impl Into<String>) -> Loss {
-        Loss { why: why.into(), told: None }
+    /// The command is that of an earlier deployer.
+    pub fn of_deployer() -> Loss {
+        Loss { why: "its deployer is gone".to_owned(), told: None, at: None }
     }
 
     pub fn of(failure: Failure) -> Loss {
         match failure {
-            Failure::Lost(why) => Loss::session(why),
-            Failure::Unanswered(fault) | Failure::Ended(fault) => Loss { why: fault.to_string(), told: Some(fault) },
+            Failure::Lost(why) => Loss { why, told: None, at: Some(Instant::now()) },
+            Failure::Unanswered(fault) | Failure::Ended(fault) => {
+                Loss { why: fault.to_string(), told: Some(fault), at: None }
+            }
         }
     }
 

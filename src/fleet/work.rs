@@ -43,7 +43,7 @@ impl Work<'_> {
     /// The result of a stage that an earlier deployer may have begun; `None`: it never began.
     pub(super) fn recover(&mut self, stage: Stage, attempt: u32) -> Option<HostResult> {
         let deadline = self.deadline();
-        let end = self.ask_after_loss(stage, attempt, Loss::session("its deployer is gone"), deadline);
+        let end = self.ask_after_loss(stage, attempt, Loss::of_deployer(), deadline);
         end.map_or_else(|fault| Some(fault.into()), |answer| answer.map(HostResult::from))
     }
 
@@ -196,6 +196,14 @@ impl Work<'_> {
             if !self.is_connected() {
                 self.reconnect(&loss.why).map_err(lost)?;
                 is_new = true;
+                if let Some(at) = loss.at.take() {
+                    let (why, seconds) = (&loss.why, at.elapsed().as_secs());
+                    let message = format!(
+                        "the connection was lost ({why}) and made again after {seconds} s; what the target printed \
+                         meanwhile is missing"
+                    );
+                    self.shared.ssh.remarks().debug(Some(self.target), message);
+                }
             }
             loop {
                 let Some(remote) = &mut self.session.remote else { continue 'connected };

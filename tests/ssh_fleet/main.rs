@@ -21,7 +21,7 @@ use hoist::fleet::{
     Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, RequestSource, SshFleet, Step, Task,
 };
 use hoist::wire::{
-    Fault, Fetch, Header, Holder, Outcome, PROTOCOL, Request, Revision, Run, Source, Stage, StageRequest,
+    Fault, Fetch, Header, Holder, Level, Outcome, PROTOCOL, Request, Revision, Run, Source, Stage, StageRequest,
 };
 
 /// It notes every request, and does what the host's file `plan` says, which is shell too.

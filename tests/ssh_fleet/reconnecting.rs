@@ -176,3 +176,26 @@ fn a_lock_whose_lock_holder_was_killed_between_two_steps_is_taken_again_on_the_s
     }
     assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
 }
+
+#[test]
+fn a_connection_that_was_made_again_in_a_stage_is_told_with_the_reason() {
+    let mut scene = Scene::new(1);
+    let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
+    scene.plan(0, &format!("stage() {{ {ok}; hang_up; sleep 60; }}"));
+    for step in [Step::Probe, Step::Hold] {
+        assert_eq!(scene.outcome(step), Ok(()));
+    }
+    let mut told = Vec::new();
+    scene.fleet.run(&call(PROMOTE), &[Task::first(HostId::new(0))], &mut |events| {
+        told.extend(events.into_iter().filter_map(|event| match event {
+            HostEvent::Remark(remark) => Some(remark),
+            _ => None,
+        }));
+        Flow::Continue
+    });
+    let [remark] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((remark.level, remark.host.as_ref().unwrap().to_string()), (Level::Debug, scene.addresses[0].clone()));
+    let said = &remark.message;
+    assert!(said.starts_with("the connection was lost (") && said.contains(" and made again after "), "{said}");
+    assert!(said.ends_with(" s; what the target printed meanwhile is missing"), "{said}");
+}
