@@ -45,8 +45,7 @@ impl Marker {
                 machine()
             )),
             "unsafe" => Marker::Unfit(format!(
-                "{value} on the target does not belong to the user, or others can write to it: fix that (chown, chmod \
-                 go-w), or set remote_binary"
+                "hoist is not run from ~/.cache on the target: {value}; fix that, or set remote_binary"
             )),
             _ => Marker::Unfit(format!("cannot copy hoist to the target: {value}; fix that, or set remote_binary")),
         })
@@ -78,14 +77,17 @@ pub(super) fn script(text: &str) -> String {
 /// the two ways to go on.
 ///
 /// `own MODE PATH` holds for a path of the user's that is a folder (`d`) or a file (`-`) which neither its group nor
-/// others may write to, as `ls -ldn` shows it. `missing` and `go` do not return. What `go` starts has the umask of the login:
-/// it starts stages.
+/// others may write to, as `ls -ldn` shows it. `safe` returns only for such a folder, and `real` if it is no link.
+/// `missing` and `go` do not return. What `go` starts has the umask of the login: it starts stages.
 fn preamble(sha256: &str) -> String {
     [
         // The output of a start-up file of the login shell may not end with a newline.
         r#"say() { echo; echo "hoist-bootstrap: $*"; }"#,
         r#"fail() { say "$@"; exit 0; }"#,
         r#"own() { k=$1; set -- $(ls -ldn "$2" 2>/dev/null); case "$1" in "$k"????-??-*) [ "$3" = "$(id -u)" ];; *) false;; esac; }"#,
+        r#"real() { if [ -h "$1" ]; then fail unsafe "$1 is a symbolic link"; fi; }"#,
+        // Only ~/.cache may be a symbolic link: the link itself is in the home of the user.
+        r#"safe() { own d "$1" && return; real "$1"; p=${1%/.}; set -- $(ls -ldn "$1"); [ "$3" = "$(id -u)" ] || fail unsafe "$p belongs to another user"; fail unsafe "others can write to $p"; }"#,
         r#"[ -n "$HOME" ] || fail error the user has no HOME"#,
         r#"c=$HOME/.cache; b=$c/hoist"#,
         &format!(r#"d=$b/{sha256}; f=$d/hoist"#),
@@ -114,8 +116,7 @@ pub(super) fn start_script(sha256: &str) -> String {
         r#"case "$#:$8${15}${22}${29}:$9 ${16} ${23} ${30}:$i" in 35:d????-??-?d????-??-?d????-??-?-????-??-?:"$2 $2 $2 $2:$n") go;; esac"#.into(),
         // Something differs from the record, or there is none: check each thing separately.
         r#"[ -e "$f" ] || missing"#.into(),
-        // Only ~/.cache may be a symbolic link: the link itself is in the user's home.
-        r#"own d "$c/." || fail unsafe "$c"; own d "$b" || fail unsafe "$b"; own d "$d" || fail unsafe "$d""#.into(),
+        r#"safe "$c/."; safe "$b"; safe "$d""#.into(),
         r#"own - "$f" || missing"#.into(),
         format!(r#"[ "$(sum < "$f")" = {sha256} ] || missing"#),
         // Record the state from before the hash: after a change in between, the record does not match.
@@ -141,11 +142,11 @@ pub(super) fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String
         r#"set -- "$b"/*; o=$*; n=; [ -d "$d" ] && n=1"#.into(),
         // Print the error message of a command as one line.
         "set -f".into(),
-        r#"[ -n "$n" ] || e=$(mkdir -p "$d" 2>&1) || fail error cannot make "$d": $e"#.into(),
+        r#"[ -n "$n" ] || { real "$b"; e=$(mkdir -p "$d" 2>&1) || fail error cannot make "$d": $e; }"#.into(),
         // Two words for each, the first for a folder that certainly belongs to this user.
         r#"set -- $(stat -c "%A %u" /proc/self/. "$c/." "$b" "$d" 2>/dev/null)"#.into(),
         // If it does not hold, check each, for the one to be named.
-        r#"case "$#:$3$5$7:$4 $6 $8" in 8:d????-??-?d????-??-?d????-??-?:"$2 $2 $2") ;; *) for p in "$c/." "$b" "$d"; do own d "$p" || fail error others can write to "$p"; done;; esac"#.into(),
+        r#"case "$#:$3$5$7:$4 $6 $8" in 8:d????-??-?d????-??-?d????-??-?:"$2 $2 $2") ;; *) safe "$c/."; safe "$b"; safe "$d";; esac"#.into(),
         // Remove them.
         format!(
             r#"[ "$o" = "$d" ] || [ "$o" = "$b/*" ] || (cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
@@ -176,7 +177,7 @@ pub(super) fn upload_script(build: &OwnBuild, to_send: &ToSend) -> Result<String
 mod tests {
     use super::*;
     use std::fs::File;
-    use std::os::unix::fs::{FileExt, PermissionsExt};
+    use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
     use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
 
@@ -344,10 +345,9 @@ mod tests {
         let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
         for loose in [&folder, &home.join(".cache/hoist"), &home.join(".cache")] {
             mode(loose, 0o770);
-            let said = run(&start(&own), &home, null);
-            assert!(said.starts_with("\nhoist-bootstrap: unsafe "), "{said}");
-            let said = upload(&home, &own);
-            assert!(said.contains("error others can write to ") && !said.contains("ran"), "{said}");
+            let refused = format!("\nhoist-bootstrap: unsafe others can write to {}\n", loose.display());
+            assert_eq!(run(&start(&own), &home, null), refused);
+            assert_eq!(upload(&home, &own), format!("{MISSING}{refused}"));
             mode(loose, 0o700);
         }
         mode(&folder.join("hoist"), 0o722);
@@ -359,6 +359,31 @@ mod tests {
         assert_eq!(said, format!("{MISSING}\nhoist-bootstrap: error it was damaged on the way\n"));
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| ["hoist", "ok", "used"].map(Into::into).contains(name)), "{left:?}");
+    }
+
+    #[test]
+    fn a_folder_that_is_a_link_or_another_users_is_named_with_the_reason_and_nothing_is_made_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, own) = build(dir.path());
+        let (cache, elsewhere) = (home.join(".cache"), dir.path().join("elsewhere"));
+        std::fs::create_dir_all(&elsewhere).unwrap();
+        std::fs::create_dir(&cache).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, cache.join("hoist")).unwrap();
+        let link = format!("\nhoist-bootstrap: unsafe {} is a symbolic link\n", cache.join("hoist").display());
+        assert_eq!(upload(&home, &own), format!("{MISSING}{link}"));
+        assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+        let build = elsewhere.join(own.sha256().unwrap());
+        std::fs::create_dir(&build).unwrap();
+        std::fs::write(build.join("hoist"), "").unwrap();
+        assert_eq!(run(&start(&own), &home, Path::new("/dev/null")), link);
+        std::fs::remove_file(cache.join("hoist")).unwrap();
+        // Whose it is only root can change.
+        if std::fs::metadata(&cache).unwrap().uid() != 0 {
+            return;
+        }
+        std::os::unix::fs::chown(&cache, Some(12345), None).unwrap();
+        let theirs = format!("\nhoist-bootstrap: unsafe {} belongs to another user\n", cache.display());
+        assert_eq!(upload(&home, &own), format!("{MISSING}{theirs}"));
     }
 
     #[test]
