@@ -500,3 +500,24 @@ fn newest_log(project: &Project) -> String {
     let newest = logs.filter(|path| path.extension().is_some_and(|it| it == "log")).max().unwrap();
     std::fs::read_to_string(newest).unwrap()
 }
+
+#[test]
+fn an_interrupt_while_hoist_is_copied_stops_the_copies() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("remote_binary:");
+    project.commit("a change");
+    // It would take hours.
+    let mut hoist = project.hoist(&["deploy", "--yes", "-D", "transfer_limit:1024"]);
+    let child = hoist.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let copies = || {
+        let builds = (0..2).flat_map(|n| std::fs::read_dir(farm.home(&address(n)).join(".cache/hoist")));
+        builds.flatten().flat_map(|build| std::fs::read_dir(build.unwrap().path()).unwrap()).count()
+    };
+    common::wait_for("the copies to begin", || copies() > 0);
+    common::signal(&child, "INT");
+    let ran =
+        Ran::of(child.wait_with_output().unwrap()).ends(130).says("not deployed: interrupted; nothing was touched");
+    ran.says("interrupted while hoist was copied to the target");
+    common::wait_for("what was copied to be removed", || copies() == 0);
+}

@@ -83,7 +83,7 @@ impl Work<'_> {
         self.shared.make_room(self.host);
         let request = self.probe_request();
         let timeout = self.probe_timeout + SLACK;
-        let remote = Remote::connect(&self.shared.ssh, self.target, &request, timeout, &mut self.sink)?;
+        let remote = Remote::connect(self.shared, self.target, &request, timeout, &mut self.sink)?;
         self.check_identity(&remote.facts, &request.header().holder.run)?;
         self.session.remote = Some(remote);
         self.note_lacks();
@@ -148,7 +148,7 @@ impl Work<'_> {
         let no_session = || Failure::Lost("there is no session".into());
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
         if !remote.has_lock_holder() {
-            remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.sink)?;
+            remote.probe_again(self.shared, &request, deadline, &mut self.sink)?;
             self.note_lacks();
         }
         let claims = self.shared.open.limit().is_some();

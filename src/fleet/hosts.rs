@@ -50,6 +50,7 @@ impl SshFleet {
                 open,
                 output: RunOutput::default(),
                 aborting: AtomicBool::new(false),
+                copies_no_more: Arc::default(),
                 once: Mutex::default(),
             }),
             pool: Pool::whose_hosts_go_on(),
@@ -123,7 +124,7 @@ impl SshFleet {
         self.pool.run((call.batch, None), tasks, Arc::new(job), &mut |mut events| {
             events.retain(|event| matches!(event, HostEvent::Line(..)));
             // All hosts are asked, whatever the story answers.
-            self.shared.heed(on(events));
+            self.shared.heed(call, on(events));
             Flow::Continue
         });
         let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
@@ -149,6 +150,7 @@ impl SshFleet {
     /// Makes a call.
     fn make(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         self.shared.aborting.store(false, Ordering::SeqCst);
+        self.shared.copies_no_more.store(false, Ordering::SeqCst);
         // A probe is the same with `recover`.
         if call.recover && call.step != Step::Probe {
             return self.recover(call, tasks, on);
@@ -170,14 +172,17 @@ impl SshFleet {
         // With more hosts than sessions may be open, they would close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
         let shared = self.shared.clone();
-        self.pool.run((batch, call.room), tasks, Arc::new(job), &mut |events| shared.heed(on(events)));
+        self.pool.run((batch, call.room), tasks, Arc::new(job), &mut |events| shared.heed(call, on(events)));
     }
 }
 
 impl FleetState {
-    /// Tells the threads of a call when the operator aborts it.
-    fn heed(&self, flow: Flow) -> Flow {
+    /// Tells the threads of a call when the operator stops or aborts it.
+    fn heed(&self, call: &Call, flow: Flow) -> Flow {
         self.aborting.fetch_or(flow == Flow::Abort, Ordering::SeqCst);
+        // A run that is resumed may have begun something on a host that it probes again.
+        let is_first = call.step == Step::Probe && !call.recover;
+        self.copies_no_more.fetch_or(is_first && flow != Flow::Continue, Ordering::SeqCst);
         flow
     }
 

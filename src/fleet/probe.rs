@@ -1,13 +1,15 @@
 //! The beginning of a session: connecting, and the first command up to the target's answer.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Payload;
 use super::lines::lines_of;
 use super::lock_holder::LockHolder;
 use super::output_sink::OutputSink;
+use super::sessions::FleetState;
 use super::ssh::{
-    AfterLine, Bootstrap, ConnectErrorKind, Driven, ExecEnd, Input, Link, Marker, OutputChunk, Running, Ssh, Unpackers,
+    AfterLine, Bootstrap, ConnectErrorKind, Driven, ExecEnd, Input, Link, Marker, OutputChunk, Running, Unpackers,
     run_command,
 };
 use super::talk::{Failure, NoSession, Remote, not_run, refusal, unanswered};
@@ -23,20 +25,20 @@ const STALL: Duration = Duration::from_secs(30);
 impl Remote {
     /// Connects, brings Hoist to the target where it is missing, and probes.
     pub fn connect(
-        ssh: &Ssh,
+        fleet: &FleetState,
         target: &Target,
         request: &Request,
         timeout: Duration,
         sink: &mut OutputSink,
     ) -> Result<Remote, NoSession> {
-        let mut link = ssh.connect(target).map_err(|error| NoSession {
+        let mut link = fleet.ssh.connect(target).map_err(|error| NoSession {
             is_final: error.is_final(),
             is_refused: error.kind == ConnectErrorKind::Auth,
             fault: Fault::Unreachable { reason: error.message },
         })?;
         link.hold();
         let deadline = Instant::now() + timeout;
-        match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
+        match probe(&mut link, fleet, request, deadline, sink) {
             Ok((command, running, facts)) => {
                 let lock_holder = Some(LockHolder::new(running, facts.takes_requests));
                 Ok(Remote { link, command, lock_holder, facts })
@@ -53,12 +55,12 @@ impl Remote {
     /// Probes once more on the same session. A lock holder that may hold the lock stays.
     pub fn probe_again(
         &mut self,
-        ssh: &Ssh,
+        fleet: &FleetState,
         request: &Request,
         deadline: Instant,
         sink: &mut OutputSink,
     ) -> Result<(), Failure> {
-        let (command, running, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
+        let (command, running, facts) = probe(&mut self.link, fleet, request, deadline, sink)?;
         let lock_holder = LockHolder::new(running, facts.takes_requests);
         (self.command, self.facts) = (command, facts);
         let surplus = if self.has_lock_holder() { Some(lock_holder) } else { self.lock_holder.replace(lock_holder) };
@@ -112,11 +114,12 @@ impl Said {
 /// Runs the first command of a session, up to the answer. Where Hoist is missing, it gets it, and the request once more.
 fn probe(
     link: &mut Link,
-    bootstrap: &Bootstrap,
+    fleet: &FleetState,
     request: &Request,
     mut deadline: Instant,
     sink: &mut OutputSink,
 ) -> Result<(String, Running, Facts), Failure> {
+    let bootstrap = &fleet.ssh.bootstrap;
     let first_command = bootstrap.first_command().map_err(Failure::failed)?;
     let mut asked_again = false;
     loop {
@@ -145,7 +148,12 @@ fn probe(
                     timings::wait();
                     sink.begin();
                     running.say(&upload.script);
-                    running.send_for_as_long_as_it_takes(upload.content, STALL);
+                    running.send_for_as_long_as_it_takes(upload.content, STALL, fleet.copies_no_more.clone());
+                }
+                (None, None, Some(_)) if fleet.copies_no_more.load(Ordering::SeqCst) => {
+                    let why = "interrupted while hoist was copied to the target";
+                    running.break_off(link, why);
+                    return Err(Failure::failed(why));
                 }
                 (None, None, Some((began, timed))) => {
                     drop(timed);

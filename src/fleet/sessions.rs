@@ -1,7 +1,7 @@
 //! The state of each host between steps: its session, and what is known about the host.
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use super::noise::Noise;
 use super::open::OpenSessions;
@@ -21,6 +21,8 @@ pub(super) struct FleetState {
     pub output: RunOutput,
     /// The operator wants the stage under way ended on its hosts.
     pub aborting: AtomicBool,
+    /// The operator has stopped a run while it probes: nothing was begun on any host, so Hoist is copied to none.
+    pub copies_no_more: Arc<AtomicBool>,
     /// The command of the run-once step under way.
     pub once: Mutex<Option<CommandLine>>,
 }

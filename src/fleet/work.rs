@@ -64,7 +64,7 @@ impl Work<'_> {
         }
         let (request, deadline) = (self.probe_request(), self.deadline());
         let Some(remote) = &mut self.session.remote else { return self.ready() };
-        match remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.sink) {
+        match remote.probe_again(self.shared, &request, deadline, &mut self.sink) {
             Ok(()) => {
                 self.note_lacks();
                 Ok(())

@@ -110,15 +110,16 @@ impl Running {
         self.feed.add_pack(pack);
     }
 
-    /// The same; a deadline does not pass while pieces of it go, with no longer than `patience` between them.
-    pub fn send_for_as_long_as_it_takes(&mut self, pack: Arc<Pack>, patience: Duration) {
+    /// The same; a deadline does not pass while pieces of it go, with no longer than `patience` between them. As of
+    /// [`Running::until`] it is not waited for once a flag is set.
+    pub fn send_for_as_long_as_it_takes(&mut self, pack: Arc<Pack>, patience: Duration, given_up: Arc<AtomicBool>) {
         self.send(pack);
-        self.patience = Some((patience, Instant::now()));
+        (self.patience, self.given_up) = (Some((patience, Instant::now())), given_up);
     }
 
-    /// All of it has arrived: a deadline passes when it is due again.
+    /// All of it has arrived: a deadline passes when it is due again, and no flag counts.
     pub fn sent(&mut self) {
-        self.patience = None;
+        (self.patience, self.given_up) = (None, Arc::default());
     }
 
     /// Ends the input and waits for the command's end.
@@ -169,6 +170,11 @@ impl Running {
     /// Stops reading the command, which keeps running.
     pub fn leave(mut self, link: &mut Link) {
         close(&mut self.channel, link);
+    }
+
+    /// Stops in the middle of the input. A packet may have been sent in part, so the session ends as well.
+    pub fn break_off(self, link: &mut Link, why: &str) {
+        link.break_off(why);
     }
 
     /// Moves input and output until the command ends, or `on` says pause, or the deadline passes. After an end the
