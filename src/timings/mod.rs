@@ -3,7 +3,8 @@
 mod stopwatch;
 
 pub use stopwatch::{
-    Exchange, Timed, Waited, asked, during, exchange, round_trip, sent, so_far, start, started, stop, told, wait,
+    Exchange, Timed, Waited, asked, awaited, during, exchange, round_trip, sent, so_far, start, started, stop, told,
+    wait,
 };
 
 use std::collections::BTreeMap;

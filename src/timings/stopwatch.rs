@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Part, Parts, Timings, seconds};
@@ -13,9 +12,6 @@ use super::{Part, Parts, Timings, seconds};
 thread_local! {
     static STOPWATCH: RefCell<Option<Stopwatch>> = const { RefCell::new(None) };
 }
-
-/// Nanoseconds for which this process has waited for its input on threads without a stopwatch, which feed git.
-static AWAITED: AtomicU64 = AtomicU64::new(0);
 
 struct Stopwatch {
     timings: Timings,
@@ -37,14 +33,13 @@ impl Stopwatch {
         std::mem::replace(&mut self.running, part)
     }
 
-    /// Attributes up to `most` of what was counted as `from` to another part; returns how much.
-    fn shift(&mut self, from: Part, to: Part, most: Duration) -> Duration {
+    /// Attributes up to `most` of what was counted as `from` to another part.
+    fn shift(&mut self, from: Part, to: Part, most: Duration) {
         let time = self.timings.parts.of(from).min(most);
         if let Some(left) = self.timings.parts.0.get_mut(&from) {
             *left -= time;
         }
         self.timings.parts.add(to, time);
-        time
     }
 }
 
@@ -68,19 +63,19 @@ pub fn stop() -> Option<Timings> {
     })
 }
 
-/// What the stopwatch of a target has measured since it was started. What git seemed to take while it waited for the
-/// deployer's data is no work.
+/// What the stopwatch of a target has measured since it was started.
 pub fn so_far() -> Option<Parts> {
     with(|stopwatch| {
         let running = stopwatch.running;
         stopwatch.switch(running);
         stopwatch.shift(Part::Other, Part::Work, Duration::MAX);
-        let mut awaited = Duration::from_nanos(AWAITED.swap(0, Ordering::Relaxed));
-        for part in [Part::Git, Part::Work] {
-            awaited -= stopwatch.shift(part, Part::Input, awaited);
-        }
         stopwatch.timings.parts.clone()
     })
+}
+
+/// So much of what was counted as [`Part::Git`] was a wait for the deployer's data, which another thread passes on to git.
+pub fn awaited(time: Duration) {
+    with(|stopwatch| stopwatch.shift(Part::Git, Part::Input, time));
 }
 
 /// Counts the time as this part until it is dropped; a part within it counts for itself.
@@ -188,19 +183,12 @@ impl Drop for Exchange {
     }
 }
 
-/// Data of the deployer; the time for which it is waited for, on whatever thread, counts as [`Part::Input`].
+/// Data of the deployer; the time for which the thread with the stopwatch waits for it counts as [`Part::Input`].
 pub struct Waited<R>(pub R);
 
 impl<R: Read> Read for Waited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let timed = during(Part::Input);
-        if timed.0.is_some() {
-            return self.0.read(buffer);
-        }
-        let began = Instant::now();
-        let read = self.0.read(buffer);
-        let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        AWAITED.fetch_add(nanos, Ordering::Relaxed);
-        read
+        let _timed = during(Part::Input);
+        self.0.read(buffer)
     }
 }

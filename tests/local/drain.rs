@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::time::Duration;
 
+use hoist::timings::Part;
 use hoist::wire::{
     CheckPoint, CommandLine, Drain, DrainOn, DrainPart, DrainReply, Drained, Fault, LeaseStands, Level, Outcome,
     Revision, Service, Stage, StageRequest, TargetEvent,
@@ -460,4 +462,21 @@ fn a_command_runs_while_the_host_is_drained_and_what_is_told_is_its_output() {
     assert!(!fs::read_to_string(kept).unwrap().contains("sleep 60"));
     let none = run(&scene.request("r5"), Stage::Command);
     assert!(none.reason().contains("a part of `hoist run --drain`"), "{}", none.reason());
+}
+
+#[test]
+fn what_the_target_does_counts_as_its_work_though_the_deployer_is_waited_for_meanwhile() {
+    const TAKES: Duration = Duration::from_secs(1);
+    let scene = Scene::new();
+    let mut request = scene.with(|how| how.on = DrainOn::DeployHost);
+    request.header.timings = true;
+    let (_, reply) = with_deployer(&request, Stage::Promote, |part| {
+        if part == DrainPart::Drain {
+            std::thread::sleep(TAKES);
+        }
+        Some(Ok(()))
+    });
+    let parts = reply.ok().parts();
+    assert!(parts.of(Part::Drain) >= TAKES && parts.of(Part::Input) < TAKES, "{parts:?}");
+    assert!(parts.of(Part::Work) > Duration::ZERO, "{parts:?}");
 }

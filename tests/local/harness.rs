@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use hoist::timings::Parts;
 use hoist::wire::{
     Ask, Check, CheckPoint, CheckType, ConfigFile, Facts, Fault, Fetch, Header, Holder, LargeFile, Level, Outcome,
     PROTOCOL, Preflight, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName, Stage,
@@ -46,7 +47,16 @@ impl Reply {
         self
     }
 
+    /// Where its time went, as it says.
     #[track_caller]
+    pub fn parts(&self) -> Parts {
+        let mut told = self.events.iter().filter_map(|event| match event {
+            TargetEvent::Timings { parts } => Some(parts.clone()),
+            _ => None,
+        });
+        told.next_back().unwrap()
+    }
+
     pub fn reason(&self) -> &str {
         assert_eq!(self.status, Some(1));
         match self.ended().0 {

@@ -1,10 +1,13 @@
 //! The stages, one after the other, and what a target looks like after them.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use hoist::wire::{CommandLine, Fault, Level, Revision, ServiceName, Stage, StageRequest};
+use hoist::timings::Part;
+use hoist::wire::{CommandLine, Fault, Fetch, Level, Revision, ServiceName, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -396,4 +399,31 @@ fn a_run_once_step_runs_once_in_the_tree_of_its_revision() {
     assert!(!fs::read_to_string(kept).unwrap().contains("HOIST_TREE"));
     let none = run(&StageRequest { command: None, ..request.clone() }, Stage::Once);
     assert_eq!(none.ended().0, &failed, "the record is what counts");
+}
+
+#[test]
+fn what_git_takes_counts_as_git_and_the_wait_for_the_pack_does_not() {
+    const TAKES: Duration = Duration::from_secs(1);
+    let target = Target::new();
+    let one = target.commit(&[("app.txt", "one")]);
+    let pack = target.pack(&one, &[]);
+    let mut request = target.request("r1", &one);
+    request.header.timings = true;
+    request.fetch = Some(Fetch { pack_bytes: Some(pack.len() as u64), ..Fetch::default() });
+    let programs = target.dir.path().join("programs");
+    fs::create_dir(&programs).unwrap();
+    let slow = "#!/bin/sh\ncase \"$*\" in *index-pack*) ;; *checkout*|*read-tree*) sleep 1 ;; esac\nPATH=${PATH#*:}\nexec git \"$@\"\n";
+    fs::write(programs.join("git"), slow).unwrap();
+    fs::set_permissions(programs.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut child = spawn_with(&asked(&request, Stage::Fetch, 0), &[("PATH", &path)]);
+    let mut input = child.stdin.take().unwrap();
+    let (first, rest) = pack.split_at(pack.len() / 2);
+    input.write_all(first).unwrap();
+    std::thread::sleep(TAKES);
+    input.write_all(rest).unwrap();
+    let parts = reply(child).ok().parts();
+    // Git is started only after a moment, in which the pack is on its way already.
+    assert!(parts.of(Part::Git) >= TAKES && parts.of(Part::Input) >= TAKES / 2, "{parts:?}");
+    assert!(parts.of(Part::Work) > Duration::ZERO, "{parts:?}");
 }

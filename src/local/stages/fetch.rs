@@ -2,7 +2,6 @@
 
 use std::io::Read;
 
-use crate::timings::Waited;
 use crate::wire::{CheckPoint, Fetch, Stage};
 
 use super::checks;
@@ -39,7 +38,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     extras.describing = job.request.fetch.as_ref().and_then(|fetch| fetch.describing.clone());
     extras.shared().require(&extras.wanted.shared)?;
     extras.inherited = extras.shared().inherited(&extras.wanted.shared);
-    bring(job, Box::new(Waited(input)))?;
+    bring(job, input)?;
     job.deadline.check()?;
     if !layout.complete(revision) {
         job.out.info(format!("checking out {}", revision.short()));

@@ -5,10 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::artifact;
 use crate::artifact::Downloaded;
 use crate::files::no_links;
+use crate::timings;
 use crate::url::{mask_in, without_password};
 use crate::wire::{ArtifactRules, CUT_OFF, Revision, Source};
 
@@ -289,16 +291,19 @@ fn add_shallow(git: &Git, dir: &Path, commits: &[Revision]) -> Result<(), Fault>
     }
 }
 
-/// Passes on exactly a pack's bytes, counting them.
+/// Passes on exactly a pack's bytes, counting them, and the nanoseconds for which they were waited for.
 struct Counted {
     input: std::io::Take<Box<dyn Read + Send>>,
     seen: Arc<AtomicU64>,
+    awaited: Arc<AtomicU64>,
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let began = Instant::now();
         let length = self.input.read(buffer)?;
         self.seen.fetch_add(length as u64, Ordering::Relaxed);
+        self.awaited.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         Ok(length)
     }
 }
@@ -306,11 +311,12 @@ impl Read for Counted {
 /// Adds a pack's objects. With `connected`, git looks at the same time whether all that they lead to is in the pack, which
 /// is for a repository that has nothing else; returns whether that is so.
 fn receive(git: &Git, bytes: u64, input: Box<dyn Read + Send>, connected: bool) -> Result<bool, Fault> {
-    let seen = Arc::new(AtomicU64::new(0));
-    let counted = Counted { input: input.take(bytes), seen: seen.clone() };
+    let (seen, awaited) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let counted = Counted { input: input.take(bytes), seen: seen.clone(), awaited: awaited.clone() };
     let mut args = vec!["index-pack", "--stdin", "--fix-thin"];
     args.extend(connected.then_some("--check-self-contained-and-connected"));
     let answer = git.call(&args, Feed::From(Box::new(counted)))?;
+    timings::awaited(Duration::from_nanos(awaited.load(Ordering::Relaxed)));
     // Git's own answer for a pack whose objects are whole, but lead to others.
     if connected && answer.exit == Exit::Status(1) {
         return Ok(false);
