@@ -10,6 +10,7 @@ use crate::local::fault::no_thread;
 use crate::terminal::sanitize_lines;
 use crate::threads;
 use crate::timings;
+use crate::timings::{Part, Parts};
 use crate::wire::limits;
 use crate::wire::{Fault, HEARTBEAT, Header, LONGEST_EVENT, Level, Line, Outcome, PIECE, State, TargetEvent};
 
@@ -105,6 +106,15 @@ impl Out {
     /// Reports where the time went so far, if the request asks for it. To be called ahead of the answer.
     pub fn timings(&self, header: &Header) {
         if let Some(parts) = header.timings.then(timings::so_far).flatten() {
+            self.event(&TargetEvent::Timings { parts });
+        }
+    }
+
+    /// Reports for how long a request was on its way that a process of its own carries out: that knows only its own time.
+    pub fn input_came(&self, header: &Header, time: Duration) {
+        if header.timings {
+            let mut parts = Parts::default();
+            parts.add(Part::Input, time);
             self.event(&TargetEvent::Timings { parts });
         }
     }

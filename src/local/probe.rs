@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::wire::{Confirmation, Facts, Header, Lacking, LockHolderLine, Probe, Revision, TargetEvent};
 
@@ -221,8 +221,12 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
         match serde_json::from_str(line.trim()) {
             Ok(LockHolderLine::Hold | LockHolderLine::Claim) if held.is_some() => out.event(&TargetEvent::Held),
             Ok(LockHolderLine::Start { number, bytes, private }) => {
+                let began = Instant::now();
                 match started::take(&mut input, bytes, private) {
-                    Ok(request) => process = started::run(request, number, process.take(), layout, out),
+                    Ok(request) => {
+                        out.input_came(&probe.header, began.elapsed());
+                        process = started::run(request, number, process.take(), layout, out);
+                    }
                     // The connection is gone, and the request with it.
                     Err(_) => return 0,
                 }

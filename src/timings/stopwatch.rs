@@ -134,9 +134,13 @@ pub fn asked(round_trip: Duration) {
     });
 }
 
-/// What the target says of the exchange under way.
+/// What a process of the target says of the exchange under way; what several say adds up.
 pub fn told(parts: Parts) {
-    with(|stopwatch| stopwatch.told = Some((parts, Instant::now())));
+    with(|stopwatch| {
+        let mut all = stopwatch.told.take().map(|(all, _)| all).unwrap_or_default();
+        all.add_all(&parts);
+        stopwatch.told = Some((all, Instant::now()));
+    });
 }
 
 /// An exchange with a target: a request, and the wait for its answer.
@@ -163,7 +167,9 @@ impl Drop for Exchange {
         with(|stopwatch| {
             let trip = stopwatch.round_trip.unwrap_or_default();
             stopwatch.timings.round_trips += 1;
-            let rest = match stopwatch.told.take() {
+            // What only waited for its input has said nothing of the work.
+            let told = stopwatch.told.take().filter(|(told, _)| told.iter().any(|(part, _)| part.is_work()));
+            let rest = match told {
                 Some((told, at)) => {
                     for (part, time) in told.iter().filter(|(part, _)| part.is_work()) {
                         stopwatch.shift(Part::Input, part, time);

@@ -122,7 +122,8 @@ pub enum TargetEvent {
     Waiting { what: String, seconds: u64, limit: u64 },
     /// The work waits for the deployer to do this on its own host; answered by a [`DrainReply`].
     Wanted { part: DrainPart },
-    /// Where the time went since the process began; ahead of an answer, if the request asks for it.
+    /// Where the time went since the process began; ahead of an answer, if the request asks for it. A lock holder says as
+    /// well how long a request was on its way that it has carried out by a process of its own.
     Timings { parts: Parts },
     /// Nothing has happened for a while, and the work goes on.
     Alive,

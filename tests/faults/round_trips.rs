@@ -1,7 +1,7 @@
 //! How often a stage waits for the network, and where the rest of its time goes.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -187,4 +187,20 @@ fn every_moment_is_in_one_part_and_each_delay_in_its_own() {
     let said = project.run(&[&["run", "--timings"], &command[..]].concat()).ends(0).err;
     assert!(said.contains("hosts: 1 host, median ") && said.contains("authentication"), "{said}");
     assert!(!project.run(&[&["run"], &command[..]].concat()).ends(0).err.contains("median"));
+}
+
+/// Of a pack that the lock holder takes, too. The way lets some 400 kB a second through.
+#[test]
+fn a_pack_that_is_slow_to_arrive_counts_as_transfer_and_not_as_the_start_of_a_process() {
+    let Far { project, .. } = &Far::new();
+    project.deploy(&["one"]).ends(0);
+    let mut content = vec![0; 900_000];
+    std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut content).unwrap();
+    std::fs::write(project.path("content"), content).unwrap();
+    project.commit("what cannot be compressed");
+    let ran = project.hoist(&["deploy", "--yes", "--timings", "--format", "json"]).output().unwrap();
+    let out = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success(), "{out}");
+    let (parts, _) = &measured(&out, &address(0))["fetch"];
+    assert!(parts.get("transfer").is_some_and(|seconds| *seconds > 1.0), "{parts:?}");
 }
