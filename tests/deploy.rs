@@ -279,6 +279,27 @@ fn a_stage_that_wants_the_one_before_is_found_out_at_the_probe() {
 }
 
 #[test]
+fn a_configuration_file_that_no_run_has_rendered_is_found_out_at_the_probe() {
+    let (farm, project) = Project::on_farm(0, 2);
+    project.render("/srv/app.conf", "a\n", &[]);
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    let why = format!("/srv/app.conf is not rendered for {}: run the config_deploy stage first", &two[..10]);
+    project.deploy(&["-s", "fetch,promote"]).ends(1).says(&why).says("nothing was touched");
+    project.deploy(&["-s", "fetch"]).ends(0);
+    project.deploy(&["-s", "promote,finalize"]).ends(1).says(&why).says("nothing was touched");
+    // So is one that a live revision was never deployed with.
+    project.render("/srv/other.conf", "b\n", &[]);
+    let why = format!("/srv/other.conf is not rendered for {}", &one[..10]);
+    project.deploy(&["-r", &one, "-s", "promote,finalize"]).ends(1).says(&why).says("nothing was touched");
+    project.deploy(&["-r", &two, "-s", "config_deploy"]).ends(0);
+    project.deploy(&["-r", &two, "-s", "promote,finalize"]).ends(0);
+    all_on(&farm, 2, &two);
+}
+
+#[test]
 fn fault_6_a_check_that_dies_by_a_signal_fails_its_host() {
     let (_farm, project) = Project::on_farm(0, 2);
     project.check("dies", "fetch", "kill -TERM $$");

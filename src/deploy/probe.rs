@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::wire::{Facts, Fault, RunId, Stage};
+use crate::wire::{Facts, Fault, RunId};
 
 use super::plan::{GroupId, Kind, Plan};
 use super::preflight;
@@ -68,19 +68,19 @@ pub fn held_by_others(facts: &Facts, run: &RunId) -> Option<Fault> {
 
 /// Why the selected stages cannot run on this host: they need the result of an earlier stage, which is missing.
 fn lacks_earlier_stage(facts: &Facts, plan: &Plan) -> Option<String> {
-    if plan.kind != Kind::Deploy || plan.brings_code() {
+    if plan.kind != Kind::Deploy {
         return None;
     }
     let short = plan.revision.short();
-    if !facts.revisions.contains(&plan.revision) {
+    if !plan.brings_code() && !facts.revisions.contains(&plan.revision) {
         return Some(format!("no complete working tree of {short}: run the fetch stage first"));
     }
-    let promotes = plan.stages.iter().any(|it| it.stage == Stage::Promote);
-    if plan.finalize.is_some() && !promotes && facts.state.current.as_ref() != Some(&plan.revision) {
+    let finalizes_alone = plan.finalize.is_some() && !plan.brings_code() && !plan.promotes();
+    if finalizes_alone && facts.state.current.as_ref() != Some(&plan.revision) {
         let live = facts.state.current.as_ref().map_or("nothing", |current| current.short());
         return Some(format!("{live} is live, not {short}: run the promote stage first"));
     }
-    None
+    facts.missing_stage.clone()
 }
 
 /// Remarks on hosts that can be deployed to.

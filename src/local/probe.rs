@@ -77,6 +77,7 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         (Some(wanted), None) => confirmed::confirm_wanted(layout, &probe.header.holder, wanted),
         _ => confirmed::confirmation(layout),
     };
+    let ahead = deployment.and_then(|it| Some((it, it.preflight.as_deref()?)));
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         takes_requests: true,
@@ -95,8 +96,9 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         lacking: if probe.verify { Some(lacking(layout, deadline)?) } else { None },
         tries: record::asked_for(layout, run),
         before: record::before(layout, run).map(Box::new),
-        findings: match deployment.and_then(|it| Some((it, it.preflight.as_deref()?))) {
-            Some(wanted) => preflight::findings(layout, wanted, &probe.header, deadline),
+        missing_stage: ahead.and_then(|ahead| preflight::missing_stage(layout, ahead)),
+        findings: match ahead {
+            Some(ahead) => preflight::findings(layout, ahead, &probe.header, deadline),
             None => Vec::new(),
         },
         running: match &probe.services {

@@ -86,6 +86,9 @@ pub struct Facts {
     /// How this target was before the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<State>>,
+    /// Why a stage of the run cannot do its work: one before it, which is not in the run, was not run here. One fragment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_stage: Option<String>,
     /// What later stages of the run would fail at here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,

@@ -142,7 +142,7 @@ fn bound_facts(facts: &mut Facts) {
     bound_state(&mut facts.state);
     facts.locked = facts.locked.take().map(Holder::bounded);
     facts.newest = facts.newest.take().map(|newest| Box::new(newest.bounded()));
-    for text in facts.stranger.iter_mut().chain(&mut facts.place) {
+    for text in facts.stranger.iter_mut().chain(&mut facts.place).chain(&mut facts.missing_stage) {
         shorten(text, REASON);
     }
     if let Some(lease) = &mut facts.lease {

@@ -264,7 +264,12 @@ fn a_promote_that_refuses_at_once_restarts_nothing_on_the_way_back() {
     let before = target.links();
     let two = host.commit("2");
     host.deploy(&[&fleet[..], &["-s", "fetch"]].concat()).ends(0);
-    let ran = host.deploy(&[&fleet[..], &["-v", "-s", "promote", "-r", &two]].concat()).ends(1);
+    // What the probe has seen is gone when promote looks for it.
+    let rendered = format!("{LIVE}-cache/revs/{two}/.git/config-files {LIVE}-cache/.hoist/config/{two}");
+    let checks =
+        format!("checks:\n  tidies:\n    type: command\n    stage: config_deploy\n    command: rm -r {rendered}\n");
+    std::fs::write(host.repo().join("scap/checks.yaml"), checks).unwrap();
+    let ran = host.deploy(&[&fleet[..], &["-v", "-s", "config_deploy,promote", "-r", &two]].concat()).ends(1);
     ran.says("run the config_deploy stage first").says("was not touched");
     assert_eq!(target.links(), before);
     assert_eq!(target.wait_until_runs(0, "1"), process);

@@ -468,6 +468,7 @@ impl Scripted {
                 lacking: None,
                 tries: self.tries(host),
                 before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
+                missing_stage: None,
                 findings: Vec::new(),
                 running: Vec::new(),
                 origin: None,

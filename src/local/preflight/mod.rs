@@ -18,6 +18,7 @@ use crate::wire::{
 };
 
 use super::os::deadline::Deadline;
+use super::state::config_files;
 use super::state::layout::Layout;
 
 /// How long all questions to other programs may take. A host that is slow to answer is not kept from its deployment.
@@ -50,6 +51,17 @@ pub fn findings(
     services::look(&mut look);
     programs::look(&mut look);
     look.found
+}
+
+/// Why a run that promotes cannot, if it needs what an earlier run was to render. A run without fetch that lacks its tree,
+/// too, is told so by the deployer.
+pub fn missing_stage(layout: &Layout, (deployment, wanted): (&ProbedDeployment, &Preflight)) -> Option<String> {
+    let runs = |stage| wanted.stages.contains(&stage);
+    if !runs(Stage::Promote) || runs(Stage::ConfigDeploy) {
+        return None;
+    }
+    let mut linked = wanted.config_files.iter().map(|file| &file.path).filter(|path| path.starts_with('/'));
+    linked.find_map(|path| config_files::lacks(layout, &deployment.revision, path))
 }
 
 /// One look at a target.

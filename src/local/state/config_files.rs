@@ -114,13 +114,15 @@ pub fn make_private(folder: &Path) -> Result<(), Fault> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).tried("create", folder)
 }
 
-/// Whether an absolute file of a revision is rendered, in place or not.
-pub fn is_rendered(layout: &Layout, revision: &Revision, path: &str) -> bool {
+/// Why an absolute file of a revision cannot be linked to: it is not rendered, in place or not.
+pub fn lacks(layout: &Layout, revision: &Revision, path: &str) -> Option<String> {
     let is_staged = || {
         let set = read::<Set>(&staged(layout, revision)).ok().flatten();
         set.is_some_and(|set| set.files.iter().any(|file| file.path == path))
     };
-    layout.rendered(revision, path).is_file() || is_staged()
+    let is_rendered = layout.rendered(revision, path).is_file() || is_staged();
+    (!is_rendered)
+        .then(|| format!("{path} is not rendered for {}: run the config_deploy stage first", revision.short()))
 }
 
 /// Forgets what is staged.

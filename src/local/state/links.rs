@@ -161,11 +161,8 @@ fn is_ours(layout: &Layout, path: &Path) -> bool {
 /// Fails for what would fail halfway: a file that was not rendered, or a directory in a link's place.
 pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
     for path in wanted {
-        if !config_files::is_rendered(layout, revision, path) {
-            let short = revision.short();
-            return Err(Fault::failed(format!(
-                "{path} is not rendered for {short}; run the config_deploy stage first"
-            )));
+        if let Some(reason) = config_files::lacks(layout, revision, path) {
+            return Err(Fault::failed(reason));
         }
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
             return Err(Fault::failed(format!(
