@@ -183,10 +183,6 @@ macro_rules! left_to {
             self.$inner.touches();
         }
 
-        fn has_interrupted(&self) -> bool {
-            self.$inner.has_interrupted()
-        }
-
         fn advice(&mut self, can_abort: bool) -> String {
             self.$inner.advice(can_abort)
         }

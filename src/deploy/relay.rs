@@ -70,6 +70,7 @@ pub fn relay(
     let mut since: HashMap<HostId, Instant> = HashMap::new();
     let mut waiting: HashSet<HostId> = tasks.iter().map(|task| task.host).collect();
     let (mut ok, mut failed) = (0, 0);
+    let mut asked: (Vec<HostId>, Instant) = (Vec::new(), began);
     let mut acknowledged = false;
     let mut flow = Flow::Continue;
     fleet.run(call, tasks, &mut |events| {
@@ -78,6 +79,7 @@ pub fn relay(
         }
         for event in events {
             match event {
+                HostEvent::Asked(hosts) => asked = (hosts, Instant::now()),
                 HostEvent::Started(host) => {
                     since.insert(host, Instant::now());
                     waiting.remove(&host);
@@ -123,15 +125,20 @@ pub fn relay(
         if stops {
             flow = flow.max(Flow::Stop);
         }
-        let under_way = || tasks.iter().map(|task| task.host).filter(|host| since.contains_key(host));
+        let asked_since = Some(&asked.1).filter(|_| !asked.0.is_empty());
+        let is_at_work = |host: &HostId| since.contains_key(host) || asked.0.contains(host);
+        let under_way = || tasks.iter().map(|task| task.host).filter(is_at_work);
         let targets = |observer: &dyn Observer| under_way().map(|host| observer.target(host).clone()).collect();
-        if !acknowledged && let Some(advice) = observer.advice() {
+        if !acknowledged
+            && under_way().next().is_some()
+            && let Some(advice) = observer.advice()
+        {
             acknowledged = true;
             report.event(&Event::Stopping {
                 step,
                 hosts: targets(observer),
                 stops,
-                seconds: since.values().map(Instant::elapsed).max().unwrap_or_default().as_secs(),
+                seconds: since.values().chain(asked_since).map(Instant::elapsed).max().unwrap_or_default().as_secs(),
                 limit: call.timeout.as_secs(),
                 advice,
             });

@@ -117,6 +117,9 @@ impl Task {
 /// An event of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HostEvent {
+    /// An earlier deployer may have started the step on these, and they are asked now how it ended; without any, they have
+    /// been asked.
+    Asked(Vec<HostId>),
     Started(HostId),
     Line(HostId, Line),
     /// How a configuration file would change; only for the operator.

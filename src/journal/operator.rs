@@ -98,6 +98,15 @@ impl Operator for JournaledOperator<'_> {
         false
     }
 
+    /// An interrupt has nobody to wait for in what is only told once more.
+    fn has_interrupted(&self) -> bool {
+        let is_told = {
+            let state = self.replay.0.borrow();
+            state.past.is_empty() && !state.told.leads_on()
+        };
+        is_told && self.inner.has_interrupted()
+    }
+
     fn undoes(&self) -> bool {
         self.replay.0.borrow().undoes
     }

@@ -319,12 +319,17 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         let mut flow = replayed.flow;
         let answered = &mut self.heard;
         let (mut clocks, watches) = (Clocks::default(), Cell::new(true));
+        // Steps that failed and are run again: until they are, that is how they ended.
+        let failures: RefCell<Vec<HostEvent>> = RefCell::default();
         let mut live = |mut events: Vec<HostEvent>| {
             replay.0.borrow_mut().telling.happens();
-            answered.extend(events.iter().filter_map(|event| match event {
-                HostEvent::Ended(host, _) => Some(*host),
-                _ => None,
-            }));
+            for event in &events {
+                match event {
+                    HostEvent::Started(host) => failures.borrow_mut().retain(|failed| host_of(failed) != Some(*host)),
+                    HostEvent::Ended(host, _) => drop(answered.insert(*host)),
+                    _ => {}
+                }
+            }
             if call.step == Step::Probe {
                 events.iter_mut().for_each(|event| as_before_the_run(event, &replay));
             }
@@ -338,6 +343,8 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         };
         // The look that an interrupt, or the end of the replay, is noticed by.
         let mut stop = live(Vec::new()) != Flow::Continue;
+        // On the way to a rollback nothing is begun that nobody had begun.
+        let turned = || forward && replay.0.borrow().going_back;
         let (mut heard, mut failed) = (replayed.heard, replayed.failed);
         // Tasks start in order, at most `batch` at a time, so these may have been under way when the deployer died.
         let begun = if replayed.fresh { 0 } else { (heard.len() + call.batch).min(tasks.len()) };
@@ -349,9 +356,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         if !replayed.fresh || !doubtful.is_empty() {
             let recovery = Call { recover: true, ..call.clone() };
             watches.set(false);
-            let find_out_all = stop || (forward && replay.0.borrow().going_back);
-            self.inner.run(&recovery, &doubtful, &mut |events| {
-                let found = if find_out_all { events } else { good_ends(events) };
+            let mut tell = |found: Vec<HostEvent>| {
                 for event in &found {
                     if let HostEvent::Ended(host, result) = event {
                         heard.insert(*host);
@@ -360,18 +365,32 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
                 }
                 let flow = live(found);
                 stop |= flow != Flow::Continue;
+                flow
+            };
+            tell(vec![HostEvent::Asked(doubtful.iter().map(|task| task.host).collect())]);
+            let find_out_all = turned();
+            self.inner.run(&recovery, &doubtful, &mut |events| {
+                let flow = tell(if find_out_all { events } else { good_ends(events, &failures) });
                 // All of them are asked, whatever the story makes of the answers.
                 if flow == Flow::Abort { flow } else { Flow::Continue }
             });
+            tell(vec![HostEvent::Asked(Vec::new())]);
         }
         watches.set(true);
-        // On the way to a rollback nothing is begun that nobody had begun.
-        let turned = forward && replay.0.borrow().going_back;
-        if !stop && !turned {
+        if !stop && !turned() {
             let rest: Vec<Task> = tasks.iter().filter(|task| !heard.contains(&task.host)).cloned().collect();
             // Those that failed have their place in it.
             let room = call.room.map(|room| room.saturating_sub(failed));
-            self.inner.run(&Call { room, ..call.clone() }, &rest, &mut live);
+            self.inner.run(&Call { room, ..call.clone() }, &rest, &mut |events| {
+                let flow = live(events);
+                stop |= flow != Flow::Continue;
+                flow
+            });
+        }
+        let failures = failures.take();
+        if stop || turned() {
+            watches.set(false);
+            live(failures);
         }
         replay.write(&[Record::Returned]);
     }
@@ -396,14 +415,26 @@ fn as_before_the_run(event: &mut HostEvent, replay: &Replay) {
     }
 }
 
-/// The steps that ended well, each with its start. The others are simply run again: every stage can be repeated.
-fn good_ends(events: Vec<HostEvent>) -> Vec<HostEvent> {
-    let good = |event| match event {
-        HostEvent::Ended(host, result) if result.outcome.is_ok() => {
-            vec![HostEvent::Started(host), HostEvent::Ended(host, result)]
+/// The steps that ended well, each with its start. The others are simply run again, since every stage can be repeated.
+fn good_ends(events: Vec<HostEvent>, failures: &RefCell<Vec<HostEvent>>) -> Vec<HostEvent> {
+    let mut good = Vec::new();
+    for event in events {
+        match event {
+            HostEvent::Ended(host, result) => {
+                let is_ok = result.outcome.is_ok();
+                let end = [HostEvent::Started(host), HostEvent::Ended(host, result)];
+                if is_ok { good.extend(end) } else { failures.borrow_mut().extend(end) }
+            }
+            HostEvent::Remark(_) => good.push(event),
+            _ => {}
         }
-        remark @ HostEvent::Remark(_) => vec![remark],
-        _ => Vec::new(),
-    };
-    events.into_iter().flat_map(good).collect()
+    }
+    good
+}
+
+fn host_of(event: &HostEvent) -> Option<HostId> {
+    match event {
+        HostEvent::Started(host) | HostEvent::Ended(host, _) => Some(*host),
+        _ => None,
+    }
 }

@@ -78,6 +78,7 @@ impl Telling {
             }
             (Event::SoakStarted { .. }, Some((_, Record::LookBegun { .. }))) => next_at(),
             (Event::StepStarted { .. } | Event::SoakStarted { .. }, _) => None,
+            (Event::Stopping { .. } | Event::Aborting { .. }, _) => None,
             (Event::Subgroup { .. } | Event::Note { .. }, _) => next_at(),
             _ => self.now.clone(),
         };

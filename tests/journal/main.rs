@@ -14,6 +14,7 @@ use std::time::Duration;
 use hoist::deploy::health::{Health, Moment, Scope};
 use hoist::deploy::{Answer, GatePlan, Operator, Plan, Question, Verdict, deploy};
 use hoist::exit_code::ExitCode;
+use hoist::fleet::Step;
 use hoist::invocation::Invocation;
 use hoist::journal::{
     AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, abandoned, close_untouched, history, open_run, parse,
@@ -47,6 +48,10 @@ impl Operator for Yes {
 
     fn interrupted(&mut self) -> bool {
         self.looks += 1;
+        self.interrupt_at.is_some_and(|at| self.looks > at)
+    }
+
+    fn has_interrupted(&self) -> bool {
         self.interrupt_at.is_some_and(|at| self.looks > at)
     }
 
@@ -457,4 +462,91 @@ fn a_run_that_was_interrupted_and_then_killed_at_any_moment_is_rolled_back_when_
         }
     }
     assert!(rolled_back > 100, "only {rolled_back} runs were interrupted, killed and rolled back");
+}
+
+/// Everything that is told, and whether it was told before.
+#[derive(Default)]
+struct Collected {
+    events: Vec<(bool, Event)>,
+    again: bool,
+}
+
+impl Reporter for Collected {
+    fn event(&mut self, event: &Event) {
+        self.events.push((self.again, event.clone()));
+    }
+
+    fn replays(&mut self, at: Option<Option<&str>>) {
+        self.again = at.is_some();
+    }
+}
+
+/// An operator who has interrupted the run before anything is told.
+struct Impatient;
+
+impl Operator for Impatient {
+    fn ask(&mut self, _: &Question) -> Answer {
+        Answer::Yes
+    }
+
+    fn interrupted(&mut self) -> bool {
+        true
+    }
+
+    fn has_interrupted(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> &'static str {
+        "--yes"
+    }
+}
+
+#[test]
+fn an_interrupt_of_a_resumed_run_waits_for_nobody_who_is_not_at_work_and_takes_no_host_that_had_begun_for_untouched() {
+    let mut scripts = vec![Script::good(); 5];
+    scripts[1].primary[Stage::Promote as usize % 3] = vec![Act::LostLate];
+    let plan = plan(scripts.len(), 2);
+    let (mut waited, mut found) = (0, 0);
+    for (fuse, interrupt_at) in (0..90).flat_map(|fuse| (0..6).map(move |at| (fuse, at))) {
+        let folder = folder();
+        let mut first = Scripted::new(scripts.clone(), 42);
+        first.fuse = Fuse::of(fuse);
+        let world = first.world.clone();
+        let replay = Replay::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
+        let died = catch_unwind(AssertUnwindSafe(|| {
+            deploy(&plan, &mut replay.fleet(first), &mut Calm, &mut replay.operator(&mut { YES }), &mut Silent)
+        }));
+        drop(replay);
+        let Some(left) = unfinished(folder.path(), &Invocation::default()).unwrap().filter(|_| died.is_err()) else {
+            continue;
+        };
+        let promoted = |host: usize| world.borrow().states[host].current == Some(revision('b'));
+        let promoted: Vec<_> =
+            plan.targets().enumerate().filter(|(n, _)| promoted(*n)).map(|(_, (_, it))| it).collect();
+        let mut second = Scripted::new(scripts.clone(), 7);
+        second.world = world.clone();
+        let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, AtTheEnd::GoOn);
+        replay.add(Told::ask(&mut second, &plan));
+        let mut report = Collected::default();
+        let mut later = Yes { interrupt_at: Some(interrupt_at), ..YES };
+        let operator: &mut dyn Operator = if interrupt_at == 0 { &mut Impatient } else { &mut later };
+        let (mut fleet, mut operator) = (replay.fleet(second), replay.operator(operator));
+        deploy(&plan, &mut fleet, &mut Calm, &mut operator, &mut replay.reporter(&mut report));
+        for (again, event) in &report.events {
+            let what = format!("killed after {fuse}, interrupted at look {interrupt_at}: {event:?}");
+            match event {
+                Event::Stopping { hosts, .. } => {
+                    assert!(!again && !hosts.is_empty(), "{what}");
+                    waited += 1;
+                }
+                Event::StepEnded { step, not_attempted, .. } if *step == Step::Run(Stage::Promote) => {
+                    assert!(!promoted.iter().any(|host| not_attempted.contains(host)), "{what}");
+                    found += usize::from(!not_attempted.is_empty());
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(waited > 20 && found > 0, "{waited} interrupts met hosts at work, {found} calls were cut short");
 }

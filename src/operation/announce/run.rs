@@ -216,5 +216,9 @@ impl Operator for Asked {
         self.inner.undoes()
     }
 
+    fn has_interrupted(&self) -> bool {
+        self.inner.has_interrupted()
+    }
+
     left_to!(inner);
 }
