@@ -48,6 +48,17 @@ impl Asked {
         self.request.config_files.is_some()
     }
 
+    /// The keys that make another thing of the same revision on a host than a later request would.
+    pub fn differs_from(&self, later: &Asked) -> Vec<String> {
+        let (then, now) = (&self.request.extras.shared, &later.request.extras.shared);
+        let keys = [
+            ("config_deploy", self.renders() != later.renders()),
+            ("shared_dirs", then.dirs != now.dirs),
+            ("shared_files", then.files != now.files),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+    }
+
     /// Whether these are the variables that the run began with, as far as the checksum tells.
     pub fn had(&self, vars: &Vars) -> bool {
         sum(vars) == self.vars_sum

@@ -96,6 +96,43 @@ fn a_template_that_changed_may_change_hosts_that_run_the_revision() {
     let line = "config      may change on hosts that run the revision already: hoist/templates/app.j2\n";
     let restored = "stays live, and changed configuration files are restored: 127.0.0.1\n";
     project.run(&["plan", "--detailed-exitcode"]).ends(10).says(line).says(restored);
+    // Without the stage nothing is rendered; what an earlier run has rendered goes live.
+    let promote = ["plan", "--detailed-exitcode", "-s", "promote,finalize"];
+    project.run(&promote).ends(0);
+    project.deploy(&["-r", "HEAD", "-s", "config_deploy"]).ends(0);
+    project.run(&promote).ends(10).says(line);
+    project.deploy(&["-s", "promote,finalize"]).ends(0);
+    project.run(&promote).ends(0);
+}
+
+#[test]
+fn a_key_that_makes_another_thing_of_the_revision_may_change_hosts_that_run_it() {
+    let (farm, project) = Project::on_farm(0, 1);
+    project.render("/srv/app.conf", "a\n", &[]);
+    project.commit("render");
+    project.deploy(&[]).ends(0);
+    let says = |define: &str, status: i32| project.run(&["plan", "--detailed-exitcode", "-D", define]).ends(status);
+    let line = |key: &str| format!("config      may change on hosts that run the revision already: {key}\n");
+    says("failure_limit:1", 0);
+    says("shared_dirs:log", 10).says(&line("shared_dirs"));
+    says("config_deploy:no", 10).says(&line("config_deploy"));
+    // It does, and then there is nothing more to do.
+    let link = farm.srv(&address(0)).join("app.conf");
+    assert!(link.is_symlink());
+    project.deploy(&["-r", "HEAD", "-D", "config_deploy:no"]).ends(0);
+    assert!(!link.is_symlink());
+    says("config_deploy:no", 0);
+}
+
+#[test]
+fn a_host_on_which_the_revision_is_only_to_be_finalized_counts_among_no_restarts() {
+    let (_farm, project) = Project::on_farm(0, 2);
+    project.configure("service_name: web\nservice_command: /bin/true {action} {service}");
+    project.commit("one");
+    project.deploy(&["-s", "fetch,promote"]).ends(0);
+    for asking in [&["plan", "--detailed-exitcode"][..], &["plan", "--detailed-exitcode", "--ask"]] {
+        project.run(asking).ends(10).says("services    restart web on 0 hosts\n").says("not finalized");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::report::took;
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style};
 use crate::text::{bytes, counted, hosts};
-use crate::wire::{Revision, ServiceName, Stage, State};
+use crate::wire::{Revision, Stage, State};
 
 /// Commits and files that are listed for people.
 const LISTED: usize = 10;
@@ -19,9 +19,8 @@ const LISTED: usize = 10;
 /// The lines of the head: what the hosts run, what restarts, travels and lasts, and what a rollback would do.
 pub fn head(plan: &Plan, outlook: &Outlook) -> Vec<(&'static str, String)> {
     let mut lines: Vec<(&str, String)> = running(plan, outlook).into_iter().map(|line| ("hosts", line)).collect();
-    let to_do = outlook.to_do(plan).count();
     if plan.restarts() {
-        lines.push(("services", services(&outlook.services, to_do)));
+        lines.push(("services", services(plan, outlook)));
     }
     if let Some(files) = &outlook.new_configuration {
         let which = if files.is_empty() { String::new() } else { format!(": {}", crate::text::some(files, LISTED)) };
@@ -83,12 +82,13 @@ fn running(plan: &Plan, outlook: &Outlook) -> Vec<String> {
     lines
 }
 
-fn services(services: &[ServiceName], to_do: usize) -> String {
-    if services.is_empty() {
+fn services(plan: &Plan, outlook: &Outlook) -> String {
+    if outlook.services.is_empty() {
         return "none are restarted".to_owned();
     }
-    let named: Vec<String> = services.iter().map(|it| format!("{} {}", it.action, it.name)).collect();
-    format!("{} on {}", named.join(", "), hosts(to_do))
+    let named: Vec<String> = outlook.services.iter().map(|it| format!("{} {}", it.action, it.name)).collect();
+    let more = if outlook.new_configuration.is_some() { ", and where configuration files change" } else { "" };
+    format!("{} on {}{more}", named.join(", "), hosts(outlook.to_promote(plan).count()))
 }
 
 fn travels(transfer: &Transfer) -> String {

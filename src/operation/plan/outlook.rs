@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::deploy::{Plan, Prepared, changed};
 use crate::gates::statistics::median;
 use crate::journal;
-use crate::journal::PastDuration;
+use crate::journal::{PastDuration, PastRun};
 use crate::operation::status::View;
 use crate::operation::{Refused, state_folder};
 use crate::repo::{ChangedFiles, Distance, Repo};
@@ -33,8 +33,8 @@ pub struct Outlook {
     pub not_compared: usize,
     /// The services that are restarted or reloaded on every host that gets the revision.
     pub services: Vec<ServiceName>,
-    /// Control files that changed since the revision was deployed, so that configuration files may change on hosts
-    /// that run it already; `None`: they did not change, or nothing is rendered.
+    /// Control files, and configuration keys, that changed since the revision was deployed, so that hosts that run it
+    /// already may be changed; `None`: nothing did that matters to these stages.
     pub new_configuration: Option<Vec<String>>,
     /// `None`: nothing is fetched.
     pub transfer: Option<Transfer>,
@@ -99,6 +99,17 @@ impl Outlook {
         self.views.iter().filter(|view| !view.serves(&plan.revision))
     }
 
+    /// Those of them on which promote has something to do, and so restarts the services.
+    pub fn to_promote<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a View> {
+        let is_promoted = |view: &View| {
+            let state = view.known.state.as_ref();
+            let is_live =
+                state.is_some_and(|it| it.current.as_ref() == Some(&plan.revision) && it.stray_links.is_empty());
+            is_live && view.unfit().is_none()
+        };
+        self.views.iter().filter(move |view| !is_promoted(view))
+    }
+
     /// Whether a deployment would change something, or may.
     pub fn changes_something(&self, plan: &Plan) -> bool {
         self.new_configuration.is_some() || self.to_do(plan).next().is_some()
@@ -126,19 +137,36 @@ fn changes(repo: &Repo, plan: &Plan, views: &[View]) -> Result<(Vec<Change>, usi
     Ok((held.into_iter().take(COMPARED).map(compare).collect::<anyhow::Result<_>>()?, not_compared))
 }
 
-/// What may change the configuration files of hosts that run the revision already. Only the targets can tell whether
-/// it does.
+/// What may change hosts that run the revision already. Only the targets can tell whether it does.
 fn new_configuration(config: &Config, prepared: &Prepared) -> Result<Option<Vec<String>>, Refused> {
-    let renders = prepared.plan.stages.iter().any(|it| it.stage == Stage::ConfigDeploy);
-    if !config.settings.config_deploy || !renders {
+    let Prepared { plan, control_files, .. } = prepared;
+    if !plan.brings_code() && !plan.promotes() && !renders(config, plan) {
         return Ok(None);
     }
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    let deployed = |run: &&journal::PastRun| run.stayed() && run.revision == prepared.plan.revision;
-    // Nothing is known of a revision that was deployed by somebody else.
-    let Some(last) = history.runs.iter().rev().find(deployed) else { return Ok(Some(Vec::new())) };
-    let files = changed(&last.control_files, &prepared.control_files);
-    Ok((!files.is_empty() || last.control_files.is_empty()).then_some(files))
+    let mut runs = history.runs.iter().rev().filter(|run| run.revision == plan.revision);
+    let Some(last) = runs.clone().find(|run| run.stayed()) else {
+        // Nothing is known of a revision that was deployed by somebody else.
+        return Ok(renders(config, plan).then(Vec::new));
+    };
+    // The files that a run without promote has rendered since go live with the next one.
+    let is_pending =
+        |run: &&PastRun| !run.promotes && !run.undone && run.asked.as_ref().is_some_and(|asked| asked.renders());
+    let pending = runs.by_ref().take_while(|run| !run.stayed()).find(is_pending);
+    let now = match renders(config, plan) {
+        true => Some(control_files),
+        false => pending.filter(|_| config.settings.config_deploy && plan.promotes()).map(|run| &run.control_files),
+    };
+    let mut may: Vec<String> =
+        last.asked.iter().flat_map(|then| then.differs_from(&prepared.requests.asked())).collect();
+    may.extend(now.iter().flat_map(|now| changed(&last.control_files, now)));
+    let is_unknown = now.is_some() && last.control_files.is_empty();
+    Ok((!may.is_empty() || is_unknown).then_some(may))
+}
+
+/// Whether the plan renders configuration files.
+fn renders(config: &Config, plan: &Plan) -> bool {
+    config.settings.config_deploy && plan.stages.iter().any(|it| it.stage == Stage::ConfigDeploy)
 }
 
 /// From the deployments that had the same stages and as many subgroups.
