@@ -374,3 +374,12 @@ fn the_targets_keep_what_is_gone_back_to_and_the_deploy_host_need_not() {
 fn project_head(farm: &Farm) -> String {
     Links::of(farm, 0).current.unwrap()
 }
+
+#[test]
+fn a_host_that_is_written_in_another_way_now_is_no_host_that_has_left_its_list() {
+    let (farm, project, one, _) = with_two(0, 2);
+    project.write("hoist/default", &format!("root@127.0.0.1:{}\n127.0.0.2\n", farm.port));
+    let ran = project.run(&["rollback", "--yes"]).ends(0);
+    assert!(!ran.err.contains("in no list any more"), "{}", ran.err);
+    all_on(&farm, 2, &one);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::config::{Config, GroupSettings, Note};
+use crate::config::{Config, GroupSettings, Note, Settings};
 use crate::targets::{FailureLimit, Target, fold};
 use crate::text::counted;
 use crate::wire::Level;
@@ -11,6 +11,15 @@ use super::{Frontend, Refused, memory};
 
 /// What a list may lose if nothing is set. A target file is changed on purpose, other lists by themselves.
 const USUAL: FailureLimit = FailureLimit::Percent(20);
+
+/// Where a host is connected to, and as whom.
+type Login<'a> = (&'a str, Option<&'a str>, u16);
+
+fn login<'a>(config: &'a Config, target: &'a Target) -> Login<'a> {
+    let Settings { ssh_user, ssh_port, .. } = &config.settings;
+    let user = target.login_user().or(ssh_user.as_deref());
+    (target.address(), user, target.login_port().unwrap_or(*ssh_port))
+}
 
 /// A group whose list has lost hosts.
 struct Shrunk {
@@ -65,11 +74,15 @@ fn shrunk(config: &Config) -> Result<Vec<Shrunk>, Refused> {
     // Nobody is kept from deploying because it is not known what was deployed.
     let Ok(memory) = memory(config) else { return Ok(Vec::new()) };
     let (groups, _) = config.groups(None)?;
-    let now: HashSet<&Target> = groups.iter().flat_map(|group| &group.targets).collect();
+    let listed = || groups.iter().flat_map(|group| &group.targets);
+    let now: HashSet<&Target> = listed().collect();
+    let reached: HashSet<Login> = listed().map(|target| login(config, target)).collect();
+    // Written in another way, it is the same host.
+    let is_gone = |target: &&Target| !now.contains(target) && !reached.contains(&login(config, target));
     let mut found = Vec::new();
     for group in &config.settings.groups {
         let Some(before) = memory.list_of(config.environment.as_deref(), &group.name) else { continue };
-        let gone: Vec<Target> = before.iter().filter(|target| !now.contains(target)).cloned().collect();
+        let gone: Vec<Target> = before.iter().filter(is_gone).cloned().collect();
         if gone.is_empty() {
             continue;
         }
