@@ -40,6 +40,10 @@ fn every_answer_of_a_deploy_host_is_as_the_schema_says() {
     hold(&event, &json(&["deploy", "--yes", "second"]).ends(0).out);
     let known = hold(&status, &json(&["status"]).ends(1).out).remove(0);
     assert!(known["hosts"][3]["owed"].is_object() && known["hosts"][3]["trouble"].is_string(), "{known}");
+    // It misses the same revision once more.
+    hold(&event, &json(&["deploy", "--yes", "-r", "HEAD", "second again"]).ends(0).out);
+    let known = hold(&status, &json(&["status"]).ends(1).out).remove(0);
+    assert_eq!(known["hosts"][3]["owed"]["again"], true, "{known}");
     project.write("hoist/checks.yaml", "checks:\n  bad: {type: command, stage: promote, command: 'false'}\n");
     project.commit("three");
     let events = hold(&event, &json(&["deploy", "--yes", "third"]).out);
