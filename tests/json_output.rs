@@ -49,7 +49,8 @@ fn every_answer_of_a_deploy_host_is_as_the_schema_says() {
     let events = hold(&event, &json(&["deploy", "--yes", "third"]).out);
     assert!(events.iter().any(|event| event["event"] == "host_ended" && event["outcome"] == "failed"), "{events:?}");
     hold(&event, &json(&["deploy", "--dry-run"]).out);
-    hold(&event, &json(&["reconcile", "--yes"]).out);
+    let events = hold(&event, &json(&["reconcile", "--yes"]).ends(1).out);
+    assert_eq!((events.len(), &events[0]["rows"][0]["host"]), (1, &"127.0.0.4".into()), "{events:?}");
     hold(&event, &json(&["rollback", "--yes"]).out);
     hold(&event, &json(&["run", "--", "echo out; echo err >&2; exit 3"]).out);
 

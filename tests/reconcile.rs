@@ -108,6 +108,18 @@ fn a_host_that_is_out_of_reach_keeps_no_other_from_being_brought_there_and_is_na
     assert_eq!(words(&project, &[]).1, ["drifted", "in sync", "in sync", "unreachable"]);
     project.run(&["reconcile", "--yes"]).ends(1).says("1 host is unreachable and left out: 127.0.0.4:1");
     assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    // The last line for programs has the exit status, and who was left out.
+    for brought in [1, 0] {
+        if brought > 0 {
+            drift(&farm, 0, &one);
+        }
+        let events = project.run(&["reconcile", "--yes", "--format", "json"]).ends(1).events();
+        let ends: Vec<_> = events.iter().filter(|event| event["event"] == "ended").collect();
+        let end = ends.last().unwrap();
+        let left = (&end["status"], &end["rows"][0]["host"], &end["rows"][0]["state"]);
+        assert_eq!(left, (&1.into(), &"127.0.0.4:1".into(), &"unreachable".into()), "{end}");
+        assert_eq!((ends.len(), events.last(), end["rows"].as_array().unwrap().len()), (1 + brought, Some(*end), 1));
+    }
     project.run(&["reconcile", "--yes"]).ends(1).says("nothing was touched");
 }
 
@@ -202,7 +214,10 @@ fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
     let two = page(&other, "two");
     other.deploy(&[]).ends(0);
     assert_eq!(words(&project, &[]).1, ["drifted", "drifted"]);
-    project.run(&["reconcile", "--yes"]).ends(2).says("somebody else has deployed since").says(&two[..10]);
+    let refused = || project.run(&["reconcile", "--yes"]).ends(2).says("somebody else has deployed since");
+    refused().says(&format!("not in this repository; fetch it first, then `hoist deploy -r {}` makes it", &two[..10]));
+    project.git(&["fetch", "-q", other.path("").to_str().unwrap()]);
+    refused().says(&format!("since: `hoist deploy -r {}` makes it", &two[..10]));
     project.run(&["rollback", "--yes"]).ends(2).says("somebody else has deployed since");
     (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&two)));
     project.run(&["reconcile", "--yes", "-l", "127.0.0.2"]).ends(0);

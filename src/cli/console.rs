@@ -8,7 +8,7 @@ use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::operation::{Frontend, Refused};
 use crate::report;
-use crate::report::{Ci, Event, Filed, ReportFiles, Reporter, Tee};
+use crate::report::{Ci, Event, Filed, HostRow, ReportFiles, Reporter, Tee};
 use crate::targets::{Target, fold};
 use crate::terminal::Marker;
 
@@ -162,12 +162,16 @@ impl Frontend for Console {
     }
 
     fn nothing_to_do(&self, line: &str) {
+        self.ends(line, ExitCode::Success, Vec::new());
+        self.answer(line);
+    }
+
+    fn ends(&self, verdict: &str, code: ExitCode, rows: Vec<HostRow>) {
         if self.show.format == report::Format::Json {
             let mut reporter = self.reporter();
-            reporter.event(&Event::ended(line, ExitCode::Success, Vec::new(), 0.0));
+            reporter.event(&Event::ended(verdict, code, rows, 0.0));
             reporter.flush();
         }
-        self.answer(line);
     }
 
     /// R8: without a terminal and without `--yes` a command refuses to start.

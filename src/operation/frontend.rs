@@ -3,9 +3,10 @@
 use std::io;
 
 use crate::deploy::Operator;
+use crate::exit_code::ExitCode;
 use crate::fleet::remarks::Remark;
 use crate::invocation::Invocation;
-use crate::report::{Reporter, causes};
+use crate::report::{HostRow, Reporter, causes};
 use crate::targets::fold;
 use crate::wire::Level;
 
@@ -45,6 +46,10 @@ pub trait Frontend {
     fn nothing_to_do(&self, line: &str) {
         self.answer(line);
     }
+
+    /// Says how the command ended where no run of it said so: with hosts that it left out, say, which have these rows. Only
+    /// programs are told; people get what the command returns.
+    fn ends(&self, _verdict: &str, _code: ExitCode, _rows: Vec<HostRow>) {}
 
     /// R8: that somebody answers what the operation is going to ask.
     ///

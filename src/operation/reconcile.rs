@@ -7,6 +7,7 @@ use crate::exit_code::ExitCode;
 use crate::journal;
 use crate::journal::History;
 use crate::repo::Repo;
+use crate::report::{HostRow, RowState};
 use crate::targets::{Group, Target, fold};
 use crate::text::{counted, hosts};
 use crate::wire::{Confirmation, Revision};
@@ -75,7 +76,7 @@ pub fn reconcile_preview(
     refuse_without_memory(&config)?;
     let (in_sync, astray, history) = match memory(&config)?.is_empty() {
         true => Default::default(),
-        false => look(&config, groups, limit_hosts, Asking::default(), front)?,
+        false => look(&config, &repo, groups, limit_hosts, Asking::default(), front)?,
     };
     let (wanted, unclear) = wanted(astray.iter().filter(|view| view.may_be_brought()));
     let lines = if memory(&config)?.is_empty() {
@@ -122,7 +123,7 @@ pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Front
         shrinkage::check(&config, front)?;
     }
     let asking = Asking { confirm: true, ..Asking::default() };
-    let (in_sync, astray, history) = look(&config, groups, limit_hosts, asking, front)?;
+    let (in_sync, astray, history) = look(&config, &repo, groups, limit_hosts, asking, front)?;
     if let Some(confirmed) = confirmed_now(&in_sync) {
         front.remark(&confirmed);
     }
@@ -134,9 +135,9 @@ pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Front
                 front.nothing_to_do(&done);
                 Ok(ExitCode::Success)
             }
-            Some(why) => {
+            Some((why, rows)) => {
                 front.answer(&done);
-                Err(Refused::Because(ExitCode::Failed, why))
+                Err(failed(front, why, rows))
             }
         };
     }
@@ -148,8 +149,28 @@ pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Front
     }
     let code = bring(&config, &repo, astray, in_sync, Undoing::default(), options, front)?;
     match unconfirmed.filter(|_| code == ExitCode::Success) {
-        Some(why) => Err(Refused::Because(ExitCode::Failed, why)),
+        Some((why, rows)) => Err(failed(front, why, rows)),
         None => Ok(code),
+    }
+}
+
+/// The end of a command that did not do its work on these hosts, which no run of it told.
+fn failed(front: &dyn Frontend, why: String, rows: Vec<HostRow>) -> Refused {
+    front.ends(&why, ExitCode::Failed, rows);
+    Refused::Because(ExitCode::Failed, why)
+}
+
+/// The row of a host on which no run worked.
+fn row(view: &View, state: RowState, reason: String) -> HostRow {
+    HostRow {
+        host: view.target.clone(),
+        group: view.group.clone(),
+        state,
+        stage: None,
+        ok: false,
+        current: view.live().cloned(),
+        reason: Some(reason),
+        cause: None,
     }
 }
 
@@ -159,6 +180,7 @@ pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Front
 /// Somebody else has deployed to them since.
 fn look(
     config: &Config,
+    repo: &Repo,
     groups: Vec<Group>,
     limit_hosts: Option<&str>,
     asking: Asking,
@@ -169,9 +191,10 @@ fn look(
     let is_known = |revision: &Revision| history.runs.iter().any(|past| past.revision == *revision);
     if let (None, Some((other, share))) = (limit_hosts, deployed_elsewhere(&views, is_known)) {
         let short = other.short();
+        let fetch = if is_here(repo, &other)? { "" } else { "it is not in this repository; fetch it first, then " };
         return Err(Refused::new(format!(
             "{share} hosts run {short}, which is finalized and is not what was deployed last from here, so somebody else \
-             has deployed since: `{}` makes it the wanted revision; with `-l`, reconcile brings hosts to the old one",
+             has deployed since: {fetch}`{}` makes it the wanted revision; with `-l`, reconcile brings hosts to the old one",
             config.invocation.command(&format!("deploy -r {short}"))
         )));
     }
@@ -225,16 +248,15 @@ fn confirmed_now(views: &[View]) -> Option<String> {
     (!targets.is_empty()).then(|| format!("confirmed {}: {}", hosts(targets.len()), fold(targets)))
 }
 
-/// Why targets that are in sync could not be confirmed.
-fn unconfirmed(views: &[View]) -> Option<String> {
-    let lines: Vec<String> = views
-        .iter()
-        .filter_map(|view| match view.confirmation()? {
-            Confirmation::Failed { reason } => Some(format!("{} could not be confirmed: {reason}", view.target)),
-            _ => None,
-        })
-        .collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+/// Why targets that are in sync could not be confirmed, and their rows.
+fn unconfirmed(views: &[View]) -> Option<(String, Vec<HostRow>)> {
+    let (mut lines, mut rows) = (Vec::new(), Vec::new());
+    for view in views {
+        let Some(Confirmation::Failed { reason }) = view.confirmation() else { continue };
+        lines.push(format!("{} could not be confirmed: {reason}", view.target));
+        rows.push(row(view, RowState::Refused, format!("could not be confirmed: {reason}")));
+    }
+    (!lines.is_empty()).then(|| (lines.join("\n"), rows))
 }
 
 /// The revision that is finalized on all of several hosts, though another one is wanted on each; or on most of them, if
@@ -270,12 +292,18 @@ pub fn bring(
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
     let (wanted, unclear) = wanted(views.iter().filter(|view| view.may_be_brought()));
-    let away = views.iter().filter(|view| !view.may_be_brought()).map(|view| view.target.clone());
-    let away: Vec<Target> = away.collect();
+    let away: Vec<&View> = views.iter().filter(|view| !view.may_be_brought()).collect();
+    let reason = |view: &View| view.inquiry.as_ref().and_then(|it| it.trouble.clone());
+    let mut rows: Vec<HostRow> =
+        away.iter().map(|view| row(view, RowState::Unreachable, reason(view).unwrap_or_default())).collect();
+    let is_unclear = |view: &&View| unclear.contains(&view.target);
+    let not_known = || "it is not known which revision it should run".to_owned();
+    rows.extend(views.iter().filter(is_unclear).map(|view| row(view, RowState::NotAttempted, not_known())));
+    let away: Vec<Target> = away.into_iter().map(|view| view.target.clone()).collect();
     let mut seen: Vec<View> = views.into_iter().chain(others).collect();
-    let mut end = ExitCode::Success;
+    let (mut end, mut last) = (ExitCode::Success, ExitCode::Success);
     for (revision, targets) in wanted.clone() {
-        if !repo.is_artifact(&revision) && repo.has(std::slice::from_ref(&revision))?.is_empty() {
+        if !is_here(repo, &revision)? {
             let (on, short) = (fold(&targets), revision.short());
             return Err(Refused::new(format!(
                 "{on}: {short}, which is wanted there, is not in this repository any more: fetch it, or deploy another \
@@ -292,6 +320,7 @@ pub fn bring(
         seen.retain(|view| !targets.contains(&view.target));
         let ssh = ssh::prepare(config, prepared.plan.targets().map(|(_, target)| target))?;
         let code = begin(config, repo, &prepared, ssh, options, front)?;
+        last = code;
         match code {
             ExitCode::Success => {}
             ExitCode::Tolerated => end = code,
@@ -308,10 +337,18 @@ pub fn bring(
         let deploy = config.invocation.command("deploy -r REVISION -l HOSTS");
         left.push(format!("it is not known which revision {} should run: deploy one with `{deploy}`", fold(&unclear)));
     }
-    match left.is_empty() {
-        true => Ok(end),
-        false => Err(Refused::Because(ExitCode::Failed, left.join("\n") + touched)),
+    if !left.is_empty() {
+        return Err(failed(front, left.join("\n") + touched, rows));
     }
+    if end != last {
+        front.ends("hosts of an earlier deployment failed within the failure limit", end, Vec::new());
+    }
+    Ok(end)
+}
+
+/// Whether this repository has a revision, or what is no commit but was made here.
+fn is_here(repo: &Repo, revision: &Revision) -> anyhow::Result<bool> {
+    Ok(repo.is_artifact(revision) || !repo.has(std::slice::from_ref(revision))?.is_empty())
 }
 
 /// Revisions, and the targets that are to be brought there.
