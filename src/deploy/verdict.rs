@@ -4,7 +4,7 @@ use crate::exit_code::ExitCode;
 use crate::report::{Cause, HostRow, causes};
 use crate::targets::{Target, fold};
 use crate::text::hosts;
-use crate::wire::Fault;
+use crate::wire::{Fault, Holder};
 
 use super::plan::{Kind, Plan};
 use super::probe::{duplicate_message, find_duplicate};
@@ -65,6 +65,8 @@ pub struct Verdict {
     pub rolled_back_for: Option<String>,
     /// The run is left unfinished.
     pub open: bool,
+    /// The hosts that others have locked, and who.
+    pub locked: Vec<(Target, Holder)>,
 }
 
 impl Verdict {
@@ -88,7 +90,15 @@ impl Verdict {
             stayed: stayed(table, plan),
             rolled_back_for: None,
             open: end == End::Undecided,
+            locked: table.rows().iter().filter_map(lock_on).collect(),
         }
+    }
+}
+
+fn lock_on(row: &Row) -> Option<(Target, Holder)> {
+    match &row.trouble.as_ref()?.fault {
+        Fault::Locked { by } => Some((row.target.clone(), (**by).clone())),
+        _ => None,
     }
 }
 

@@ -11,14 +11,16 @@ use crate::exit_code::ExitCode;
 use crate::fleet::Fleet;
 use crate::fleet::remarks::Remark;
 use crate::fleet_state::{FleetState, Observation};
+use crate::invocation::Invocation;
 use crate::journal::{Replay, Told, Unfinished};
 use crate::operation::announce::Announcer;
 use crate::operation::{Frontend, distance, state_folder};
+use crate::procfs;
 use crate::repo::Repo;
 use crate::report::{Event, LogFile, Note, OwedHost, Reporter, Tee, WithTimings, owed_line};
-use crate::targets::fold;
+use crate::targets::{Target, fold};
 use crate::text::counted;
-use crate::wire::Level;
+use crate::wire::{Holder, Level};
 
 use super::after_probe::AfterProbe;
 use super::lock_after::{lock_after, locks_after};
@@ -152,7 +154,8 @@ impl<'a> RecordedRun<'a> {
         if !verdict.open {
             self.announce_end(&verdict);
         }
-        let Verdict { text: verdict, mut ways_out, code, rows, .. } = verdict;
+        let Verdict { text: verdict, mut ways_out, code, rows, locked, .. } = verdict;
+        ways_out.extend(left_locked(&locked, &plan.by.deploy_host, &plan.invocation));
         ways_out.extend(owed_line(&owed, &plan.invocation.command("reconcile")));
         let seconds = self.began.elapsed().as_secs_f64();
         self.report.event(&Event::Ended { verdict, ways_out, owed, status: code.status(), rows, seconds });
@@ -241,5 +244,34 @@ impl<'a> RecordedRun<'a> {
             );
             self.report.event(&Event::note(Level::Error, note));
         }
+    }
+}
+
+/// What clears the locks whose processes on this host have ended: what they left running on the hosts does not end.
+fn left_locked(locked: &[(Target, Holder)], here: &str, invocation: &Invocation) -> Option<String> {
+    let is_left = |by: &Holder| by.host == here && !procfs::is_running(by.pid, "hoist");
+    let left: Vec<&Target> = locked.iter().filter(|(_, by)| is_left(by)).map(|(target, _)| target).collect();
+    let names: Vec<String> = left.iter().map(|target| target.to_string()).collect();
+    let unlock = invocation.command(&format!("unlock {}", names.join(" ")));
+    (!left.is_empty()).then(|| format!("{}: the run that has the lock has ended: `{unlock}` clears it", fold(left)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_whose_run_has_ended_here_is_named_with_the_command_that_clears_it() {
+        let lock = |target: &str, host: &str, pid| {
+            let (run, user, since) = ("20261123T144552.123Z-4711-7d3f".parse().unwrap(), "op".into(), String::new());
+            let by = Holder { run, user, host: host.into(), pid, since, message: String::new() };
+            (target.parse::<Target>().unwrap(), by)
+        };
+        // No process has so high a number.
+        let locked =
+            [lock("web1", "here", u32::MAX), lock("web2", "elsewhere", u32::MAX), lock("web3", "here", u32::MAX)];
+        let said = left_locked(&locked, "here", &Invocation::default()).unwrap();
+        assert_eq!(said, "web[1,3]: the run that has the lock has ended: `hoist unlock web1 web3` clears it");
+        assert_eq!(left_locked(&locked[1..2], "here", &Invocation::default()), None);
     }
 }
