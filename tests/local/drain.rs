@@ -466,7 +466,8 @@ fn a_command_runs_while_the_host_is_drained_and_what_is_told_is_its_output() {
 
 #[test]
 fn what_the_target_does_counts_as_its_work_though_the_deployer_is_waited_for_meanwhile() {
-    const TAKES: Duration = Duration::from_secs(1);
+    // So long that a busy machine takes less for what else comes through the input.
+    const TAKES: Duration = Duration::from_secs(4);
     let scene = Scene::new();
     let mut request = scene.with(|how| how.on = DrainOn::DeployHost);
     request.header.timings = true;
