@@ -128,6 +128,11 @@ fn what_was_only_fetched_is_not_gone_back_to_where_it_lacks_its_configuration_fi
     ran.says(&format!("`hoist deploy -r {}` deploys it", &two[..10]));
     assert_eq!(Links::of(&farm, 0).current, Some(one));
     assert!(farm.srv(&address(0)).join("app.conf").is_symlink());
+    // It has them once they were rendered.
+    project.deploy(&["-s", "config_deploy", "-r", &two]).ends(0);
+    project.run(&["rollback", "--yes", "--to", &two]).ends(0);
+    assert_eq!(Links::of(&farm, 0).current, Some(two));
+    assert!(farm.srv(&address(0)).join("app.conf").is_symlink());
 }
 
 #[test]

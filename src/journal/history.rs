@@ -37,6 +37,8 @@ pub struct PastRun {
     pub undone: bool,
     /// Its stages make the revision live: it was not to fetch alone, say.
     pub promotes: bool,
+    /// It rendered configuration files, on any host.
+    pub rendered: bool,
     /// A deployment that was rolled back, on all hosts or on those that could be.
     pub rolled_back: bool,
     /// It failed, and left hosts on different revisions.
@@ -71,6 +73,7 @@ impl PastRun {
             before,
             undone,
             promotes: plan.promotes(),
+            rendered: ran(Stage::ConfigDeploy) && asked.as_ref().is_some_and(|asked| asked.renders()),
             // One that was finalized rolled back no more than single hosts.
             rolled_back: undone || (goes_back && left_mixed && !ran(Stage::Finalize)),
             stayed_on: stayed_on.map(|(_, target)| target.clone()).collect(),

@@ -123,7 +123,7 @@ impl History {
     pub fn was_only_fetched(&self, revision: &Revision) -> bool {
         let mut runs = self.runs.iter().filter(|past| past.revision == *revision).peekable();
         let was_there = || self.runs.iter().flat_map(|past| &past.before).any(|(_, before)| before == revision);
-        runs.peek().is_some() && runs.all(|past| !past.promotes && !past.stayed()) && !was_there()
+        runs.peek().is_some() && runs.all(|past| !past.promotes && !past.rendered && !past.stayed()) && !was_there()
     }
 
     /// The revisions whose last deployment was undone.
@@ -193,6 +193,7 @@ mod tests {
             interrupted: false,
             undone: kind == Deploy && stayed_on.is_empty(),
             promotes: true,
+            rendered: false,
             left_mixed: false,
             rolled_back: false,
             asked: None,

@@ -150,8 +150,7 @@ fn new_configuration(config: &Config, prepared: &Prepared) -> Result<Option<Vec<
         return Ok(renders(config, plan).then(Vec::new));
     };
     // The files that a run without promote has rendered since go live with the next one.
-    let is_pending =
-        |run: &&PastRun| !run.promotes && !run.undone && run.asked.as_ref().is_some_and(|asked| asked.renders());
+    let is_pending = |run: &&PastRun| !run.promotes && !run.undone && run.rendered;
     let pending = runs.by_ref().take_while(|run| !run.stayed()).find(is_pending);
     let now = match renders(config, plan) {
         true => Some(control_files),
