@@ -1,6 +1,8 @@
 //! Sessions and commands against a real sshd.
 
 mod farm;
+#[path = "common/ports.rs"]
+mod ports;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -381,7 +383,7 @@ fn a_peer_that_is_no_ssh_server_is_found_out_in_its_time_whatever_it_does() {
     };
     let web = |mut stream: TcpStream| drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
     let noise = |mut stream: TcpStream| drop(stream.write_all(&[0xa7; 100_000]));
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = ports::refusing();
     use ConnectErrorKind::*;
     let cases: [(&str, u16, &[ConnectErrorKind]); 6] = [
         ("drips", peer(drip), &[Timeout]),
@@ -389,7 +391,7 @@ fn a_peer_that_is_no_ssh_server_is_found_out_in_its_time_whatever_it_does() {
         ("stops in the middle", peer(half), &[Timeout]),
         ("a web server", peer(web), &[Protocol, HungUp]),
         ("noise", peer(noise), &[Protocol, HungUp]),
-        ("closed", closed, &[Refused]),
+        ("closed", closed.number, &[Refused]),
     ];
     for (what, port, kinds) in cases {
         let options = SshOptions {

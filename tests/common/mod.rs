@@ -12,6 +12,7 @@ pub mod farm;
 
 mod git;
 pub mod names;
+pub mod ports;
 pub mod restarts;
 pub mod step_notes;
 pub mod terminal;

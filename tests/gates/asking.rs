@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::common::{self, Project, Ran, signal, wait_for};
+use crate::common::{self, Project, Ran, ports, signal, wait_for};
 use crate::schema::Answer;
 use crate::server::{Request, Response, Server, vector};
 
@@ -126,7 +126,8 @@ fn a_source_that_is_gone_hangs_floods_or_babbles_is_never_a_pass() {
     let flood = Server::start(|_| Response::Ok("x".repeat(9 << 20)));
     let circle = Server::start(|request| Response::Redirect(format!("{}x", request.path())));
     let html = Server::start(|_| Response::Status("502 Bad Gateway", "<html>no</html>".into()));
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refusing = ports::refusing();
+    let gone = refusing.number;
     let mut gates = "gates:\n".to_owned();
     let all =
         [("gone", gone), ("silent", silent.port), ("flood", flood.port), ("circle", circle.port), ("html", html.port)];
@@ -163,7 +164,8 @@ fn a_page_is_judged_by_status_and_text_and_one_that_does_not_answer_fails() {
         "/bad" => Response::Redirect("http://[::".into()),
         path => panic!("{path}"),
     });
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refusing = ports::refusing();
+    let gone = refusing.number;
     let gate = |name: &str, path: &str, more: &str| {
         format!("  {name}: {{type: http, when: soak, url: 'http://127.0.0.1:{}{path}'{more}}}\n", server.port)
     };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::common::{CACHE, Farm, Links, address, wait_for};
+use crate::common::{CACHE, Farm, Links, address, ports, wait_for};
 
 /// The file of a revision that says how the service behaves: its share of errors, and the seconds that a request takes.
 pub const BEHAVIOUR: &str = "behaviour";
@@ -41,7 +41,7 @@ impl Monitoring {
     pub fn start(farm: &Farm, hosts: usize) -> Monitoring {
         let metrics = serve(farm, hosts);
         let folder = tempfile::Builder::new().prefix("hoist-monitoring-").tempdir().unwrap();
-        let (prometheus_port, alertmanager_port) = (free_port(), free_port());
+        let (prometheus_port, alertmanager_port) = (ports::free(), ports::free());
         let targets: Vec<String> = (0..hosts).map(|n| format!("'{}:{metrics}'", address(n))).collect();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write(
@@ -129,14 +129,10 @@ impl Drop for Monitoring {
     }
 }
 
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Serves the metrics of every host, at its own address and one port.
 fn serve(farm: &Farm, hosts: usize) -> u16 {
     let (port, listeners) = loop {
-        let port = free_port();
+        let port = ports::free();
         let all: Result<Vec<_>, _> = (0..hosts).map(|n| TcpListener::bind((address(n), port))).collect();
         if let Ok(all) = all {
             break (port, all);

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::asking::{ask, project};
-use crate::common::wait_for;
+use crate::common::{ports, wait_for};
 use crate::server::{Response, Server};
 
 const TOKEN: &str = "s3cret-t0ken-0123456789";
@@ -86,7 +86,7 @@ fn a_server_is_trusted_by_the_certificates_of_ca_file() {
         .status()
         .unwrap();
     assert!(made.success());
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = ports::free();
     let mut server = Command::new("openssl")
         .args(["s_server", "-quiet", "-www", "-accept", &format!("127.0.0.1:{port}")])
         .arg("-key")

@@ -21,6 +21,8 @@ mod kill;
 mod large_files;
 mod lease;
 mod locks;
+#[path = "../common/ports.rs"]
+mod ports;
 mod preflight;
 #[path = "../common/request.rs"]
 mod request;

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::common::ports;
 use crate::common::wait_for;
-use crate::fleet::{Fleet, PORT, free_port, get};
+use crate::fleet::{Fleet, PORT, get};
 
 /// HAProxy with the backend of README and the manual, whose servers have the names of the target files. It tries no
 /// request twice and checks no server's health: a host that cannot serve and was not drained costs a request.
@@ -23,7 +24,7 @@ pub struct HaProxy {
 impl HaProxy {
     /// For hosts that serve.
     pub fn start(fleet: &Fleet) -> HaProxy {
-        let (port, admin) = (free_port(), free_port());
+        let (port, admin) = (ports::free(), ports::free());
         let servers: String =
             fleet.addresses.iter().map(|address| format!("    server {address} {address}:{PORT}\n")).collect();
         let config = format!(

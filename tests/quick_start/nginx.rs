@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use crate::common::ports;
 use crate::common::wait_for;
-use crate::fleet::{Fleet, PORT, Release, free_port, get};
+use crate::fleet::{Fleet, PORT, Release, get};
 use crate::load::Load;
 use crate::readme;
 
@@ -22,7 +23,7 @@ struct Nginx {
 
 impl Nginx {
     fn start(fleet: &Fleet) -> Nginx {
-        let (port, folder) = (free_port(), fleet.path().join("nginx"));
+        let (port, folder) = (ports::free(), fleet.path().join("nginx"));
         fs::create_dir_all(folder.join("shop")).unwrap();
         for address in &fleet.addresses {
             fs::write(folder.join(format!("shop/{address}.conf")), format!("server {address}:{PORT};\n")).unwrap();

@@ -63,7 +63,7 @@ impl DeployHost {
             let added = Command::new("ssh-add").arg("-q").arg(farm.key()).env("SSH_AUTH_SOCK", &socket).output();
             added.unwrap().status.success()
         });
-        let port = free_port();
+        let port = crate::common::ports::free();
         let host = DeployHost { dir, agent, farm, port };
         copy(&fixture("page"), &host.repo());
         host.git(&["init", "-q", "-b", "master"]);
@@ -240,13 +240,4 @@ fn script(path: &Path, text: &str) {
 
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
-}
-
-/// A port that nobody uses, and the one behind it neither, on any address.
-fn free_port() -> u16 {
-    let free = |port: u16| std::net::TcpListener::bind(("0.0.0.0", port)).is_ok();
-    (0..1000)
-        .map(|_| std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port())
-        .find(|port| *port < 65_000 && free(*port) && free(port + 1))
-        .expect("a free port")
 }

@@ -1,6 +1,6 @@
 //! Services under a real supervisor: restarted, reloaded, waited for, and brought back.
 
-use crate::common::Ran;
+use crate::common::{Ran, ports};
 use crate::fleet::{DeployHost, Target, finalized};
 
 /// A deploy host whose one target is 127.0.0.1, with version 1 of the page live.
@@ -79,13 +79,14 @@ fn a_restart_ends_when_the_port_accepts_and_fails_when_nobody_answers_in_time() 
     std::fs::write(scene.host.repo().join("scap/checks.yaml"), "checks:\n").unwrap();
     scene.host.commit("1");
     scene.deploy(&[]).ends(0);
-    // Two ports away nobody listens, whatever version is live: the old one is back and its service up, but that the
-    // host is well cannot be said.
+    // Where nobody listens, whatever version is live, the old one is back and its service up, but that the host is well
+    // cannot be said.
     let live = scene.target().links();
     scene.host.commit("3");
-    let nobody = format!("service_port:{}", scene.host.port + 2);
+    let refusing = ports::refusing();
+    let nobody = format!("service_port:{}", refusing.number);
     let ran = scene.deploy(&[&nobody, "service_timeout:1"]).ends(3);
-    ran.says(&format!("port {} accepted no connection within 1 s", scene.host.port + 2));
+    ran.says(&format!("port {} accepted no connection within 1 s", refusing.number));
     assert_eq!(scene.target().links(), live);
     scene.target().wait_until_runs(0, "1");
 }

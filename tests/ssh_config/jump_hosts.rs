@@ -66,11 +66,12 @@ fn the_keys_of_jump_host_and_target_are_both_checked_each_under_its_own_name() {
 #[test]
 fn a_host_that_cannot_be_reached_from_its_jump_host_is_told_apart_from_a_jump_host_that_is_down() {
     let behind = Behind::new();
-    let closed = format!("root@127.0.0.2:{}", free_port());
+    let refusing = ports::refusing();
+    let closed = format!("root@127.0.0.2:{}", refusing.number);
     let error = behind.ssh("", "  ProxyJump b1\n").connect(&target(&closed)).err().unwrap();
     assert_eq!(error.kind, ConnectErrorKind::Refused);
     assert!(error.message.contains("through b1: the jump host says connect failed"), "{error}");
-    let config = format!("Host b3\n  HostName 127.9.0.3\n  Port {}\nHost *\n  ProxyJump b3\n", free_port());
+    let config = format!("Host b3\n  HostName 127.9.0.3\n  Port {}\nHost *\n  ProxyJump b3\n", refusing.number);
     let error =
         behind.scene.refusal(&config.replace("Host *\n  ProxyJump", "Host 127.0.0.*\n  ProxyJump"), "127.0.0.2");
     assert_eq!(error.kind, ConnectErrorKind::Refused);
@@ -79,10 +80,6 @@ fn a_host_that_cannot_be_reached_from_its_jump_host_is_told_apart_from_a_jump_ho
         let config = format!("Host *\n  ProxyJump {jump}\n");
         behind.scene.refused(&config, "127.0.0.2", ConnectErrorKind::Configuration, &["(Host * !b"]);
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A port that answers no connection: its queue is full.

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::farm::RSA;
-use common::{Farm, HOIST, Links, Project, Ran, address, wait_for};
+use common::{Farm, HOIST, Links, Project, Ran, address, ports, wait_for};
 use hoist::fleet::ssh::{
     AfterLine, ConnectError, ConnectErrorKind, ExecEnd, Input, Link, OpenSsh, OutputChunk, Program, Ssh, SshOptions,
 };
