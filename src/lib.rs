@@ -41,6 +41,7 @@ pub mod run;
 mod scap_state;
 mod subprocess;
 pub mod targets;
+mod tcp;
 mod terminal;
 mod text;
 mod threads;

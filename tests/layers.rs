@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 46] = [
+const LAYERS: [&str; 47] = [
     "main",
     "for_targets",
     "cli",
@@ -56,6 +56,7 @@ const LAYERS: [&str; 46] = [
     "paths",
     "glob",
     "url",
+    "tcp",
     "lib",
 ];
 

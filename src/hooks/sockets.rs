@@ -1,7 +1,7 @@
 //! Sends announcements to a socket: a local one, UDP or TCP.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub fn tcp(host: &str, port: u16, bytes: &[u8], timeout: Duration) -> Result<(),
     let mut last = format!("{host} has no address");
     for address in addresses(host, port)? {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let sent = TcpStream::connect_timeout(&address, left).and_then(|mut stream| {
+        let sent = crate::tcp::connect(&address, left).and_then(|mut stream| {
             stream.set_write_timeout(Some(left))?;
             stream.write_all(bytes)
         });

@@ -4,12 +4,14 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use hoist::timings::Part;
 use hoist::wire::{CommandLine, Fault, Fetch, Level, Revision, ServiceName, Stage, StageRequest};
 
 use crate::harness::*;
+use crate::ports;
 
 fn promoted(request: &StageRequest, target: &Target) {
     target.fetch(request).ok();
@@ -364,10 +366,28 @@ fn promote_waits_for_the_port_and_fails_when_nobody_answers() {
     let port = listener.local_addr().unwrap().port();
     request.service.port = Some(port);
     run(&request, Stage::Promote).ok().says(&format!("port {port} accepts connections"));
-    drop(listener);
+    let refusing = ports::refusing();
+    let port = refusing.number;
+    request.service.port = Some(port);
     request.service.timeout = 1;
     let reply = run(&request, Stage::RestartService);
     assert_eq!(reply.reason(), format!("port {port} accepted no connection within 1 s"));
+}
+
+/// Where the system gives the service's port to the very socket that connects to it, TCP connects it to itself. Here it
+/// has no other.
+#[test]
+fn a_port_that_only_the_attempt_to_connect_has_taken_accepts_no_connection() {
+    let (_target, _, mut request) = Target::fetched();
+    run(&request, Stage::Promote).ok();
+    request.service.port = Some(40_000);
+    request.service.timeout = 1;
+    let request = asked(&request, Stage::RestartService, 0);
+    let mut alone = Command::new("unshare");
+    let network = "ip link set lo up && echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range && exec \"$@\"";
+    alone.args(["--net", "sh", "-c", network, "sh", HOIST, "deploy-local"]);
+    let reply = reply(spawn_by(alone, &request));
+    assert_eq!(reply.reason(), "port 40000 accepted no connection within 1 s");
 }
 
 /// What was begun is never begun again under the same number, whoever asks, and the record says how it ended.

@@ -119,7 +119,7 @@ impl Attempt<'_> {
         let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.route.host));
         for address in addresses {
             let permit = self.permit(address.ip().to_string());
-            match TcpStream::connect_timeout(&address, self.timeout()) {
+            match crate::tcp::connect(&address, self.timeout()) {
                 Ok(stream) => return Ok((stream, permit)),
                 Err(error) => {
                     let kind = match error.kind() {

@@ -1,9 +1,10 @@
 //! Restarting services, and waiting until they answer.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::tcp;
 use crate::timings;
 use crate::timings::Part;
 use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage, VerifyService};
@@ -200,7 +201,7 @@ fn wait_for(job: &Job, port: u16, proof: &mut Proof) -> Result<(), Fault> {
     let addresses: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     loop {
         for address in addresses {
-            if TcpStream::connect_timeout(&SocketAddr::new(address, port), ATTEMPT).is_ok() {
+            if tcp::connect(&SocketAddr::new(address, port), ATTEMPT).is_ok() {
                 job.out.info(format!("port {port} accepts connections"));
                 return Ok(());
             }
