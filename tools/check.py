@@ -4,8 +4,9 @@
 `cargo test` runs one program after the other and stops at the first that fails. Most of these tests wait for other
 processes, and each program ends with its slowest test alone, so the processors would be idle for a third of the time.
 
-What a program prints is shown when it has ended, with its name and the time that it took. CARGO names the cargo to use,
-RUST_TEST_THREADS how many tests of a program run at a time. The status is 1 if a program fails.
+What a program prints is shown when it has ended, with its name and the time that it took. One that does not end is
+killed, with its processes, and what these were is shown. CARGO names the cargo to use, RUST_TEST_THREADS how many tests
+of a program run at a time. The status is 1 if a program fails.
 
 The tests make and remove some 100,000 files at a time, which costs a disk's file system a third of all their CPU time.
 Where there is room they get a /tmp in memory that nobody else sees; IN_MEMORY=no leaves them the machine's.
@@ -17,6 +18,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -26,6 +28,8 @@ CARGO = os.environ.get("CARGO", "cargo")
 FIRST = ["faults", "local", "scap3", "git", "manual", "quick_start", "gates", "install", "start_up_files", "python"]
 # What the files may take in memory, and what has to be free: they take half a GiB on two processors.
 SIZE, NEEDED = "6g", 8 << 30
+# Seconds within which a program has to end: the longest takes 5 minutes on two slow processors, 10 beside other work.
+LIMIT = 1800
 # It measures, if only to see that measuring works: nothing else runs beside it.
 ALONE = ["bench"]
 
@@ -47,11 +51,38 @@ def build():
     return programs
 
 
-def run(name, path, environment):
+def run(path, environment):
+    """Status, output and seconds of a test program."""
     began = time.monotonic()
-    ended = subprocess.run([path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           env=environment)
-    return ended.returncode, ended.stdout, time.monotonic() - began
+    # To a file: the end of a pipe would not come before that of the last process that a test has left behind.
+    with tempfile.TemporaryFile() as output:
+        program = subprocess.Popen([path], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        try:
+            program.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            end(program.pid, output)
+            program.wait()
+        output.seek(0)
+        return program.returncode, output.read(), time.monotonic() - began
+
+
+def end(pid, output):
+    """Kills a program that does not end, with its processes, and writes to its output what these were."""
+    command = ["ps", "-ww", "-e", "-o", "pid=,ppid=,etimes=,stat=,wchan=,args="]
+    listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, errors="replace").stdout.splitlines(True)
+    parents = {int(line.split()[0]): int(line.split()[1]) for line in listed}
+    family = [pid]
+    for parent in family:
+        family += [process for process, its_parent in parents.items() if its_parent == parent]
+    told = [line for line in listed if int(line.split()[0]) in family]
+    output.seek(0, os.SEEK_END)
+    output.write(f"\ncheck.py: killed after {LIMIT} s, with these processes:\n{''.join(told)}".encode())
+    output.flush()
+    for process in family:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 def memory():
@@ -107,7 +138,7 @@ def main():
                 if not names:
                     return
                 name = names.pop(0)
-            status, output, seconds = run(name, programs[name], environment)
+            status, output, seconds = run(programs[name], environment)
             with lock:
                 times.append((seconds, name))
                 if status:
