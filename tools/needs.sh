@@ -53,6 +53,8 @@ if [ "$what" = all ]; then
 	need haproxy haproxy
 	need nginx nginx-light
 	need socat socat
+	# The benchmark is tried, with what it compares the transfers to.
+	need rsync rsync
 	need openssl openssl
 	need prometheus prometheus
 	need prometheus-alertmanager prometheus-alertmanager
