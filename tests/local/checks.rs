@@ -232,7 +232,7 @@ fn a_check_is_tried_within_its_time_and_no_longer() {
     assert_eq!(target.logged().len(), 3);
 
     let target = Target::new();
-    let tries = Tries { retries: None, interval: Duration::from_millis(600), within: Some(Duration::from_secs(1)) };
+    let tries = Tries { retries: None, interval: Duration::from_secs(3), within: Some(Duration::from_secs(5)) };
     let reply = target.fetch(&third_time_lucky(&target, tries));
     let reason = reply.reason();
     assert!(reason.starts_with("check slow failed with exit status 1: not yet; 2 tries in "), "{reason}");
