@@ -294,7 +294,7 @@ fn an_unfinished_deployment_is_named_with_its_environment_and_ended_in_no_other(
     }
     project.check("waits", "promote", common::WAITS);
     let one = project.commit("one");
-    common::kill_at_check(&farm, &project, &["deploy", "--yes", "-e", "staging", "-D", "umask:2"], 2);
+    common::kill_at_checks(&farm, &project, &["deploy", "--yes", "-e", "staging", "-D", "umask:2"], 2, 2);
 
     let unfinished = format!("the deployment of {} to environment staging that op@", &one[..10]);
     let (resume, rollback) = ("`hoist resume -e staging -D umask:2`", "`hoist rollback -e staging -D umask:2`");

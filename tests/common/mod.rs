@@ -323,8 +323,13 @@ pub fn hold(farm: &Farm, hosts: usize) {
 /// Runs `hoist` until a check that [`WAITS`] is under way on the first host, and kills it; the check then goes on.
 #[track_caller]
 pub fn kill_at_check(farm: &Farm, project: &Project, arguments: &[&str], hosts: usize) {
+    kill_at_checks(farm, project, arguments, 1, hosts);
+}
+
+/// The same, once the check is at work on this many hosts.
+pub fn kill_at_checks(farm: &Farm, project: &Project, arguments: &[&str], at_work: usize, hosts: usize) {
     let mut deployer = project.hoist(arguments).stdout(Stdio::null()).spawn().unwrap();
-    wait_for_check(farm, 0);
+    (0..at_work).for_each(|n| wait_for_check(farm, n));
     deployer.kill().unwrap();
     deployer.wait().unwrap();
     go(farm, hosts);
