@@ -277,6 +277,18 @@ fn a_wanted_revision_that_is_gone_from_the_repository_is_named_with_its_hosts() 
 }
 
 #[test]
+fn after_a_first_deployment_that_failed_there_is_no_record_and_none_was_lost() {
+    let (_farm, project) = Project::on_farm(0, 2);
+    project.check("bad", "promote", "false");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(3);
+    for words in [&["reconcile", "--yes"][..], &["reconcile", "--dry-run"]] {
+        let ran = project.run(words).ends(2).says("no deployment from here has succeeded yet").says("`hoist deploy`");
+        assert!(!ran.err.contains("damaged") && !ran.err.contains(&one[..10]), "{ran:?}");
+    }
+}
+
+#[test]
 fn without_the_record_of_what_is_wanted_nothing_counts_as_brought() {
     let farm = Farm::up();
     let (project, _, two) = two_revisions(&farm, 0, 2, "Second page");

@@ -5,7 +5,7 @@ use crate::deploy;
 use crate::deploy::{Choice, Deployed, HostChoice};
 use crate::exit_code::ExitCode;
 use crate::journal;
-use crate::journal::History;
+use crate::journal::{History, PastRun};
 use crate::repo::Repo;
 use crate::report::{HostRow, RowState};
 use crate::targets::{Group, Target, fold};
@@ -202,14 +202,25 @@ fn look(
     Ok((in_sync, astray, history))
 }
 
-/// Fails where it was lost what the targets should run. It is not taken from the journals: they do not tell which targets
+/// Fails where it was lost what the targets should run, or was never settled. It is not taken from the journals: they do not tell which targets
 /// missed something.
 fn refuse_without_memory(config: &Config) -> Result<(), Refused> {
     if !memory(config)?.is_empty() {
         return Ok(());
     }
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    let Some(last) = history.runs.iter().rfind(|past| past.stayed()) else { return Ok(()) };
+    // A deployment that failed says nothing of it, wherever its revision has stayed.
+    let Some(last) = history.runs.iter().rfind(|past| past.stayed() && !past.left_mixed) else {
+        return match history.runs.iter().any(PastRun::stayed) {
+            false => Ok(()),
+            true => Err(Refused::new(format!(
+                "no deployment from here has succeeded yet, so it is not on record what the targets should run: `{}` \
+                 shows what they run, and `{}` deploys to all of them",
+                config.invocation.command("status"),
+                config.invocation.command("deploy")
+            ))),
+        };
+    };
     let (short, state) = (last.revision.short(), state_folder(config).join("fleet.json"));
     Err(Refused::new(format!(
         "it is not on record any more what the targets should run, since {} is missing or was damaged: `{}` brings {short}, \
