@@ -75,7 +75,8 @@ pub struct OnceStep {
     /// Where its commands run on the deploy host.
     #[serde(default)]
     pub folder: PathBuf,
-    /// It undoes what an earlier run did: the revision of that run, and what was live before.
+    /// It undoes what an earlier run did: the revision of that run, and what was live before. If it fails, the run goes on:
+    /// the hosts go back nevertheless.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<(Revision, Option<Revision>)>,
 }
@@ -86,9 +87,17 @@ impl OnceStep {
         self.irreversible && self.undo.is_none()
     }
 
-    /// `before promote of group web`, `after the groups`.
+    /// `before promote of group web`, `after the groups`. A run that goes back from a finished deployment takes the groups in
+    /// their order, with the canaries first, and not in reverse. So what undoes the steps after any of the groups comes
+    /// first, and what undoes the steps before them comes last, as if all hosts were one group.
     pub fn place(&self) -> String {
         let when = self.when;
+        if self.undoes.is_some() {
+            return match when {
+                When::Before => "before any host goes back".to_owned(),
+                When::After => "when all hosts are back".to_owned(),
+            };
+        }
         match (&self.group, self.stage) {
             (Some(group), Some(stage)) => format!("{when} {stage} of group {group}"),
             (Some(group), None) => format!("{when} group {group}"),
@@ -108,14 +117,22 @@ impl OnceStep {
 
     /// What a plan says of it: `before group main on db1: rake db:migrate; irreversible`.
     pub fn summary(&self) -> String {
-        let command = self.command.split_whitespace().collect::<Vec<_>>().join(" ");
         let back = match (&self.undo, self.irreversible) {
             (Some(undo), _) => format!("; a rollback runs: {undo}"),
             (None, true) => "; irreversible: a rollback past it takes words".to_owned(),
             (None, false) => "; a rollback does not undo it".to_owned(),
         };
         let back = if self.undoes.is_some() { String::new() } else { back };
-        format!("{} {}: {command}{back}", self.place(), self.where_it_runs())
+        format!("{}{back}", self.what_runs())
+    }
+
+    /// `before group main on db1: rake db:migrate`, `on db1, when all hosts are back: rake db:rollback`.
+    pub fn what_runs(&self) -> String {
+        let command = self.command.split_whitespace().collect::<Vec<_>>().join(" ");
+        match self.undoes {
+            None => format!("{} {}: {command}", self.place(), self.where_it_runs()),
+            Some(_) => format!("{}, {}: {command}", self.where_it_runs(), self.place()),
+        }
     }
 
     /// How messages call it, or its undoing.

@@ -356,6 +356,50 @@ fn a_mixed_fleet_that_is_deployed_to_where_going_back_is_not_enough_has_its_step
     assert_eq!(shown["steps"], serde_json::json!([]), "{shown}");
 }
 
+/// A step that opens the way for the new revision, ahead of the first group, and one that closes the way back, after the last.
+#[test]
+fn a_finished_deployments_steps_are_undone_the_last_one_first_and_one_that_cannot_be_keeps_no_host_from_going_back() {
+    let (farm, project, one) = Project::deployed(1, 2);
+    let notes = project.path(".git/notes");
+    let line = |word: &str| format!("echo {word} >> {}", notes.display());
+    let step = |name: &str, when: &str, group: &str| {
+        let (doing, undoing) = (line(name), format!("{}; test ! -e .git/fails", line(&format!("un{name}"))));
+        format!(
+            "  {name}:\n    command: {doing}\n    undo: {undoing}\n    on: deploy-host\n    when: {when}\n    group: {group}\n"
+        )
+    };
+    project.write(
+        "hoist/steps.yaml",
+        &format!("steps:\n{}{}", step("open", "before", "canary"), step("close", "after", "default")),
+    );
+    let ran = || {
+        let text = std::fs::read_to_string(&notes).unwrap_or_default();
+        let _ = std::fs::remove_file(&notes);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    project.write("index.html", "two\n");
+    project.commit("two");
+    project.deploy(&[]).ends(0);
+    assert_eq!(ran(), "open close");
+    project
+        .run(&["rollback", "--dry-run"])
+        .ends(0)
+        .says("undo of step close: on the deploy host, before any host goes back: echo unclose");
+    project.run(&["rollback", "--yes"]).ends(0);
+    assert_eq!(ran(), "unclose unopen");
+    all_on(&farm, 3, &one);
+
+    project.write("index.html", "three\n");
+    project.commit("three");
+    project.deploy(&["--break-glass", "again"]).ends(0);
+    ran();
+    project.write(".git/fails", "");
+    let back = project.run(&["rollback", "--yes"]).ends(3);
+    back.says("step close on the deploy host was not undone (failed: exit status 1); step open on the deploy host was not undone");
+    assert_eq!(ran(), "unclose unopen");
+    all_on(&farm, 3, &one);
+}
+
 #[test]
 fn a_step_that_fails_or_is_killed_halts_the_run_and_what_was_done_is_undone() {
     let scene = Scene::new("");

@@ -21,10 +21,15 @@ impl Verdict {
         if end == End::Undecided {
             return self.undecided(steps, plan);
         }
-        if end.is_untouched() || end == End::Done {
+        if end.is_untouched() {
             return self;
         }
-        let left: Vec<Left> = steps.0.iter().filter_map(|ran| self.left(ran, plan)).collect();
+        let left = |ran: &Ran| match (plan.steps[ran.index].undoes.is_some(), end == End::Done) {
+            (true, is_done) => self.not_undone(ran, plan, is_done),
+            (false, true) => None,
+            (false, false) => self.left(ran, plan),
+        };
+        let left: Vec<Left> = steps.0.iter().filter_map(left).collect();
         if left.is_empty() {
             return self;
         }
@@ -32,7 +37,11 @@ impl Verdict {
         let mut text = self.text.replace("; nothing was touched", "; no host was changed");
         left.iter().filter_map(|left| left.text.as_ref()).for_each(|more| text += &format!("; {more}"));
         let code = match self.code {
-            ExitCode::Failed if left.iter().any(|left| left.is_wrong) => ExitCode::Mixed,
+            ExitCode::Success | ExitCode::Tolerated | ExitCode::NotFinalized | ExitCode::Failed
+                if left.iter().any(|left| left.is_wrong) =>
+            {
+                ExitCode::Mixed
+            }
             code => code,
         };
         Verdict { text, code, ..self }
@@ -65,6 +74,19 @@ impl Verdict {
     fn place(&self, host: Option<HostId>) -> String {
         let row = host.and_then(|host| self.rows.get(host.index()));
         row.map_or_else(|| "the deploy host".to_owned(), |row| row.host.to_string())
+    }
+
+    /// What is left of a step of an earlier run, which this one was to undo. `went_back`: the hosts did.
+    fn not_undone(&self, ran: &Ran, plan: &Plan, went_back: bool) -> Option<Left> {
+        let what = format!("step {} on {}", plan.steps[ran.index].name, self.place(ran.host));
+        let text = match &ran.end {
+            OnceEnd::Done if went_back => return None,
+            OnceEnd::Done => format!("{what} stays undone"),
+            OnceEnd::NotBegun { .. } if !went_back => return None,
+            OnceEnd::Unknown { .. } => format!("it is not known whether {what} was undone"),
+            end => format!("{what} was not undone ({end})"),
+        };
+        Some(Left { text: Some(text), is_wrong: true })
     }
 
     /// `None`: nothing is left of it.

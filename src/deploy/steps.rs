@@ -33,7 +33,9 @@ impl Deployment<'_> {
         let plan = self.plan;
         let name = group.map(|group| plan.group(group).name.as_str());
         for (index, step) in plan.steps.iter().enumerate() {
-            let is_due = step.when == when && step.stage == stage && step.group.as_deref() == name;
+            // What undoes a finished deployment belongs to no group: see `OnceStep::place`.
+            let of_group = step.group.as_deref().filter(|_| step.undoes.is_none());
+            let is_due = step.when == when && step.stage == stage && of_group == name;
             if is_due && self.steps.0.iter().all(|ran| ran.index != index) {
                 self.run_step_once(index, group)?;
             }
@@ -67,6 +69,11 @@ impl Deployment<'_> {
         let step = &self.plan.steps[index];
         let host = match self.host_of(step, group) {
             Ok(host) => host,
+            Err(why) if step.undoes.is_some() => {
+                let (host, end) = (self.listed(&step.on), OnceEnd::NotBegun { reason: why });
+                self.steps.0.push(Ran { index, host, end, asked: false, by_word: false, undone: None });
+                return Ok(());
+            }
             Err(why) => return Err(Halt::Step { why: cannot_run(step, &why) }),
         };
         let mut one = Try { index, host, undo: false, before: 0, by_word: false };
@@ -95,7 +102,9 @@ impl Deployment<'_> {
         }
         self.heed_interrupt()?;
         match self.steps.0.last().map(|ran| &ran.end) {
-            Some(end) if *end != OnceEnd::Done => Err(Halt::Step { why: format!("{}: {end}", self.name_of(one)) }),
+            Some(end) if *end != OnceEnd::Done && step.undoes.is_none() => {
+                Err(Halt::Step { why: format!("{}: {end}", self.name_of(one)) })
+            }
             _ => Ok(()),
         }
     }
@@ -110,11 +119,15 @@ impl Deployment<'_> {
                 hosts.find(usable).map(Some).ok_or_else(|| "no host is left that has not failed".to_owned())
             }
             On::Host(target) => {
-                let mut hosts = self.plan.hosts();
-                let host = hosts.find(|host| self.table.row(*host).target == *target);
+                let host = self.listed(&step.on);
                 host.filter(usable).map(Some).ok_or_else(|| format!("{target} has failed or cannot be reached"))
             }
         }
+    }
+
+    /// The host that a step names, whatever has become of it.
+    fn listed(&self, on: &On) -> Option<HostId> {
+        self.plan.hosts().find(|host| matches!(on, On::Host(target) if self.table.row(*host).target == *target))
     }
 
     /// Carries out one try, and reports it.

@@ -174,8 +174,10 @@ impl Undoing {
         let mut undoing = Undoing::default();
         for run in runs.into_iter().rev().map(|run| &history.runs[run]) {
             let previous = run.before.iter().map(|(_, revision)| revision.clone()).next();
-            undoing.take(&run.steps.left, &run.revision, previous.as_ref());
+            undoing.take(&run.steps.left, Some((run.revision.clone(), previous)));
         }
+        // In the order in which they run.
+        undoing.steps.sort_by_key(|step| step.when == When::After);
         undoing
     }
 
@@ -187,7 +189,7 @@ impl Undoing {
         let open: BTreeSet<usize> = past.iter().filter(|it| is_open(it)).map(|it| it.step).collect();
         let (open, settled): (Vec<PastOnce>, Vec<PastOnce>) = past.into_iter().partition(|it| open.contains(&it.step));
         let mut undoing = Undoing::default();
-        undoing.take(&left_by(plan, &settled), &plan.revision, None);
+        undoing.take(&left_by(plan, &settled), None);
         undoing.barring.extend(open.iter().filter_map(|past| barring(plan, past)).map(|step| step.name.clone()));
         for tried in StepTried::all(plan, &open) {
             match tried.asked_as {
@@ -202,8 +204,9 @@ impl Undoing {
         undoing
     }
 
-    /// Adds what a run has left, the last step first. `previous`: what was live before it.
-    fn take(&mut self, left: &[LeftStep], revision: &Revision, previous: Option<&Revision>) {
+    /// Adds what a run has left, the last step first. `finished`: the revision of a finished run, and what was live before
+    /// it.
+    fn take(&mut self, left: &[LeftStep], finished: Option<(Revision, Option<Revision>)>) {
         for LeftStep { step, on, state, .. } in left.iter().rev() {
             let title = step.title(false);
             match (state, &step.undo) {
@@ -217,7 +220,7 @@ impl Undoing {
                 (LeftState::Unknown, None) => self.left.push(format!("it is not known whether {title} ran")),
                 (LeftState::Done, None) => self.left.push(format!("{title} stays done: it has no undo")),
                 (LeftState::Done, Some(undo)) => {
-                    self.steps.push(mirrored(step, undo, on.clone(), (revision.clone(), previous.cloned())));
+                    self.steps.push(mirrored(step, undo, on.clone(), finished.clone()));
                 }
             }
         }
@@ -290,13 +293,13 @@ impl Undoing {
 
     /// A line for each step that is undone, or stays as it is.
     pub fn lines(&self) -> Vec<String> {
-        let undo = self.steps.iter().map(|step| format!("{}: {}", step.title(true), step.summary()));
+        let undo = self.steps.iter().map(|step| format!("{}: {}", step.title(true), step.what_runs()));
         undo.chain(self.not_undone().cloned()).collect()
     }
 }
 
 /// The undoing of a step as a step of its own, on the other side of its group.
-fn mirrored(step: &OnceStep, undo: &str, on: On, of: (Revision, Option<Revision>)) -> OnceStep {
+fn mirrored(step: &OnceStep, undo: &str, on: On, undoes: Option<(Revision, Option<Revision>)>) -> OnceStep {
     let when = if step.when == When::Before { When::After } else { When::Before };
     OnceStep {
         command: undo.to_owned(),
@@ -306,7 +309,7 @@ fn mirrored(step: &OnceStep, undo: &str, on: On, of: (Revision, Option<Revision>
         stage: None,
         on,
         when,
-        undoes: Some(of),
+        undoes,
         ..step.clone()
     }
 }

@@ -234,6 +234,47 @@ fn undoing_that_fails_is_named_and_the_hosts_go_back_all_the_same() {
     assert!(text.contains("4 hosts were rolled back and verified"), "{text}");
 }
 
+/// What a run does that goes back from a finished deployment of two groups, with a step after the second one and a step
+/// before it.
+fn going_back(scripts: Vec<Script>, once: &[(u32, OnceEnd)]) -> Told {
+    let undoing = |name: &str, when| OnceStep {
+        undo: None,
+        undoes: Some((revision('8'), Some(revision('7')))),
+        ..step(name, On::DeployHost, when, Some("g1"), None)
+    };
+    told(vec![undoing("close", When::Before), undoing("open", When::After)], scripts, vec![], once)
+}
+
+#[test]
+fn steps_of_a_finished_deployment_are_undone_before_any_host_goes_back_or_when_all_are_back() {
+    let back = going_back(vec![Script::good(); 4], &[]);
+    assert_eq!(back.verdict.code, ExitCode::Success, "{:?}", back.verdict);
+    let order =
+        "close, promote 0, promote 1, promote 2, promote 3, open, finalize 0, finalize 1, finalize 2, finalize 3";
+    assert_eq!(story(&back).join(", "), order);
+}
+
+#[test]
+fn an_undo_of_a_finished_deployments_step_that_fails_is_named_and_the_hosts_go_back_all_the_same() {
+    for number in [0, 2] {
+        let back = going_back(vec![Script::good(); 4], &[(number, OnceEnd::Failed { reason: "exit status 9".into() })]);
+        assert_eq!(back.verdict.code, ExitCode::Mixed, "{:?}", back.verdict);
+        let name = if number == 0 { "close" } else { "open" };
+        let said = format!("step {name} on the deploy host was not undone (failed: exit status 9)");
+        assert!(back.verdict.text.ends_with(&said), "{}", back.verdict.text);
+        assert_eq!(hosts_of_calls(&back, Stage::Finalize).concat().len(), 4, "{number}");
+        assert!(hosts_of_calls(&back, Stage::Rollback).is_empty(), "{number}");
+    }
+}
+
+#[test]
+fn a_way_back_that_is_itself_rolled_back_names_the_steps_that_stay_undone() {
+    let stays = going_back(good_but(4, 3, failing(Stage::Promote, Act::FailLate)), &[]);
+    assert_eq!(stays.verdict.code, ExitCode::Mixed, "{:?}", stays.verdict);
+    assert_eq!(tries(&stays), ["close"]);
+    assert!(stays.verdict.text.ends_with("; step close on the deploy host stays undone"), "{}", stays.verdict.text);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
