@@ -290,6 +290,29 @@ fn a_deployment_that_is_advised_comes_with_the_end_of_the_lock_that_is_in_its_wa
 }
 
 #[test]
+fn the_lock_after_a_rollback_tells_hosts_that_are_back_from_such_that_are_not() {
+    let (farm, project, _) = Project::deployed(0, 2);
+    checks(&project, &[("well", "promote", "test ! -e /srv/bad")]);
+    let two = commit(&project, "two");
+    project.deploy(&[]).ends(0);
+    project.configure("lock_after_rollback: yes");
+    let bad = farm.srv(&address(0)).join("bad");
+    std::fs::write(&bad, "").unwrap();
+    let three = commit(&project, "three");
+    // The check fails for the old revision, too, which is live again all the same.
+    let ran = project.deploy(&[]).ends(3).says("but checks fail: 127.0.0.1");
+    assert!(ran.out.contains(&format!("{three:.10} was rolled back: failure limit of default exceeded")), "{ran:?}");
+    all_are(&farm, 2, &Links::finalized(&two));
+    std::fs::remove_file(bad).unwrap();
+    project.run(&["lock", "--end"]).ends(0);
+
+    checks(&project, &[("gone", "promote", &format!("rm -rf /srv/{CACHE}/revs/{two} /srv/{CACHE}/cache && false"))]);
+    let four = commit(&project, "four");
+    let ran = project.deploy(&["--break-glass", "again"]).ends(3);
+    assert!(ran.out.contains(&format!("{four:.10} was not rolled back on every host: ")), "{ran:?}");
+}
+
+#[test]
 fn a_tree_that_is_gone_on_the_way_back_is_named_with_the_command_that_brings_it_again() {
     let (farm, project, one) = Project::deployed(0, 1);
     let folder = format!("/srv/{CACHE}");

@@ -2,12 +2,11 @@
 
 use crate::config::Config;
 use crate::deploy::{Kind, Plan, Verdict};
-use crate::exit_code::ExitCode;
 use crate::locks;
 use crate::locks::{LockOwner, Purpose};
 use crate::operation::announce::Announcer;
 use crate::operation::{Frontend, state_folder};
-use crate::report::Event;
+use crate::report::{Event, HostRow, RowState};
 use crate::wire::{Holder, Level};
 
 /// Whether a rollback of this run locks the repository. What is brought to single hosts again is nothing new, and a
@@ -22,7 +21,7 @@ pub fn locks_after(config: &Config, plan: &Plan, front: &dyn Frontend) -> bool {
 /// The lock is in the way of the deployments that the verdict advises, so it is put ahead of them.
 pub fn lock_after(config: &Config, plan: &Plan, verdict: &mut Verdict, announcer: &Announcer) -> Option<Event> {
     let why = verdict.rolled_back_for.as_ref()?;
-    let deed = if verdict.code == ExitCode::Failed { "was rolled back" } else { "was not rolled back on every host" };
+    let deed = if verdict.rows.iter().all(is_back) { "was rolled back" } else { "was not rolled back on every host" };
     let reason = format!("{} {deed}: {why}", plan.revision.short());
     let holder = Holder {
         run: plan.run.clone(),
@@ -48,4 +47,10 @@ pub fn lock_after(config: &Config, plan: &Plan, verdict: &mut Verdict, announcer
         }
         Err(error) => Event::note(Level::Error, format!("{} cannot be locked: {error:#}", plan.repo)),
     })
+}
+
+/// Whether a host runs what it ran before: it went back, whatever its checks say there, or was never touched.
+fn is_back(row: &HostRow) -> bool {
+    use RowState::*;
+    matches!(row.state, RolledBack | ChecksFailed | NotAttempted | Refused | Unreachable)
 }
