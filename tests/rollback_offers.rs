@@ -303,6 +303,8 @@ fn an_unfinished_deployment_is_named_with_its_environment_and_ended_in_no_other(
         project.run(words).ends(6).says(&unfinished).says(resume).says(rollback);
     }
     project.run(&["status"]).ends(1).says(&unfinished).says(resume);
+    let refused = format!("warning: a deployment would be refused: {unfinished}");
+    project.run(&["plan"]).ends(0).says(&refused).says(resume).says(rollback);
     project.run(&["rollback", "--dry-run"]).ends(0).says(rollback);
     // What it says at its end is about the same environment, whoever ends it.
     let ran = project.run(&["rollback", "--yes"]).ends(3);

@@ -12,6 +12,7 @@ use crate::config::{Config, Note, Options};
 use crate::deploy;
 use crate::deploy::{Choice, HostChoice, Plan, Prepared};
 use crate::invocation::Invocation;
+use crate::journal;
 use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
 use crate::report::Event;
@@ -22,7 +23,7 @@ use super::artifact::{ChosenArtifact, take};
 use super::build::built;
 use super::deploy::deployed_before;
 use super::status::{self, Asking, View};
-use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures};
+use super::{Frontend, Refused, admission, distance, load, repository, shrinkage, signatures, state_folder};
 
 pub use file::PlanFile;
 pub use outlook::{Change, Estimate, Outlook};
@@ -84,6 +85,7 @@ pub fn plan(
         let word = if *level == Level::Info { "note" } else { "warning" };
         front.tell(&format!("{word}: {note}"));
     }
+    tell_unfinished(&config, front);
     tell_locks(&config, front);
     let outlook = Outlook::of(&config, &repo, &prepared, views, ask)?;
     let steps = Steps::of(&prepared.plan);
@@ -99,6 +101,21 @@ pub fn plan(
         }
     }
     Ok(Planned { plan: prepared.plan, outlook, steps })
+}
+
+/// A run that has to be ended first. Of one that is running its lock tells.
+fn tell_unfinished(config: &Config, front: &dyn Frontend) {
+    if let (Some(unfinished), _) = journal::open_run(&state_folder(config))
+        && !unfinished.live
+    {
+        let invocation = unfinished.opened.invocation(&config.invocation);
+        front.tell(&format!(
+            "warning: a deployment would be refused: {unfinished} is not finished: continue it with `{}`, or undo it with \
+             `{}`",
+            invocation.command("resume"),
+            invocation.command("rollback")
+        ));
+    }
 }
 
 /// Who would keep the deployment out.
