@@ -10,6 +10,9 @@ use crate::url;
 /// Settings that say how one run is told of and judged, not what it deploys: no other command needs them.
 const OF_ONE_RUN: [&str; 2] = ["strict", "timings"];
 
+/// Settings of an operator's own access to hosts.
+const OF_ACCESS: [&str; 5] = ["ssh_user", "identity_file", "known_hosts", "ssh_auth_sock", "ssh_config"];
+
 /// Commands about the locks and the records of the deploy host, and the settings that say which ones these are. No other
 /// setting concerns them.
 const OF_THIS_HOST: [&str; 5] = ["history", "lock", "log", "report", "stats"];
@@ -65,6 +68,14 @@ impl Invocation {
         }
     }
 
+    /// The settings of somebody's run as they are for who calls this command: with the access to hosts that was given here in
+    /// place of that one's, whose keys only that one may read.
+    pub fn with_own_access(&self, defines: &[String]) -> Vec<String> {
+        let own = self.defines.iter().filter(|define| OF_ACCESS.contains(&key_of(define).as_str()));
+        let is_given = |key: String| own.clone().any(|define| key_of(define) == key);
+        defines.iter().filter(|define| !is_given(key_of(define))).chain(own.clone()).cloned().collect()
+    }
+
     /// The same in this environment, or in none.
     pub fn in_environment(&self, environment: Option<String>) -> Invocation {
         Invocation { environment, ..self.clone() }
@@ -76,9 +87,14 @@ impl Invocation {
     }
 }
 
+/// The key of a setting that is given by `-D`.
+fn key_of(define: &str) -> String {
+    url::key_and_value(define).map(|(key, _)| key).unwrap_or_default()
+}
+
 /// Whether a setting has to do with a command.
 fn concerns(command: &str, define: &str) -> bool {
-    let key = url::key_and_value(define).map(|(key, _)| key).unwrap_or_default();
+    let key = key_of(define);
     let is_wanted = !OF_THIS_HOST.contains(&command) || WHICH_REPOSITORY.contains(&key.as_str());
     is_wanted && !OF_ONE_RUN.contains(&key.as_str())
 }
@@ -86,6 +102,22 @@ fn concerns(command: &str, define: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_ends_somebody_elses_run_is_told_to_use_the_keys_that_they_gave() {
+        let run = ["identity_file:/home/alice/id", "batch_size:3", "ssh_user=alice"].map(str::to_owned);
+        let here = |defines: &[&str]| {
+            let defines = defines.iter().map(|&define| define.to_owned()).collect();
+            Invocation { defines, ..Invocation::default() }.with_own_access(&run)
+        };
+        assert_eq!(here(&[]), run);
+        assert_eq!(here(&["strict:yes"]), run);
+        let bobs = here(&["identity_file=/home/bob/id", "batch_size:5", "known_hosts:/home/bob/known"]);
+        assert_eq!(
+            bobs,
+            ["batch_size:3", "ssh_user=alice", "identity_file=/home/bob/id", "known_hosts:/home/bob/known"]
+        );
+    }
 
     #[test]
     fn a_command_to_type_has_the_flags_that_this_one_had() {

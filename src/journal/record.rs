@@ -44,13 +44,13 @@ impl Opened {
         if plan.steps.is_empty() { WITHOUT_STEPS } else { FORMAT }
     }
 
-    /// The flags that reach the run from where a command with the flags `here` is called.
+    /// The flags that reach the run from where a command with the flags `here` is called, by whoever calls it.
     pub fn invocation(&self, here: &Invocation) -> Invocation {
         Invocation {
             folder: here.folder.clone(),
             config_file: self.config_file.clone(),
             environment: self.environment.clone(),
-            defines: self.defines.clone(),
+            defines: here.with_own_access(&self.defines),
             limit: None,
         }
     }

@@ -108,13 +108,8 @@ fn tell_unfinished(config: &Config, front: &dyn Frontend) {
     if let (Some(unfinished), _) = journal::open_run(&state_folder(config))
         && !unfinished.live
     {
-        let invocation = unfinished.opened.invocation(&config.invocation);
-        front.tell(&format!(
-            "warning: a deployment would be refused: {unfinished} is not finished: continue it with `{}`, or undo it with \
-             `{}`",
-            invocation.command("resume"),
-            invocation.command("rollback")
-        ));
+        let ways_out = unfinished.opened.ways_out(&config.invocation);
+        front.tell(&format!("warning: a deployment would be refused: {unfinished} is not finished: {ways_out}"));
     }
 }
 
