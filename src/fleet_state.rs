@@ -82,7 +82,8 @@ struct List(#[serde(with = "written")] Vec<Target>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     pub group: String,
-    /// What its links said when it was last read; `None`: never read, or not known since a stage was lost there.
+    /// What its links said when it was last read; `None`: never read, or not known since a stage was lost there or a run
+    /// left it on a lease.
     pub state: Option<State>,
     /// When it last answered: RFC 3339, UTC.
     pub contact: Option<String>,
@@ -112,7 +113,7 @@ pub enum Links {
     /// Nothing: what was known before still holds.
     #[default]
     Unheard,
-    /// A stage may have changed them, and the target did not say how.
+    /// A stage may have changed them, and the target did not say how; or a lease does.
     Unknown,
     Read(State),
 }
@@ -283,7 +284,9 @@ impl FleetState {
             let known = self.entry(target);
             known.group = plan.group(group).name.clone();
             let again = known.wanted.as_ref() == Some(&plan.revision) || known.has(&plan.revision);
-            known.see(observation);
+            // It goes back when nobody looks.
+            let on_lease = verdict.on_lease[host];
+            known.see(if on_lease { Observation { links: Links::Unknown, ..observation } } else { observation });
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
             known.owed = (!finalized).then(|| Owed {

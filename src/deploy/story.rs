@@ -337,9 +337,9 @@ impl Deployment<'_> {
         hosts
     }
 
-    /// Reads the state of hosts again that is only known from the journal of an earlier deployer, touched or not, and, where
-    /// somebody else has deployed meanwhile, of those that this run did not come to: the verdict is about what they run now.
-    /// A host that cannot be read keeps its state.
+    /// Reads the state of hosts again that is only known from the journal of an earlier deployer, touched or not, of those on
+    /// a lease, which may have run out unnoticed, and, where somebody else has deployed meanwhile, of those that this run did
+    /// not come to: the verdict is about what they run now.
     fn read_again(&mut self) {
         let plan = self.plan;
         let has_moved_on = |host: HostId| self.table.row(host).state() == HostState::MovedOn;
@@ -347,7 +347,9 @@ impl Deployment<'_> {
         let is_stale = |host: &HostId| {
             let row = self.table.row(*host);
             let was_left = was_met && !row.touched && row.state() == HostState::Ready;
-            row.facts.is_some() && (was_left || self.fleet.recalls(*host))
+            let was_lost = matches!(row.state(), HostState::Unknown | HostState::Unreachable);
+            let is_on_lease = row.is_on_lease(plan) && !was_lost;
+            row.facts.is_some() && (was_left || is_on_lease || self.fleet.recalls(*host))
         };
         let hosts: Vec<HostId> = plan.hosts().filter(is_stale).collect();
         let call = Call { recover: true, ..contact_call(plan, Step::Probe) };

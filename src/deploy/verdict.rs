@@ -56,6 +56,8 @@ pub struct Verdict {
     pub ways_out: Vec<String>,
     pub code: ExitCode,
     pub rows: Vec<HostRow>,
+    /// For each target, in the order of the plan, whether it may go back by itself, or has: what was read of it does not hold.
+    pub on_lease: Vec<bool>,
     /// If the run was finalized: for each target, in the order of the plan, whether it is finalized; `None` for one to
     /// which somebody else has deployed since.
     pub finalized: Option<Vec<Option<bool>>>,
@@ -78,7 +80,7 @@ impl Verdict {
         let through = end == End::Done
             && plan.finalize.is_some()
             && plan.kind.changes_revision()
-            && count(table, |row| matches!(row.state(), HostState::Finalized | HostState::FinalizeFailed)) > 0;
+            && count(table, Row::came_to_finalize) > 0;
         let is_finalized = |row: &Row| (!was_changed_by_others(row)).then_some(row.state() == HostState::Finalized);
         let finalized = || table.rows().iter().map(is_finalized).collect();
         Verdict {
@@ -86,6 +88,7 @@ impl Verdict {
             ways_out,
             code,
             rows: table.report(plan),
+            on_lease: table.rows().iter().map(|row| row.is_on_lease(plan)).collect(),
             finalized: through.then(finalized),
             stayed: stayed(table, plan),
             rolled_back_for: None,
@@ -349,7 +352,7 @@ fn done(table: &Table, plan: &Plan) -> Judgement {
     let fine = plan.size() - failed;
     let of = format!("{fine} of {}", hosts(plan.size()));
     let within = if failed > 0 { format!("; {} failed within the limits", hosts(failed)) } else { String::new() };
-    if fine + unfinished == 0 {
+    if fine + count(table, |row| row.failed && row.came_to_finalize()) == 0 {
         return none_succeeded(table, plan).into();
     }
     if astray > 0 {

@@ -107,6 +107,92 @@ fn a_host_that_stays_lost_makes_the_fleet_mixed_even_within_the_limit() {
 }
 
 #[test]
+fn what_a_host_on_a_lease_runs_is_not_known_once_it_does_not_answer_any_more() {
+    let lost_at = |finalize: Act, read_again: Act, lease: u64| {
+        let scripts = good_but(3, 0, Script { finalize, read_again, ..Script::good() });
+        let confirm_timeout = Duration::from_secs(lease);
+        let told = tell(
+            Plan { confirm_timeout, ..plan(vec![(3, None, FailureLimit::Hosts(1))], 1) },
+            scripts,
+            vec![],
+            None,
+            7,
+        );
+        let row = told.verdict.rows[0].clone();
+        (told.verdict.code, row.state, row.current, row.reason.unwrap_or_default(), told.verdict.on_lease)
+    };
+    let (new, on_lease) = (Some(revision('b')), vec![true, false, false]);
+    // Nothing takes it back without a lease: what it ran after its promote is certain.
+    let (code, state, current, _, leases) = lost_at(Act::Unreachable, Act::Unreachable, 0);
+    assert_eq!(
+        (code, state, current, leases),
+        (ExitCode::NotFinalized, RowState::NotFinalized, new.clone(), vec![false; 3])
+    );
+    for finalize in [Act::Unreachable, Act::LostEarly, Act::LostLate] {
+        let (code, state, current, reason, leases) = lost_at(finalize, Act::Unreachable, 4);
+        let found = (code, state, current, leases);
+        assert_eq!(found, (ExitCode::Mixed, RowState::Unknown, None, on_lease.clone()), "{finalize:?}: {reason}");
+        assert!(reason.contains("rolls itself back within 4 s unless reached, or already has"), "{reason}");
+        assert_eq!(reason.contains("may have been finalized"), finalize != Act::Unreachable, "{reason}");
+    }
+    // One that says that it failed is read at the end, as long as it answers.
+    let (code, state, current, reason, leases) = lost_at(Act::FailEarly, Act::Work, 4);
+    assert_eq!((code, state, current, leases), (ExitCode::NotFinalized, RowState::NotFinalized, new, on_lease.clone()));
+    assert!(reason.ends_with("rolls itself back within 4 s unless reached"), "{reason}");
+    let (code, state, current, reason, leases) = lost_at(Act::FailEarly, Act::Unreachable, 4);
+    assert_eq!((code, state, current, leases), (ExitCode::Mixed, RowState::Unknown, None, on_lease));
+    assert!(reason.contains("finalize: early; could not be read again: refused"), "{reason}");
+}
+
+#[test]
+fn the_only_host_of_a_deployment_that_is_lost_at_finalize_was_deployed_to() {
+    let lost = Script { finalize: Act::LostLate, ..Script::good() };
+    let plan = Plan { confirm_timeout: Duration::from_secs(4), ..plan(vec![(1, None, FailureLimit::Hosts(0))], 1) };
+    let told = tell(plan, vec![lost], vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Mixed);
+    assert_eq!(told.verdict.finalized, Some(vec![Some(false)]), "the revision is what it should run");
+    assert!(
+        told.verdict.text.ends_with("deployed to 0 of 1 host: 1 host is in an unknown state"),
+        "{:?}",
+        told.verdict
+    );
+}
+
+#[test]
+fn a_failed_host_or_one_of_a_declined_rollback_is_unknown_if_it_is_gone_and_its_lease_may_have_run_out() {
+    let confirm_timeout = Duration::from_secs(4);
+    let gone = Script { read_again: Act::Unreachable, ..failing(Stage::Promote, Act::FailLate) };
+    let of = |limit| Plan { confirm_timeout, ..plan(vec![(3, None, FailureLimit::Hosts(limit))], 3) };
+    let told = tell(of(1), good_but(3, 0, gone), vec![], None, 7);
+    assert_eq!((told.verdict.code, told.verdict.rows[0].state), (ExitCode::Mixed, RowState::Unknown));
+    let mut scripts = good_but(3, 0, failing(Stage::Promote, Act::FailEarly));
+    scripts[1].read_again = Act::Unreachable;
+    let told = tell(of(0), scripts, vec![Answer::No], None, 7);
+    let states: Vec<RowState> = told.verdict.rows.iter().map(|row| row.state).collect();
+    assert_eq!(states, [RowState::Failed, RowState::Unknown, RowState::Passed], "{:?}", told.verdict);
+    assert!(told.verdict.text.contains("2 hosts may have been changed"), "{:?}", told.verdict);
+    assert_eq!(told.verdict.on_lease, [false, true, true]);
+}
+
+#[test]
+fn a_host_on_a_lease_that_a_rollback_does_not_reach_may_have_gone_back_by_itself() {
+    let mut scripts = vec![Script::good(); 2];
+    scripts[0].rollback = Act::Unreachable;
+    scripts[1] = failing(Stage::Promote, Act::FailEarly);
+    let of = |lease| Plan {
+        confirm_timeout: Duration::from_secs(lease),
+        ..plan(vec![(2, None, FailureLimit::Hosts(0))], 1)
+    };
+    for (lease, state, says) in
+        [(0, RowState::Unreachable, "1 host was not"), (4, RowState::Unknown, "1 host may not be")]
+    {
+        let told = tell(of(lease), scripts.clone(), vec![], None, 7);
+        assert_eq!((told.verdict.code, told.verdict.rows[0].state), (ExitCode::Mixed, state));
+        assert!(told.verdict.text.contains(&format!("{says} rolled back")), "{}", told.verdict.text);
+    }
+}
+
+#[test]
 fn a_host_that_was_not_promoted_keeps_what_is_live_and_one_that_was_goes_back_to_it_finalized_or_not() {
     let mut scripts = vec![Script::good(); 3];
     scripts.iter_mut().for_each(|script| script.live = Some('c'));

@@ -40,6 +40,7 @@ fn script() -> impl Strategy<Value = Script> {
             drains,
             left_drained,
             undrain,
+            read_again: Act::Work,
         },
     )
 }

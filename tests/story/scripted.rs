@@ -108,6 +108,8 @@ pub struct Script {
     pub left_drained: bool,
     /// Its answer when it is asked to go back into service.
     pub undrain: Act,
+    /// Its answer when it is read again at the end of the run.
+    pub read_again: Act,
 }
 
 impl Script {
@@ -125,6 +127,7 @@ impl Script {
             drains: false,
             left_drained: false,
             undrain: Act::Work,
+            read_again: Act::Work,
         }
     }
 
@@ -288,6 +291,8 @@ pub struct Scripted {
     pub new: Revision,
     /// How run-once steps end, by the number of the try; the others are done.
     pub once: HashMap<u32, OnceEnd>,
+    /// The call is a probe at the end of the run.
+    reads_again: bool,
     /// Picks which of the hosts under way ends next, and how many events come at once.
     pub order: u64,
 }
@@ -302,7 +307,8 @@ impl Scripted {
         let before = states.clone();
         let world = Rc::new(RefCell::new(World { states, ..World::default() }));
         let (trace, fuse, once) = Default::default();
-        Scripted { scripts, world, before, trace, fuse, new: revision('b'), once, order }
+        let reads_again = false;
+        Scripted { scripts, world, before, trace, fuse, new: revision('b'), once, reads_again, order }
     }
 
     /// A moment at which the deployer may be killed.
@@ -319,6 +325,7 @@ impl Scripted {
     fn act(&self, host: Host, step: Step, attempt: u32) -> Act {
         let script = &self.scripts[host];
         match step {
+            Step::Probe if self.reads_again => script.read_again,
             Step::Probe => script.probe,
             Step::Hold => script.hold,
             Step::Release => Act::Work,
@@ -508,6 +515,7 @@ impl Fleet for Scripted {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         let trace = self.trace.clone();
         trace.borrow_mut().push(Trace::Called { call: call.clone(), tasks: tasks.to_vec() });
+        self.reads_again = call.recover && call.step == Step::Probe;
         let mut queued: VecDeque<Task> = tasks.to_vec().into();
         let mut under_way: Vec<Task> = Vec::new();
         let (mut stopped, mut failed) = (false, 0);

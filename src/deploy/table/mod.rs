@@ -131,7 +131,7 @@ impl Table {
         };
         match outcome {
             Ok(()) => self.ended_well(host, stage, index),
-            Err(fault) => self.ended_badly(host, stage, index, fault),
+            Err(fault) => self.ended_badly(host, stage, index, fault, plan),
         }
     }
 
@@ -164,10 +164,15 @@ impl Table {
         }
     }
 
-    fn ended_badly(&mut self, host: HostId, stage: Stage, index: usize, fault: Fault) {
+    fn ended_badly(&mut self, host: HostId, stage: Stage, index: usize, fault: Fault, plan: &Plan) {
         use HostState::*;
         let row = &mut self.rows[host.index()];
         row.out |= fault.is_out_of_reach();
+        // Nobody renews its lease any more, so it may have gone back by now, even if this stage did not begin.
+        let may_be_back = fault.is_out_of_reach() && row.may_go_back(plan);
+        if may_be_back {
+            row.links = None;
+        }
         match &fault {
             Fault::Lost { .. } => row.links = None,
             // Nothing was done without a session, or if somebody else's revision was found.
@@ -184,10 +189,12 @@ impl Table {
             (Stage::Rollback, Fault::Unreachable { .. }) if row.links.is_some() => Unreachable,
             (Stage::Rollback, Fault::Unreachable { .. } | Fault::Lost { .. }) => Unknown,
             (Stage::Rollback, _) => RollbackFailed,
+            (Stage::Finalize, _) if may_be_back => Unknown,
             (Stage::Finalize, _) => FinalizeFailed,
             (_, fault) => {
                 row.passed = index;
                 match fault {
+                    _ if may_be_back => Unknown,
                     Fault::Unreachable { .. } => Unreachable,
                     Fault::Lost { .. } => Unknown,
                     _ => Failed,
@@ -222,15 +229,15 @@ impl Table {
         Err(Fault::failed(reason))
     }
 
-    /// Records that a host known only from the journal was read again, and whether somebody else has deployed there
-    /// since.
+    /// Records that a host was read again at the end of the run, and whether somebody else has deployed there since.
     pub fn read_again(&mut self, host: HostId, result: HostResult, plan: &Plan) {
         let state = result.facts.map(|facts| facts.state).or(result.state);
         let row = &mut self.rows[host.index()];
         let to = match (result.outcome, &state) {
             (Err(Fault::MovedOn { to }), _) => Some(to),
             (Ok(()), Some(state)) => row.foreign(state, plan).cloned(),
-            _ => return,
+            (Ok(()), None) => return,
+            (Err(fault), _) => return self.not_read_again(host, fault, plan),
         };
         if state.is_some() {
             row.links = state;
@@ -239,6 +246,21 @@ impl Table {
             row.found(&to);
             self.fail(host, None, Fault::MovedOn { to }, HostState::MovedOn);
         }
+    }
+
+    /// Records that a host could not be read again. What it runs is what was read of it before, unless its lease may have
+    /// run out since.
+    fn not_read_again(&mut self, host: HostId, fault: Fault, plan: &Plan) {
+        use HostState::*;
+        let row = &mut self.rows[host.index()];
+        if row.is_on_lease(plan) && !matches!(row.state, Unknown | Unreachable) {
+            row.links = None;
+            let before = row.trouble.take();
+            self.fail(host, None, fault.clone(), Unknown);
+            let row = &mut self.rows[host.index()];
+            row.trouble = before.or_else(|| row.trouble.take());
+        }
+        self.rows[host.index()].unread = Some(fault);
     }
 
     /// Records the result for a host that was asked to go back into service. Its state in the run does not change.

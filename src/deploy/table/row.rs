@@ -43,6 +43,8 @@ pub struct Row {
     pub facts: Option<Facts>,
     /// The revisions that the host's links name, as last read from it; `None`: not known, since they may have changed.
     pub links: Option<State>,
+    /// Why the host could not be read again at the end of the run: what is told of it was read before.
+    pub(super) unread: Option<Fault>,
     pub trouble: Option<Failure>,
 }
 
@@ -60,6 +62,7 @@ impl Row {
             attempts: [0; Stage::ALL.len()],
             facts: None,
             links: None,
+            unread: None,
             trouble: None,
         }
     }
@@ -153,13 +156,28 @@ impl Row {
     }
 
     /// Whether the host may have a live revision that nobody will confirm, so that it rolls back by itself.
-    pub(super) fn is_on_lease(&self, plan: &Plan) -> bool {
+    pub fn is_on_lease(&self, plan: &Plan) -> bool {
         use HostState::*;
         let open = matches!(self.state, Unreachable | Failed | Unknown | FinalizeFailed | RollbackFailed | Ready);
+        open && self.may_go_back(plan)
+    }
+
+    /// Whether a lease may take the host back, as long as nobody ends it. What it runs is certain only while it answers.
+    pub(super) fn may_go_back(&self, plan: &Plan) -> bool {
         let was = |now: &State| self.facts.as_ref().is_some_and(|facts| facts.state.current == now.current);
         let back = self.links.as_ref().is_some_and(was);
         let restorable = self.restore().is_some_and(|restore| restore != plan.revision);
-        plan.confirm_timeout > std::time::Duration::ZERO && self.was_promoted() && open && !back && restorable
+        plan.confirm_timeout > std::time::Duration::ZERO && self.was_promoted() && !back && restorable
+    }
+
+    /// Whether the host passed every primary stage and was to be finalized: it is, or that failed, or it was lost then.
+    pub fn came_to_finalize(&self) -> bool {
+        let was_lost = || self.trouble.as_ref().is_some_and(|trouble| trouble.stage == Some(Stage::Finalize));
+        match self.state {
+            HostState::Finalized | HostState::FinalizeFailed => true,
+            HostState::Unknown => was_lost(),
+            _ => false,
+        }
     }
 
     /// Whether the host can be tried again: it answered and reported a failure.

@@ -16,7 +16,7 @@ pub enum HostState {
     Running(Stage),
     /// A primary stage failed.
     Failed,
-    /// Lost in the middle of a stage and not reached again: what it runs is not known.
+    /// Lost in the middle of a stage, or while it was on a lease, and not reached again: what it runs is not known.
     Unknown,
     Finalized,
     FinalizeFailed,
@@ -48,8 +48,10 @@ impl HostState {
             // Found in a stage, or when the host was read again at the end of a resumed run.
             (Waiting | Refused, MovedOn) => false,
             (_, MovedOn) => true,
+            // At the end of a run it did not answer any more, and its lease may have run out since it did.
+            (Ready | Failed | FinalizeFailed | RollbackFailed, Unknown) => true,
             // Its lease may have run out ahead of it: then it is to go live again.
-            (Running(Stage::Finalize), next) => matches!(next, Finalized | FinalizeFailed | Ready),
+            (Running(Stage::Finalize), next) => matches!(next, Finalized | FinalizeFailed | Ready | Unknown),
             (Running(Stage::Rollback), next) => {
                 matches!(next, RolledBack | RollbackFailed | Unwell | Left | Unknown | Unreachable)
             }

@@ -4,7 +4,7 @@ use super::row::{Failure, Row};
 use super::state::HostState;
 use crate::deploy::plan::Plan;
 use crate::report::{HostRow, RowState};
-use crate::wire::{Drained, Stage};
+use crate::wire::{Drained, Fault, Stage};
 
 impl Row {
     /// The row of the host in the final table.
@@ -76,10 +76,29 @@ impl Row {
             (None, _) => {}
         }
         reasons.extend(self.drained().map(Drained::to_string));
+        reasons.extend(self.not_read_again());
         if self.is_on_lease(plan) {
-            reasons.push(format!("rolls itself back within {} s unless reached", plan.confirm_timeout.as_secs()));
+            let or = if self.links.is_none() { ", or already has" } else { "" };
+            let seconds = plan.confirm_timeout.as_secs();
+            reasons.push(format!("rolls itself back within {seconds} s unless reached{or}"));
+            if self.was_lost_in_finalize() {
+                reasons.push("it may have been finalized".to_owned());
+            }
         }
         (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// Whether a finalize was sent to the host, and nobody heard how it ended.
+    fn was_lost_in_finalize(&self) -> bool {
+        let is_lost = |trouble: &Failure| matches!(trouble.fault, Fault::Lost { .. });
+        self.links.is_none() && self.trouble.as_ref().is_some_and(|it| it.stage == Some(Stage::Finalize) && is_lost(it))
+    }
+
+    /// That what the row says was read before the end of the run, unless it says so already.
+    fn not_read_again(&self) -> Option<String> {
+        let unread = self.unread.as_ref().filter(|_| self.state != HostState::Unreachable)?;
+        let is_told = self.trouble.as_ref().is_some_and(|trouble| trouble.fault == *unread);
+        (!is_told).then(|| format!("could not be read again: {}", unread.beside_unreachable()))
     }
 
     fn beside_state(&self, trouble: &Failure) -> String {
