@@ -21,7 +21,7 @@ use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
 use crate::targets::{Target, written};
-use crate::wire::{Revision, RunId, State};
+use crate::wire::{Drained, Revision, RunId, State};
 
 /// How long others are waited for who change the file: they are done in a moment.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -85,6 +85,9 @@ pub struct Known {
     /// What its links said when it was last read; `None`: never read, or not known since a stage was lost there or a run
     /// left it on a lease.
     pub state: Option<State>,
+    /// How it was drained when `state` became unknown: it counts as drained until it is seen in service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<Box<Drained>>,
     /// When it last answered: RFC 3339, UTC.
     pub contact: Option<String>,
     /// What the last deployment to it that went through wants it to run.
@@ -114,7 +117,9 @@ pub enum Links {
     #[default]
     Unheard,
     /// A stage may have changed them, and the target did not say how; or a lease does.
-    Unknown,
+    ///
+    /// With what the run had read of it before.
+    Unknown(Option<State>),
     Read(State),
 }
 
@@ -126,18 +131,46 @@ pub struct Observation {
     pub contact: Option<String>,
 }
 
+impl Observation {
+    /// The same of a target that is known to change what was seen of it.
+    pub fn doubted(self) -> Observation {
+        Observation { links: self.links.doubted(), ..self }
+    }
+}
+
+impl Links {
+    /// What is left of it where the links may have changed since.
+    pub fn doubted(self) -> Links {
+        match self {
+            Links::Unheard => Links::Unknown(None),
+            Links::Read(state) => Links::Unknown(Some(state)),
+            unknown @ Links::Unknown(_) => unknown,
+        }
+    }
+}
+
 impl Known {
     /// Takes over what was seen. A target that has, by its own word, what it was owed is owed nothing any more.
     pub fn see(&mut self, observation: Observation) {
         match observation.links {
             Links::Unheard => {}
-            Links::Unknown => self.state = None,
-            Links::Read(state) => self.state = Some(state),
+            Links::Unknown(read) => {
+                if let Some(last) = read.or_else(|| self.state.take()) {
+                    self.drained = last.drained;
+                }
+                self.state = None;
+            }
+            Links::Read(state) => (self.state, self.drained) = (Some(state), None),
         }
         self.contact = observation.contact.or_else(|| self.contact.take());
         if self.owed.as_ref().is_some_and(|owed| !owed.again && self.has(&owed.revision)) {
             self.owed = None;
         }
+    }
+
+    /// How it is drained, as last seen, even if it is not known what it runs.
+    pub fn drained(&self) -> Option<&Drained> {
+        self.state.as_ref().and_then(|state| state.drained.as_deref()).or(self.drained.as_deref())
     }
 
     /// Whether a revision is live and finalized there, as last read, its configuration links included, and the host in
@@ -285,8 +318,7 @@ impl FleetState {
             known.group = plan.group(group).name.clone();
             let again = known.wanted.as_ref() == Some(&plan.revision) || known.has(&plan.revision);
             // It goes back when nobody looks.
-            let on_lease = verdict.on_lease[host];
-            known.see(if on_lease { Observation { links: Links::Unknown, ..observation } } else { observation });
+            known.see(if verdict.on_lease[host] { observation.doubted() } else { observation });
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
             known.owed = (!finalized).then(|| Owed {
@@ -359,6 +391,34 @@ mod tests {
         known.owed = owed('b').owed.map(|owed| Owed { again: true, ..owed });
         known.see(Observation { links: Links::Read(on('b')), contact: None });
         assert!(known.owed.is_some());
+    }
+
+    #[test]
+    fn a_target_that_was_lost_while_drained_is_drained_until_it_is_seen_in_service() {
+        let drained = |since: &str| {
+            let (since, run) = (since.to_owned(), "r1".parse().unwrap());
+            Some(Box::new(Drained { since, run, on: crate::wire::DrainOn::Target, reason: None }))
+        };
+        let see = |known: &mut Known, links| known.see(Observation { links, contact: None });
+        let since = |known: &Known| known.drained().map(|drained| drained.since.clone());
+        let out = |since| State { drained: drained(since), ..on('a') };
+        let mut known = Known::default();
+        see(&mut known, Links::Read(out("then")));
+        see(&mut known, Links::Unheard);
+        see(&mut known, Links::Unknown(None));
+        assert_eq!((&known.state, since(&known)), (&None, Some("then".into())));
+        // What is on the disk says the same.
+        known = serde_json::from_str(&serde_json::to_string(&known).unwrap()).unwrap();
+        see(&mut known, Links::Unknown(None));
+        assert_eq!(since(&known), Some("then".into()));
+        // The run that lost it had read it.
+        see(&mut known, Links::Unknown(Some(out("now"))));
+        assert_eq!((&known.state, since(&known)), (&None, Some("now".into())));
+        see(&mut known, Links::Unknown(Some(on('a'))));
+        assert_eq!(since(&known), None);
+        see(&mut known, Links::Unknown(Some(out("now"))));
+        see(&mut known, Links::Read(on('a')));
+        assert_eq!((known.state.is_some(), since(&known)), (true, None));
     }
 
     #[test]

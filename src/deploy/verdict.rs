@@ -183,8 +183,12 @@ fn name_drained(end: End, table: &Table, text: String, code: ExitCode) -> (Strin
         ExitCode::Success | ExitCode::Failed | ExitCode::NotFinalized => ExitCode::Mixed,
         other => other,
     };
-    let drained: Vec<&Target> = drained.into_iter().map(|row| &row.target).collect();
-    (format!("{text}; {}", still_drained(&drained)), code)
+    let (read, lost): (Vec<&Row>, Vec<&Row>) = drained.into_iter().partition(|row| row.is_read());
+    let [read, lost] = [read, lost].map(|rows| rows.into_iter().map(|row| &row.target).collect::<Vec<&Target>>());
+    let still = (!read.is_empty()).then(|| still_drained(&read));
+    let then = || format!("{} last seen drained: {}", hosts_were(lost.len()), fold(lost.iter().copied()));
+    let named = [Some(text), still, (!lost.is_empty()).then(then)];
+    (named.into_iter().flatten().collect::<Vec<String>>().join("; "), code)
 }
 
 /// `2 hosts are still drained: web[01-02]`.

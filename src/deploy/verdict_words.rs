@@ -25,7 +25,7 @@ pub fn what_is_wrong(text: &str) -> &'static str {
         () if says("checks fail") => "rolled back, checks fail",
         // The others have the new revision.
         () if says("fail their checks") => "checks fail on hosts",
-        () if says("still drained") => "hosts drained",
+        () if says("still drained") || says("last seen drained") => "hosts drained",
         () if says("got another revision") => "another revision on hosts",
         () if says("unknown state") => "hosts in unknown state",
         () if ["step", "undo of step"].iter().any(|it| says(&format!("not known whether {it}"))) => {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::timings::Timings;
-use crate::wire::{Facts, Fault, Line, Outcome, State, WENT_BACK, outcome};
+use crate::wire::{Facts, Fault, Line, Outcome, Stage, State, WENT_BACK, outcome};
 
 /// The one result of a step on one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,14 @@ impl HostResult {
     /// Whether no session could be opened, so that the step did not begin.
     pub fn is_unreachable(&self) -> bool {
         matches!(self.outcome, Err(Fault::Unreachable { .. }))
+    }
+
+    /// Whether a stage may have changed the links of the target, which does not say what they name now.
+    pub fn leaves_links_unknown(&self, stage: Stage) -> bool {
+        let moves = matches!(stage, Stage::Promote | Stage::Rollback) && !self.is_unreachable();
+        // Only the drain of a target changes with it.
+        let is_lost = matches!(self.outcome, Err(Fault::Lost { .. })) && stage != Stage::Undrain;
+        self.state.is_none() && (moves || is_lost)
     }
 
     /// Whether a finalize found that the host has rolled itself back.

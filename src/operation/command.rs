@@ -258,10 +258,7 @@ fn known_out(config: &Config, groups: &mut [Group], notes: &mut Vec<Note>) -> Re
         notes.push((Level::Warning, format!("it is not known which hosts are drained already: {error:#}")));
         FleetState::empty(&config.settings.git_repo)
     });
-    let is_out = |target: &&Target| {
-        let state = memory.of(target).and_then(|known| known.state.as_ref());
-        state.is_some_and(|state| state.drained.is_some())
-    };
+    let is_out = |target: &&Target| memory.of(target).is_some_and(|known| known.drained().is_some());
     let everyone = if config.has_file() { config.groups(None)?.0 } else { Vec::new() };
     for group in groups.iter_mut() {
         let whole = everyone.iter().find(|other| other.name == group.name);

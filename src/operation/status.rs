@@ -9,7 +9,7 @@ use crate::config::{Config, Options};
 use crate::deploy;
 use crate::files::ownership::Denied;
 use crate::fleet::{HostResult, NoPacks, SshFleet};
-use crate::fleet_state::{FleetState, Known};
+use crate::fleet_state::{FleetState, Known, Links, Observation};
 use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::Unfinished;
@@ -17,7 +17,9 @@ use crate::locks;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::repo::ArtifactStore;
 use crate::targets::{Group, Target};
-use crate::wire::{Confirmation, Drained, Facts, Fault, Holder, Lacking, Origin, Revision, RunningService};
+use crate::wire::{
+    Confirmation, Drained, Facts, Fault, Holder, Lacking, LeaseStands, Origin, Revision, RunningService,
+};
 
 use super::hosts::groups;
 use super::past_steps::StepTried;
@@ -119,7 +121,7 @@ impl View {
 
     /// That it was drained and is not back in service.
     pub fn drained(&self) -> Option<&Drained> {
-        self.known.state.as_ref()?.drained.as_deref()
+        self.known.drained()
     }
 
     /// What its services run; empty where that is not known.
@@ -317,15 +319,21 @@ pub fn ask(config: &Config, groups: Vec<Group>, asking: Asking, front: &dyn Fron
     front.pass_on(&remarks);
 
     let observations = observations.take();
+    // Such a host goes back by itself when its deployer does not come: what it runs now is no last known state.
+    let is_on_lease = |result: &Option<HostResult>| {
+        let lease = result.as_ref().and_then(|result| result.facts.as_ref()?.lease.as_ref());
+        lease.is_some_and(|lease| matches!(lease.stands, LeaseStands::Open | LeaseStands::RollingBack { .. }))
+    };
     let see = |memory: &mut FleetState| {
-        for ((group, target), observation) in hosts.iter().zip(&observations) {
+        for (((group, target), observation), result) in hosts.iter().zip(&observations).zip(&results) {
             let known = memory.entry(target);
             // A deployment that ended while we asked knows better.
             if known.contact != before.of(target).and_then(|known| known.contact.clone()) {
                 continue;
             }
             known.group = group.name.clone();
-            known.see(observation.clone());
+            let observation = observation.clone();
+            known.see(if is_on_lease(result) { observation.doubted() } else { observation });
         }
     };
     let memory = match FleetState::update(&folder, repo, see) {
@@ -345,7 +353,10 @@ pub fn ask(config: &Config, groups: Vec<Group>, asking: Asking, front: &dyn Fron
     };
     let wanted = Wanted::new(&memory, &whole);
     let view = |((group, target), result): (&(&Group, &Target), Option<HostResult>)| {
-        let known = memory.of(target).cloned().unwrap_or_default();
+        let mut known = memory.of(target).cloned().unwrap_or_default();
+        if let Some(facts) = result.as_ref().and_then(|result| result.facts.as_ref()).filter(|_| is_on_lease(&result)) {
+            known.see(Observation { links: Links::Read(facts.state.clone()), contact: None });
+        }
         let result = result.unwrap_or_else(|| Fault::Unreachable { reason: "it was not asked".into() }.into());
         let (answered, unreachable) = (result.outcome.is_ok(), result.is_out_of_reach());
         let trouble = result.outcome.as_ref().err().map(Fault::beside_unreachable);

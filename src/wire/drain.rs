@@ -91,6 +91,11 @@ impl Drained {
     pub fn time(&self) -> String {
         format!("drained since {}", clock::local_with_zone(&self.since))
     }
+
+    /// The same with the reason, of a target that does not answer now: `last seen drained since 2026-11-23 14:45 CET`.
+    pub fn as_last_seen(&self) -> String {
+        format!("last seen {self}")
+    }
 }
 
 /// `drained since TIME`, and why.

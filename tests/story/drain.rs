@@ -18,7 +18,9 @@ pub fn r15_drain(told: &Told, calls: &[Called]) {
         if !row.reason.as_ref().is_some_and(|reason| reason.contains("drained since")) {
             continue;
         }
-        assert!(!row.ok && verdict.text.contains("still drained"), "{row:?}: {}", verdict.text);
+        let is_lost = row.reason.as_ref().is_some_and(|reason| reason.contains("last seen drained since"));
+        let named = if is_lost { "last seen drained: " } else { "still drained: " };
+        assert!(!row.ok && verdict.text.contains(named), "{row:?}: {}", verdict.text);
         let well = [ExitCode::Success, ExitCode::Failed, ExitCode::NotFinalized];
         assert!(!well.contains(&verdict.code), "{:?}: {}", verdict.code, verdict.text);
         let cannot_be_asked = [NotAttempted, Refused, Unreachable, Unknown].contains(&row.state);
@@ -104,4 +106,15 @@ fn a_host_that_failed_drained_within_the_limit_is_asked_to_go_back_when_all_is_o
         assert_eq!(hosts_of_calls(&told, Stage::Undrain), [vec![3]]);
         assert_eq!(told.scripted.drained[3], undrain != Act::Work);
     }
+}
+
+#[test]
+fn a_host_that_was_drained_when_it_was_lost_is_named_as_last_seen_drained() {
+    let mut scripts = vec![drained(); 6];
+    scripts[3] = Script { rollback: Act::LostEarly, ..drained_and(Act::FailLate, Act::Unreachable) };
+    let told = tell(plan(vec![(6, None, FailureLimit::Hosts(0))], 2), scripts, vec![], None, 7);
+    let row = &told.verdict.rows[3];
+    assert_eq!((told.verdict.code, row.state, &row.current), (ExitCode::Mixed, RowState::Unknown, &None));
+    assert!(row.reason.as_ref().unwrap().contains("; last seen drained since "), "{row:?}");
+    assert!(told.verdict.text.ends_with("; 1 host was last seen drained: host3"), "{}", told.verdict.text);
 }

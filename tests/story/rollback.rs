@@ -143,8 +143,14 @@ pub fn r12_verdict(told: &Told) {
         }
         ExitCode::NotFinalized => assert!(verdict.rows.iter().any(|row| row.state == RowState::NotFinalized)),
         ExitCode::Mixed => {
-            let marks =
-                ["mixed", "not rolled back", "may not be rolled back", "may have been changed", "still drained"];
+            let marks = [
+                "mixed",
+                "not rolled back",
+                "may not be rolled back",
+                "may have been changed",
+                "still drained",
+                "last seen drained",
+            ];
             let says_mixed = marks.iter().any(|mark| verdict.text.contains(mark));
             let checks_fail = verdict.text.contains("check page failed");
             assert!(

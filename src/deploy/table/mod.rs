@@ -67,7 +67,7 @@ impl Table {
     pub fn probed(&mut self, host: HostId, result: HostResult, unusable: Option<Fault>) {
         if let Some(facts) = result.facts {
             let row = &mut self.rows[host.index()];
-            row.links = Some(facts.state.clone());
+            row.read(facts.state.clone());
             row.facts = Some(facts);
         }
         match (result.outcome, unusable) {
@@ -111,12 +111,10 @@ impl Table {
 
     /// Records the end of a stage on a host. `index` is the position of a primary stage in the plan.
     pub fn ended(&mut self, host: HostId, stage: Stage, index: usize, result: HostResult, plan: &Plan) {
-        let moves = matches!(stage, Stage::Promote | Stage::Rollback);
-        let not_begun = result.is_unreachable();
         let row = &mut self.rows[host.index()];
         match &result.state {
-            Some(state) => row.links = Some(state.clone()),
-            None if moves && !not_begun => row.links = None,
+            Some(state) => row.read(state.clone()),
+            None if result.leaves_links_unknown(stage) => row.links = None,
             None => {}
         }
         // A stage may have succeeded before somebody else deployed.
@@ -139,8 +137,8 @@ impl Table {
     /// makes the revision live.
     pub fn went_back(&mut self, host: HostId, index: usize, result: HostResult) {
         let row = &mut self.rows[host.index()];
-        if result.state.is_some() {
-            row.links = result.state;
+        if let Some(state) = result.state {
+            row.read(state);
         }
         row.passed = index;
         self.go(host, HostState::Ready);
@@ -173,11 +171,9 @@ impl Table {
         if may_be_back {
             row.links = None;
         }
-        match &fault {
-            Fault::Lost { .. } => row.links = None,
-            // Nothing was done without a session, or if somebody else's revision was found.
-            Fault::Unreachable { .. } | Fault::MovedOn { .. } => row.touched = row.touched_before,
-            _ => {}
+        // Nothing was done without a session, or if somebody else's revision was found.
+        if matches!(fault, Fault::Unreachable { .. } | Fault::MovedOn { .. }) {
+            row.touched = row.touched_before;
         }
         let next = match (stage, &fault) {
             (_, Fault::MovedOn { to }) => {
@@ -239,8 +235,8 @@ impl Table {
             (Ok(()), None) => return,
             (Err(fault), _) => return self.not_read_again(host, fault, plan),
         };
-        if state.is_some() {
-            row.links = state;
+        if let Some(state) = state {
+            row.read(state);
         }
         if let Some(to) = to {
             row.found(&to);
@@ -265,8 +261,8 @@ impl Table {
 
     /// Records the result for a host that was asked to go back into service. Its state in the run does not change.
     pub fn undrained(&mut self, host: HostId, result: HostResult) {
-        if result.state.is_some() {
-            self.rows[host.index()].links = result.state;
+        if let Some(state) = result.state {
+            self.rows[host.index()].read(state);
         }
     }
 

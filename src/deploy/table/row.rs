@@ -43,6 +43,8 @@ pub struct Row {
     pub facts: Option<Facts>,
     /// The revisions that the host's links name, as last read from it; `None`: not known, since they may have changed.
     pub links: Option<State>,
+    /// How the host was drained when it was last read.
+    drained: Option<Box<Drained>>,
     /// Why the host could not be read again at the end of the run: what is told of it was read before.
     pub(super) unread: Option<Fault>,
     pub trouble: Option<Failure>,
@@ -62,6 +64,7 @@ impl Row {
             attempts: [0; Stage::ALL.len()],
             facts: None,
             links: None,
+            drained: None,
             unread: None,
             trouble: None,
         }
@@ -137,9 +140,20 @@ impl Row {
         self.links.as_ref()?.current.as_ref()
     }
 
-    /// How the host is drained, as last read from it; `None`: it is in service.
+    /// How the host is drained, as last read from it; `None`: it is in service. What it runs may be unknown since.
     pub fn drained(&self) -> Option<&Drained> {
-        self.links.as_ref()?.drained.as_deref()
+        self.drained.as_deref()
+    }
+
+    /// Whether what is known of the host is what it said last, and not only what was seen of it before it was lost.
+    pub fn is_read(&self) -> bool {
+        self.links.is_some() && self.unread.is_none()
+    }
+
+    /// Records what was read from the host.
+    pub(super) fn read(&mut self, state: State) {
+        self.drained.clone_from(&state.drained);
+        (self.links, self.unread) = (Some(state), None);
     }
 
     /// Records the revision that somebody else has made live.

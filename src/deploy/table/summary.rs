@@ -4,7 +4,7 @@ use super::row::{Failure, Row};
 use super::state::HostState;
 use crate::deploy::plan::Plan;
 use crate::report::{HostRow, RowState};
-use crate::wire::{Drained, Fault, Stage};
+use crate::wire::{Fault, Stage};
 
 impl Row {
     /// The row of the host in the final table.
@@ -75,7 +75,10 @@ impl Row {
             }
             (None, _) => {}
         }
-        reasons.extend(self.drained().map(Drained::to_string));
+        reasons.extend(self.drained().map(|drained| match self.is_read() {
+            true => drained.to_string(),
+            false => drained.as_last_seen(),
+        }));
         reasons.extend(self.not_read_again());
         if self.is_on_lease(plan) {
             let or = if self.links.is_none() { ", or already has" } else { "" };

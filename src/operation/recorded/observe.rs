@@ -27,14 +27,19 @@ impl Observations {
             (Some(state), _) => observation.links = Links::Read(state.clone()),
             // It is all that was said.
             (None, Err(Fault::MovedOn { to })) => {
-                let before = if let Links::Read(state) = &observation.links { state.clone() } else { State::default() };
+                let before = match std::mem::take(&mut observation.links) {
+                    Links::Read(state) => state,
+                    Links::Unknown(read) => State { drained: read.and_then(|read| read.drained), ..State::default() },
+                    Links::Unheard => State::default(),
+                };
                 observation.links = Links::Read(State { current: Some(to.clone()), ..before });
             }
             // The stage may have changed something, and the target does not say.
-            (None, _) if matches!(step, Step::Run(_)) && !result.is_unreachable() => {
-                observation.links = Links::Unknown;
+            (None, _) => {
+                if matches!(step, Step::Run(stage) if result.leaves_links_unknown(stage)) {
+                    observation.links = std::mem::take(&mut observation.links).doubted();
+                }
             }
-            (None, _) => {}
         };
         Watched { inner, observations: self.clone(), note }
     }
