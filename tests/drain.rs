@@ -95,7 +95,11 @@ impl Scene {
 
     /// The process of the stage that is at work on the first host.
     fn stage(&self) -> String {
-        let note = std::fs::read_to_string(self.srv(0, CACHE).join(".hoist/stage.lock")).unwrap();
+        self.stage_of(0)
+    }
+
+    fn stage_of(&self, n: usize) -> String {
+        let note = std::fs::read_to_string(self.srv(n, CACHE).join(".hoist/stage.lock")).unwrap();
         let note: serde_json::Value = serde_json::from_str(&note).unwrap();
         note["process"].to_string()
     }
@@ -270,6 +274,52 @@ fn a_host_that_cannot_be_made_healthy_stays_drained_and_is_named_everywhere_unti
     scene.project.run(&["status", "--offline"]).ends(1).says("drained since 20");
 
     std::fs::write(&service, good).unwrap();
+    scene.project.run(&["reconcile", "--yes"]).ends(0);
+    scene.is_in_service(0, "reconcile");
+    scene.project.run(&["status"]).ends(0);
+}
+
+#[test]
+fn a_drained_host_that_is_gone_stays_on_record_as_drained_and_every_run_without_it_names_it() {
+    let scene = Scene::new(2, "target");
+    let host = address(0);
+    scene.project.configure("failure_limit: 1\ngroup_size: 1");
+    let service = scene.srv(0, "service");
+    let good = std::fs::read_to_string(&service).unwrap();
+    std::fs::write(&service, "#!/bin/sh\nexit 7\n").unwrap();
+    // The deployer dies when the first host has failed, and the host is gone when the run is resumed.
+    let check = "checks:\n  waits:\n    stage: fetch\n    shell: true\n    command: \
+                 \"if test -e /srv/pause; then touch /srv/waiting; sleep 60; fi\"\n";
+    scene.project.write("hoist/checks.yaml", check);
+    std::fs::write(scene.srv(1, "pause"), "").unwrap();
+    let mut command = scene.project.hoist(&["deploy", "--yes"]);
+    let mut deployer = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the second host", || scene.srv(1, "waiting").exists());
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
+    std::fs::remove_file(scene.srv(1, "pause")).unwrap();
+    kill(&scene.stage_of(1));
+    scene.farm.set_down(&host, true);
+    let ran = scene.project.run(&["resume", "--yes"]).ends(3);
+    let ran = ran.says(&format!("; 1 host was last seen drained: {host}"));
+    ran.says("; last seen drained since 20").says("; could not be read again: no answer to the probe");
+    for flags in [&[][..], &["--offline"]] {
+        let ran = scene.project.run(&[&["status", "--json"], flags].concat()).ends(1);
+        let status: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        let known = &status["hosts"][0];
+        assert_eq!((&known["current"], &known["done"]), (&scene.two().into(), &scene.one.as_str().into()), "{known}");
+        assert_eq!(known["drained"]["on"], "target", "{flags:?}: {known}");
+    }
+    // Whatever is done without it.
+    scene.project.git(&["commit", "-qm", "three", "--allow-empty"]);
+    for command in [&["deploy"][..], &["deploy", "--service-restart"], &["rollback"]] {
+        let ran = scene.project.run(&[command, &["--yes"]].concat()).ends(0);
+        assert!(ran.out.contains(&format!("; last seen {}", since(&scene, 0))), "{command:?}: {ran:?}");
+    }
+    let ran = scene.project.run(&["reconcile", "--yes"]).ends(1);
+    assert!(format!("{ran:?}").contains("last seen drained"), "{ran:?}");
+    std::fs::write(&service, good).unwrap();
+    scene.farm.set_down(&host, false);
     scene.project.run(&["reconcile", "--yes"]).ends(0);
     scene.is_in_service(0, "reconcile");
     scene.project.run(&["status"]).ends(0);

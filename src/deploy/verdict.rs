@@ -58,6 +58,8 @@ pub struct Verdict {
     pub rows: Vec<HostRow>,
     /// For each target, in the order of the plan, whether it may go back by itself, or has: what was read of it does not hold.
     pub on_lease: Vec<bool>,
+    /// For each target, in the order of the plan, whether the run never read anything of it.
+    pub unheard: Vec<bool>,
     /// If the run was finalized: for each target, in the order of the plan, whether it is finalized; `None` for one to
     /// which somebody else has deployed since.
     pub finalized: Option<Vec<Option<bool>>>,
@@ -89,6 +91,7 @@ impl Verdict {
             code,
             rows: table.report(plan),
             on_lease: table.rows().iter().map(|row| row.is_on_lease(plan)).collect(),
+            unheard: table.rows().iter().map(|row| row.facts.is_none()).collect(),
             finalized: through.then(finalized),
             stayed: stayed(table, plan),
             rolled_back_for: None,

@@ -10,7 +10,7 @@ use crate::repo::Repo;
 use crate::report::{HostRow, RowState};
 use crate::targets::{Group, Target, fold};
 use crate::text::{counted, hosts};
-use crate::wire::{Confirmation, Revision};
+use crate::wire::{Confirmation, Drained, Revision};
 
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
@@ -304,9 +304,12 @@ pub fn bring(
 ) -> Result<ExitCode, Refused> {
     let (wanted, unclear) = wanted(views.iter().filter(|view| view.may_be_brought()));
     let away: Vec<&View> = views.iter().filter(|view| !view.may_be_brought()).collect();
-    let reason = |view: &View| view.inquiry.as_ref().and_then(|it| it.trouble.clone());
-    let mut rows: Vec<HostRow> =
-        away.iter().map(|view| row(view, RowState::Unreachable, reason(view).unwrap_or_default())).collect();
+    let reason = |view: &View| {
+        let trouble = view.inquiry.as_ref().and_then(|it| it.trouble.clone());
+        let drained = view.drained().map(Drained::as_last_seen);
+        trouble.into_iter().chain(drained).collect::<Vec<_>>().join("; ")
+    };
+    let mut rows: Vec<HostRow> = away.iter().map(|view| row(view, RowState::Unreachable, reason(view))).collect();
     let is_unclear = |view: &&View| unclear.contains(&view.target);
     let not_known = || "it is not known which revision it should run".to_owned();
     rows.extend(views.iter().filter(is_unclear).map(|view| row(view, RowState::NotAttempted, not_known())));
@@ -402,7 +405,8 @@ fn lines(views: &[View]) -> Vec<String> {
         let wanted = view.wanted.as_ref().map_or("?", Revision::short);
         let standing = view.standing.name();
         let what = if view.standing == Standing::Unreachable {
-            format!("{standing}, should run {wanted}")
+            let drained = view.drained().map_or("", |_| "; last seen drained");
+            format!("{standing}, should run {wanted}{drained}")
         } else if runs_what_it_should(view) {
             format!("{standing}: {wanted} is live, but {}", what_is_astray(view))
         } else {

@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use crate::config::Config;
 use crate::deploy;
-use crate::deploy::{Operator, Prepared, Verdict};
+use crate::deploy::{Operator, Plan, Prepared, Verdict};
 use crate::exit_code::ExitCode;
 use crate::fleet::Fleet;
 use crate::fleet::remarks::Remark;
-use crate::fleet_state::{FleetState, Observation};
+use crate::fleet_state::{FleetState, Known, Observation};
 use crate::invocation::Invocation;
 use crate::journal::{Replay, Told, Unfinished};
 use crate::operation::announce::Announcer;
@@ -133,17 +133,20 @@ impl<'a> RecordedRun<'a> {
         if let Some(remark) = fleet.remark() {
             self.report.event(&Event::note(Level::Warning, remark));
         }
-        let mut owed = Vec::new();
+        let (mut owed, mut memory) = (Vec::new(), None);
         if let Some(replay) = replay.filter(|_| !verdict.open) {
             // First, so that a resumed run remembers what this one did not come to.
             replay.make_room();
-            owed = self.remember(&verdict, observations.take());
+            (owed, memory) = self.remember(&verdict, observations.take());
             if self.locks_after
                 && let Some(told) = lock_after(self.config, plan, &mut verdict, &self.announcer)
             {
                 self.report.event(&told);
             }
             self.close_journal(&replay, &verdict);
+        }
+        if let Some(memory) = memory.or_else(|| FleetState::load(&state_folder(self.config), &plan.repo).ok()) {
+            name_drained_before(&mut verdict, plan, &memory);
         }
         if !verdict.open
             && let Err(error) = publish(self.config, self.repo, self.prepared, &verdict, &state_folder(self.config))
@@ -175,8 +178,8 @@ impl<'a> RecordedRun<'a> {
     }
 
     /// Notes what the run saw of its targets, and who missed. A deployment does not fail for it. Gives the hosts that still
-    /// need a revision after a run that went through.
-    fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) -> Vec<OwedHost> {
+    /// need a revision after a run that went through, and all that is known now.
+    fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) -> (Vec<OwedHost>, Option<FleetState>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
         let change = |memory: &mut FleetState| {
@@ -186,22 +189,23 @@ impl<'a> RecordedRun<'a> {
             }
         };
         let mut found = Vec::new();
-        let warning = match FleetState::update(&folder, &plan.repo, change) {
-            Ok(memory) => {
+        let (memory, warning) = match FleetState::update(&folder, &plan.repo, change) {
+            Ok(mut memory) => {
                 if verdict.finalized.is_some() {
                     found = owed(self.config, plan, &memory, self.command != "reconcile");
                 }
-                memory.warning
+                let warning = memory.warning.take();
+                (Some(memory), warning)
             }
             Err(error) => {
                 let (status, reconcile) = (plan.invocation.command("status"), plan.invocation.command("reconcile"));
-                Some(format!("`{status}` and `{reconcile}` will not include this run: {error:#}"))
+                (None, Some(format!("`{status}` and `{reconcile}` will not include this run: {error:#}")))
             }
         };
         if let Some(warning) = warning {
             self.report.event(&Event::note(Level::Warning, warning));
         }
-        found
+        (found, memory)
     }
 
     /// Has the targets of a run that another deployer began say what it did there: its journal may lack the last of it.
@@ -244,6 +248,16 @@ impl<'a> RecordedRun<'a> {
             );
             self.report.event(&Event::note(Level::Error, note));
         }
+    }
+}
+
+/// Names the hosts that the run could not reach and that were drained when they were last seen: they are out of service,
+/// and nobody else would say so.
+fn name_drained_before(verdict: &mut Verdict, plan: &Plan, memory: &FleetState) {
+    let rows = verdict.rows.iter_mut().zip(plan.targets()).zip(&verdict.unheard);
+    for ((row, (_, target)), _) in rows.filter(|(_, unheard)| **unheard) {
+        let Some(drained) = memory.of(target).and_then(Known::drained) else { continue };
+        row.reason = Some(row.reason.iter().cloned().chain([drained.as_last_seen()]).collect::<Vec<_>>().join("; "));
     }
 }
 
