@@ -79,14 +79,14 @@ impl Verdict {
     /// What is left of a step of an earlier run, which this one was to undo. `went_back`: the hosts did.
     fn not_undone(&self, ran: &Ran, plan: &Plan, went_back: bool) -> Option<Left> {
         let what = format!("step {} on {}", plan.steps[ran.index].name, self.place(ran.host));
-        let text = match &ran.end {
+        let (text, is_wrong) = match &ran.end {
             OnceEnd::Done if went_back => return None,
-            OnceEnd::Done => format!("{what} stays undone"),
+            OnceEnd::Done => (format!("{what} stays undone"), false),
             OnceEnd::NotBegun { .. } if !went_back => return None,
-            OnceEnd::Unknown { .. } => format!("it is not known whether {what} was undone"),
-            end => format!("{what} was not undone ({end})"),
+            OnceEnd::Unknown { .. } => (format!("it is not known whether {what} was undone"), true),
+            end => (format!("{what} was not undone ({end})"), went_back),
         };
-        Some(Left { text: Some(text), is_wrong: true })
+        Some(Left { text: Some(text), is_wrong })
     }
 
     /// `None`: nothing is left of it.
