@@ -202,8 +202,8 @@ fn look(
     Ok((in_sync, astray, history))
 }
 
-/// Fails where it was lost what the targets should run, or was never settled. It is not taken from the journals: they do not tell which targets
-/// missed something.
+/// Fails where it was lost what the targets should run, or was never settled. It is not taken from the journals: they do
+/// not tell which targets missed something.
 fn refuse_without_memory(config: &Config) -> Result<(), Refused> {
     if !memory(config)?.is_empty() {
         return Ok(());
