@@ -349,6 +349,11 @@ def built():
 
 
 def main():
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(__doc__.strip())
+        sys.exit(0)
+    if sys.argv[1:]:
+        sys.exit("bench: it takes no arguments: its settings are environment variables, which --help lists")
     parts = wanted_parts()
     wanted()
     if os.geteuid() != 0:

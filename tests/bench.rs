@@ -27,6 +27,18 @@ fn parts() -> Vec<String> {
 }
 
 #[test]
+fn arguments_which_it_does_not_take_do_not_start_the_benchmark() {
+    let with = |argument| {
+        let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/bench.py");
+        Command::new("python3").arg("-B").arg(bench).arg(argument).output().unwrap()
+    };
+    let help = with("--help");
+    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("PARTS"), "{help:?}");
+    let wrong = with("--quick");
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("no arguments"), "{wrong:?}");
+}
+
+#[test]
 fn every_part_of_the_benchmark_measures_and_tells_what_it_found() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = PathBuf::from(env!("CARGO_BIN_EXE_hoist"));
