@@ -138,6 +138,18 @@ fn a_deployment_that_was_rolled_back_or_not_finalized_is_owed_to_nobody() {
 }
 
 #[test]
+fn hosts_on_which_a_first_deployment_failed_are_not_in_sync() {
+    let (farm, project) = Project::on_farm(0, 2);
+    project.check("bad", "promote", "'false'");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(3);
+    assert_eq!(Links::of(&farm, 0).current.as_deref(), Some(one.as_str()));
+    for offline in [&[][..], &["--offline"]] {
+        assert_eq!(host(&status(&project, offline).ends(1), 0)["standing"], "drifted", "{offline:?}");
+    }
+}
+
+#[test]
 fn status_finds_a_host_that_somebody_changed_and_takes_no_lock_and_changes_nothing() {
     let (farm, project, one) = Project::deployed(0, 2);
     let two = page(&project, "two");

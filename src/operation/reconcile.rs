@@ -276,7 +276,8 @@ fn deployed_elsewhere(views: &[View], is_known: impl Fn(&Revision) -> bool) -> O
     fn finalized(view: &View) -> Option<&Revision> {
         let state = view.known.state.as_ref()?;
         // One that is drained, or whose links lead astray, has drifted with the right revision.
-        let other = view.standing == Standing::Drifted && state.current == state.done && state.done != view.wanted;
+        let other = view.wanted.as_ref().is_some_and(|wanted| state.done.as_ref() != Some(wanted));
+        let other = other && view.standing == Standing::Drifted && state.current == state.done;
         state.done.as_ref().filter(|_| other)
     }
     let read: Vec<&View> = views.iter().filter(|view| view.was_read()).collect();

@@ -16,7 +16,8 @@ named! {
         Behind = "behind",
         /// It is where a run has put it that is under way, or was left unfinished.
         Unfinished = "unfinished",
-        /// It runs something else than is wanted of it, its configuration links lead elsewhere, or it is drained.
+        /// It runs something else than is wanted of it, or what was not finalized there, its configuration links lead
+        /// elsewhere, or it is drained.
         Drifted = "drifted",
         /// Nothing is deployed there, or nothing was from here: it was added, or installed anew.
         New = "new",
@@ -39,7 +40,8 @@ impl Standing {
             (None, _) => Standing::New,
             _ if known.owed.is_some() => Standing::Behind,
             // Whoever deployed there, nothing else is wanted.
-            (_, None) => Standing::InSync,
+            (Some(live), None) if known.has(live) => Standing::InSync,
+            (_, None) => Standing::Drifted,
             (_, Some(wanted)) if known.has(wanted) => Standing::InSync,
             _ if known.wanted.is_none() => Standing::New,
             _ => Standing::Drifted,
@@ -129,6 +131,8 @@ mod tests {
         let of = |state| Known { state, ..Known::default() };
         assert_eq!(standing(of(None), None), "new");
         assert_eq!(standing(of(on('a')), None), "in sync", "nothing else is wanted");
+        let begun = on('a').map(|state| State { done: Some(revision('b')), ..state });
+        assert_eq!(standing(of(begun), None), "drifted", "nobody has finalized it");
         assert_eq!(standing(of(on('a')), Some('a')), "in sync");
         assert_eq!(standing(of(on('a')), Some('b')), "new");
         let words = ["in sync", "behind", "unfinished", "drifted", "new", "unreachable"];
