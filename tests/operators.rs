@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use common::{Farm, Links, Project, Ran, address};
 
 /// The group of the operators; each also has a group of their own.
@@ -31,6 +33,14 @@ struct Shared {
 fn run(program: &str, arguments: &[&str], path: &Path) {
     let done = Command::new(program).args(arguments).arg(path).status().unwrap();
     assert!(done.success(), "{program} {arguments:?} {}", path.display());
+}
+
+fn name(user: u32) -> &'static str {
+    match user {
+        ALICE => "alice",
+        BOB => "bob",
+        _ => "carol",
+    }
 }
 
 impl Shared {
@@ -98,12 +108,7 @@ impl Shared {
         command.arg(format!("umask {}; exec \"$0\" \"$@\"", self.umask)).arg(self.dir.path().join("hoist"));
         command.args(with_key).current_dir(self.project.path("")).stdin(Stdio::null());
         common::take_environment(&mut command, &template);
-        let name = match user {
-            ALICE => "alice",
-            BOB => "bob",
-            _ => "carol",
-        };
-        command.env("USER", name).env("HOME", home);
+        command.env("USER", name(user)).env("HOME", home);
         command
     }
 
@@ -189,7 +194,19 @@ fn what_one_operator_began_another_ends_whatever_their_umask() {
             assert!(!ran.err.contains("enied"), "{ran:#?}");
             shared.all_on(ends_on);
             shared.run(user, &["status"]).ends(0);
-            shared.run(other, &["log", "-l"]).ends(0).says(command);
+            let (began, ended) = (name(user), name(other));
+            shared.run(user, &["log", "-l"]).ends(0).says(&format!("{command} by {ended}@"));
+            let last = ["history", "-n", "1", "--format", "json"];
+            let json = |words: &[&str]| {
+                let shown: Value = serde_json::from_str(&shared.run(user, words).ends(0).out).unwrap();
+                shown["deployments"][0].clone()
+            };
+            let run = json(&last);
+            for (who, key) in [(began, "who"), (ended, "ended_by")] {
+                assert!(run[key].as_str().unwrap().starts_with(&format!("{who}@")), "{run}");
+                assert_eq!(json(&[&last[..], &["--operator", who]].concat())["run"], run["run"], "{who}");
+            }
+            shared.run(user, &["history", "-n", "1"]).ends(0).says(&format!("ended by {ended}@"));
             shared.run(user, &["reconcile", "--yes"]).ends(0);
         }
         shared.run(ALICE, &["lock", "--detach", "--time", "60s", "release"]).ends(0);

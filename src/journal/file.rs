@@ -12,6 +12,7 @@ use rustix::fs::FlockOperation;
 use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
+use crate::wire::StartedBy;
 
 use super::record::{Opened, Record, Stamped};
 use super::room::{Room, Space};
@@ -36,6 +37,8 @@ pub struct Journal {
     room: Room,
     /// The disk is full, but for what was kept for the end.
     low: bool,
+    /// Who ends the run, if that is not who began it.
+    ended_by: Option<StartedBy>,
 }
 
 impl Journal {
@@ -70,7 +73,8 @@ impl Journal {
         let room = Room::for_hosts(opened.plan.size() + opened.plan.steps.len());
         let path = path.to_owned();
         let (ends, waiting) = (Vec::new(), Vec::new());
-        let mut journal = Journal { file, path, ends, length: 0, waiting, torn: false, room, low: false };
+        let mut journal =
+            Journal { file, path, ends, length: 0, waiting, torn: false, room, low: false, ended_by: None };
         let reserve = journal.room.reserve();
         if journal.append(&[Record::Opened(Box::new(opened))])? == Space::Low {
             bail!("not enough disk space for it ({} KiB)", reserve >> 10);
@@ -98,9 +102,14 @@ impl Journal {
         let torn = file.metadata().with_context(wrong)?.len() > length;
         let room = Room::for_hosts(unfinished.opened.plan.size());
         let (ends, waiting) = (unfinished.read.ends.clone(), Vec::new());
-        let mut journal = Journal { file, path, ends, length, waiting, torn, room, low: false };
+        let mut journal = Journal { file, path, ends, length, waiting, torn, room, low: false, ended_by: None };
         journal.flush().with_context(|| format!("cannot write {}", journal.path.display()))?;
         Ok(journal)
+    }
+
+    /// Its run is ended by somebody who may not be the one who began it, and the last record says so.
+    pub fn ended_by(self, by: Option<StartedBy>) -> Journal {
+        Journal { ended_by: by, ..self }
     }
 
     /// Whether the disk had no room for the end of the run; what is there is used up from now on.
@@ -162,8 +171,8 @@ impl Journal {
 
     /// Appends the last record, and gives back the room that was kept for it.
     pub fn close(&mut self, verdict: &str, status: u8, stayed: bool) -> Result<()> {
-        let stayed = Some(stayed);
-        self.append(&[Record::Closed { verdict: verdict.to_owned(), status, stayed }])?;
+        let (stayed, by) = (Some(stayed), self.ended_by.take());
+        self.append(&[Record::Closed { verdict: verdict.to_owned(), status, stayed, by }])?;
         // Best effort: it is a few pages.
         let _ = self.room.release(&self.file, self.length);
         Ok(())

@@ -13,7 +13,7 @@ use crate::deploy::health::{Health, Unwell};
 use crate::files::no_links;
 use crate::fleet::{Call, HostId, Step};
 use crate::targets::Target;
-use crate::wire::{Fault, Outcome, Revision, Stage};
+use crate::wire::{Fault, Outcome, Revision, Stage, StartedBy};
 
 use super::file::claim;
 use super::once::{PastOnce, past_steps};
@@ -50,6 +50,8 @@ pub struct PastEnd {
     /// In one sentence.
     pub verdict: String,
     pub stayed: Option<bool>,
+    /// Who ended it, if that is not who began it.
+    pub by: Option<StartedBy>,
     /// RFC 3339, in UTC. Unknown where an earlier build wrote the journal.
     pub at: Option<String>,
 }
@@ -279,8 +281,8 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
                     of_steps.push(Record::Answered { answer });
                     past.gate = undecided.take().filter(|_| answer == Answer::No).or(past.gate.take());
                 }
-                Ok(Record::Closed { verdict, status, stayed }) => {
-                    past.end = Some(PastEnd { status, verdict, stayed, at });
+                Ok(Record::Closed { verdict, status, stayed, by }) => {
+                    past.end = Some(PastEnd { status, verdict, stayed, by, at });
                 }
                 _ => {}
             },

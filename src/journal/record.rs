@@ -10,6 +10,7 @@ use crate::deploy::{Answer, Asked, Digests, Plan};
 use crate::fleet::{Call, HostId, HostResult, Task};
 use crate::invocation::Invocation;
 use crate::once::OnceEnd;
+use crate::wire::StartedBy;
 
 /// The form of the journals that this build writes. It grows when an older build would misread one: by a new kind of
 /// record, or by a field that must not be passed over. Every form up to this one is read; a journal that names none is of
@@ -137,5 +138,8 @@ pub enum Record {
         /// Whether the run's revision is finalized on any target, or may have stayed live there; `None` in older journals.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stayed: Option<bool>,
+        /// Who ended the run, if that is not who began it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<StartedBy>,
     },
 }

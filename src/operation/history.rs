@@ -77,6 +77,8 @@ pub struct DeployedEnd {
     pub status: Option<u8>,
     /// In a sentence.
     pub verdict: Option<String>,
+    /// Who ended it, if that is not who began it.
+    pub by: Option<String>,
     pub time: PastTime,
     pub causes: FailureCauses,
 }
@@ -120,7 +122,10 @@ pub fn history(
         let has_host = wanted.host.is_none() || it.plan.is_some();
         let is_wanted =
             wanted.spans(clock::unix_seconds(&it.about.when)) && wanted.has_result(it.end.result, it.end.status);
-        is_of_environment && has_host && is_wanted && wanted.is_by(&it.about.who)
+        is_of_environment
+            && has_host
+            && is_wanted
+            && (wanted.is_by(&it.about.who) || it.end.by.as_deref().is_some_and(|by| wanted.is_by(by)))
     };
     let mut knows_host = wanted.host.is_none();
     let mut all: Vec<Deployed> = Vec::new();
@@ -232,6 +237,7 @@ fn of_journal(past: Past, tag: Option<Tagged>) -> Deployed {
             status: past.status(),
             time: PastTime { ended: past.ended().map(str::to_owned), seconds: past.seconds() },
             causes: FailureCauses { hosts: failed.collect(), gate: past.gate.as_ref().map(ToString::to_string) },
+            by: past.end.as_ref().and_then(|end| end.by.as_ref()).map(ToString::to_string),
             verdict: past.end.map(|end| end.verdict),
         },
         tag: tag.map(|tag| tag.name),
@@ -250,6 +256,7 @@ fn of_tag(tag: Tagged) -> Deployed {
             result: NOT_RECORDED,
             status: None,
             verdict: None,
+            by: None,
             time: PastTime::default(),
             causes: FailureCauses::default(),
         },

@@ -93,7 +93,9 @@ pub fn end(
         plan.rollback_pace = Pace::AtOnce;
     }
     let plan = plan;
-    let mut notes = vec![(Level::Info, format!("{}: {unfinished}", front.command()))];
+    let ended_by = (by != opened.plan.by).then(|| by.clone());
+    let by_whom = ended_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let mut notes = vec![(Level::Info, format!("{}{by_whom}: {unfinished}", front.command()))];
     notes.extend(lists_since::changed(&config, &plan));
     // All targets may have been given them, or are to go back anyway.
     let parts = || match &opened.asked {
@@ -142,7 +144,7 @@ pub fn end(
     }
     let prepared = Prepared { plan, requests, notes, control_files };
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
-    let journal = Journal::reopen(&unfinished)?;
+    let journal = Journal::reopen(&unfinished)?.ended_by(ended_by);
     if journal.is_low() && at_the_end == AtTheEnd::GoOn {
         let path = journal.path().display();
         return Err(Refused::new(format!(

@@ -92,7 +92,8 @@ fn note(deployed: &Deployed) -> String {
     let failed = (!failed.is_empty()).then(|| format!("failed: {}", text::some(&failed, NAMED)));
     let message = deployed.about.message.lines().next().map(str::to_owned);
     let origin = deployed.origin.as_ref().map(ToString::to_string);
-    let parts = [origin, message, deployed.end.causes.gate.clone(), failed, steps::line(&deployed.steps)];
+    let ended_by = deployed.end.by.as_ref().map(|by| format!("ended by {by}"));
+    let parts = [origin, message, ended_by, deployed.end.causes.gate.clone(), failed, steps::line(&deployed.steps)];
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
@@ -113,6 +114,8 @@ struct Entry<'a> {
     ended: Option<&'a str>,
     seconds: Option<f64>,
     who: &'a str,
+    /// If that is not who began it.
+    ended_by: Option<&'a str>,
     kind: Option<Kind>,
     revision: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +149,7 @@ pub fn json(history: &[Deployed]) -> Answer<'_> {
         ended: it.end.time.ended.as_deref(),
         seconds: it.end.time.seconds,
         who: &it.about.who,
+        ended_by: it.end.by.as_deref(),
         kind: it.plan.as_ref().map(|plan| plan.kind),
         revision: it.revision.as_str(),
         origin: it.origin.as_ref(),
