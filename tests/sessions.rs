@@ -210,3 +210,27 @@ fn what_a_dead_deployer_with_few_sessions_left_is_ended_by_its_own_run_or_by_unl
         assert_eq!(Links::of(&farm, n), Links::finalized(&two), "host {n}");
     }
 }
+
+#[test]
+fn a_host_that_was_down_when_its_run_ended_takes_the_next_deployment_of_that_deploy_host() {
+    let (farm, project, two) = waiting("max_sessions: 1\nreconnect_timeout: 1");
+    let other = elsewhere(&project);
+    // All hosts are claimed when the first one is in promote, and the last is gone from then on.
+    let mut deployer = stand_still(&farm, &project, 0);
+    farm.set_down(&address(2), true);
+    std::fs::remove_file(farm.srv(&address(0)).join("wait")).unwrap();
+    assert_ne!(deployer.wait().unwrap().code(), Some(0));
+    farm.set_down(&address(2), false);
+    // Elsewhere nobody knows that it has ended.
+    other.deploy(&[]).ends(5).says("nothing was touched");
+    // Nor is it this command's to change anything.
+    project.run(&["status"]).says("locked");
+    project.deploy(&["--dry-run"]).ends(0);
+    other.deploy(&[]).ends(5);
+    // It was rolled back for no fault of its own.
+    project.deploy(&["--break-glass", "the host is back"]).ends(0);
+    for n in 0..3 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two), "host {n}");
+    }
+    other.deploy(&["--break-glass", "again"]).ends(0);
+}

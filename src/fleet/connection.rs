@@ -153,7 +153,8 @@ impl Work<'_> {
         }
         let claims = self.shared.open.limit().is_some();
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
-        let taken = remote.hold(claims, deadline, &mut self.sink);
+        let ended = self.shared.void_claim(&remote.facts).cloned();
+        let taken = remote.hold(ended, claims, deadline, &mut self.sink);
         self.session.claimed |= claims && taken.is_ok();
         if let Err(Failure::Lost(_)) = taken {
             self.session.remote = None;

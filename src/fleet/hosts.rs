@@ -20,7 +20,7 @@ use super::{
 };
 use crate::once::OnceEnd;
 use crate::targets::Target;
-use crate::wire::{Fault, Revision, Stage};
+use crate::wire::{Facts, Fault, Revision, RunId, Stage};
 
 /// Hosts over SSH: one session each, opened by the first step that needs it and kept.
 pub struct SshFleet {
@@ -49,6 +49,7 @@ impl SshFleet {
                 packs,
                 open,
                 output: RunOutput::default(),
+                has_ended: Box::new(|_| false),
                 aborting: AtomicBool::new(false),
                 copies_no_more: Arc::default(),
                 once: Mutex::default(),
@@ -69,6 +70,14 @@ impl SshFleet {
             session.first = seen.remove(&id);
         }
         self.keep_alive();
+        self
+    }
+
+    /// For a run that changes its targets: what a run that has ended could not give up on a target keeps nobody out.
+    pub fn after_runs(mut self, has_ended: impl Fn(&RunId) -> bool + Send + Sync + 'static) -> SshFleet {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.has_ended = Box::new(has_ended);
+        }
         self
     }
 
@@ -177,6 +186,12 @@ impl SshFleet {
 }
 
 impl FleetState {
+    /// The run that has claimed a target, where that has ended.
+    pub(super) fn void_claim<'a>(&self, facts: &'a Facts) -> Option<&'a RunId> {
+        let claim = facts.locked.as_ref().filter(|_| facts.is_claim);
+        claim.map(|by| &by.run).filter(|run| (self.has_ended)(run))
+    }
+
     /// Tells the threads of a call when the operator stops or aborts it.
     fn heed(&self, call: &Call, flow: Flow) -> Flow {
         self.aborting.fetch_or(flow == Flow::Abort, Ordering::SeqCst);

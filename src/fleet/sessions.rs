@@ -10,7 +10,10 @@ use super::ssh::Ssh;
 use super::talk::Remote;
 use super::{HostId, PackSource, RequestSource};
 use crate::targets::Target;
-use crate::wire::{CommandLine, State};
+use crate::wire::{CommandLine, RunId, State};
+
+/// Whether a run of this deploy host is known to have ended.
+pub(super) type HasEnded = dyn Fn(&RunId) -> bool + Send + Sync;
 
 pub(super) struct FleetState {
     pub ssh: Ssh,
@@ -19,6 +22,7 @@ pub(super) struct FleetState {
     pub packs: Box<dyn PackSource>,
     pub open: OpenSessions,
     pub output: RunOutput,
+    pub has_ended: Box<HasEnded>,
     /// The operator wants the stage under way ended on its hosts.
     pub aborting: AtomicBool,
     /// The operator has stopped a run while it probes: nothing was begun on any host, so Hoist is copied to none.

@@ -11,7 +11,7 @@ use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk
 use super::{HostResult, Payload};
 use crate::timings;
 use crate::timings::Part;
-use crate::wire::{Facts, Fault, Level, LockHolderLine, Outcome, Recorded, Request, State, TargetEvent};
+use crate::wire::{Facts, Fault, Level, LockHolderLine, Outcome, Recorded, Request, RunId, State, TargetEvent};
 
 /// Time limit for a lock holder to release its lock.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -102,13 +102,22 @@ impl Remote {
     }
 
     /// Makes the lock holder take the lock. There must be a lock holder: probe first. With `claims`, other runs are also
-    /// excluded while this session is closed, until [`Remote::close`].
-    pub fn hold(&mut self, claims: bool, deadline: Instant, sink: &mut OutputSink) -> Result<(), Failure> {
+    /// excluded while this session is closed, until [`Remote::close`]. The claim of the run `ended` is void.
+    pub fn hold(
+        &mut self,
+        ended: Option<RunId>,
+        claims: bool,
+        deadline: Instant,
+        sink: &mut OutputSink,
+    ) -> Result<(), Failure> {
         let Some(mut lock_holder) = self.lock_holder.take() else {
             return Err(Failure::failed("no process on the target can hold its lock"));
         };
         let _exchange = timings::exchange(Part::Lock);
         timings::asked(self.link.round_trip());
+        if let Some(run) = ended {
+            lock_holder.say(&LockHolderLine::Ended { run });
+        }
         lock_holder.say(if claims { &LockHolderLine::Claim } else { &LockHolderLine::Hold });
         sink.begin();
         let mut refused = None;

@@ -52,6 +52,7 @@ impl Work<'_> {
         let facts = self.session.remote.as_ref().filter(|_| outcome.is_ok()).map(|remote| Facts {
             // Only this fleet needs the list, and it may be long.
             cached: Vec::new(),
+            locked: remote.facts.locked.clone().filter(|_| self.shared.void_claim(&remote.facts).is_none()),
             ..remote.facts.clone()
         });
         let state = facts.as_ref().map(|facts| facts.state.clone());

@@ -72,6 +72,7 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         Found::Run(note) => Some(note.holder.clone()),
         Found::Nobody | Found::Stranger(_) => None,
     };
+    let claimed = claim::holder(layout).filter(|_| locked.is_none());
     let (free_bytes, free_inodes) = free_space(layout)?;
     let confirmation = match (&probe.confirm, deployment) {
         (Some(wanted), None) => confirmed::confirm_wanted(layout, &probe.header.holder, wanted),
@@ -85,7 +86,8 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         revisions: layout.revisions().into_iter().filter(has_extras).collect(),
         cached: cached(layout, deadline)?,
         lacks: lfs::lacks(layout, deployment.map_or(&[][..], |it| &it.large_files)),
-        locked: locked.or_else(|| claim::holder(layout)),
+        is_claim: claimed.is_some(),
+        locked: locked.or(claimed),
         stranger,
         place: place(layout),
         scap: scap_process::at_work(layout).map(Box::new),
@@ -237,6 +239,8 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
             Ok(LockHolderLine::Over) if held.is_some() => tidy_up(layout, probe),
             Ok(LockHolderLine::Over) => {}
             Ok(LockHolderLine::Abort { stage, attempt }) => abort::run(layout, run, (stage, attempt)),
+            // Who cannot be heard in this is told whose the claim is.
+            Ok(LockHolderLine::Ended { run }) => drop(claim::give_up(layout, &run)),
             Ok(LockHolderLine::Release) => {
                 // Whoever is kept out by what stays is told whose it is.
                 let _ = claim::give_up(layout, run);

@@ -157,7 +157,7 @@ pub fn end(
     if unfinished.read.damage.is_some() {
         replay.lacks_records();
     }
-    let mut fleet = ssh::fleet(ssh, &repo, &prepared, Some(seen));
+    let mut fleet = ssh::fleet(ssh, &config, &repo, &prepared, Some(seen));
     let undoes = at_the_end == AtTheEnd::RollBack;
     let waits = past_steps::waits_for(&prepared.plan, unfinished.read.records.iter());
     let announcer = Announcer::resume(&config, &prepared.plan, &by, (undoes, waits), front);

@@ -5,12 +5,16 @@ use std::collections::HashMap;
 use anyhow::Result;
 
 use crate::config::{Config, HostKeyChecking, SshAgent, SshConfig};
-use crate::deploy::Prepared;
+use crate::deploy::{Kind, Prepared};
 use crate::fleet::ssh::key_memory;
 use crate::fleet::ssh::{Algorithms, OpenSsh, Program, Set, Ssh, SshOptions, Timeouts};
 use crate::fleet::{First, HostId, SshFleet};
+use crate::journal;
+use crate::journal::Fate;
 use crate::repo::{Packs, Repo};
 use crate::targets::Target;
+
+use super::state_folder;
 
 /// Known hosts, keys, the way to each target and the program for them, found before anything is connected.
 ///
@@ -76,12 +80,22 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
 }
 
 /// The plan's targets over SSH. With `seen` another deployer took their locks, and this is what it saw of them.
-pub fn fleet(ssh: Ssh, repo: &Repo, prepared: &Prepared, seen: Option<HashMap<HostId, First>>) -> SshFleet {
+pub fn fleet(
+    ssh: Ssh,
+    config: &Config,
+    repo: &Repo,
+    prepared: &Prepared,
+    seen: Option<HashMap<HostId, First>>,
+) -> SshFleet {
     let plan = &prepared.plan;
     let targets = plan.targets().map(|(_, target)| target.clone()).collect();
     let packs = Packs::new(repo.clone(), plan.revision.clone());
     let packs = Box::new(packs.with_parts(prepared.requests.parts(), prepared.requests.shallow()));
-    let fleet = SshFleet::new(ssh, targets, Box::new(prepared.requests.clone()), packs);
+    let mut fleet = SshFleet::new(ssh, targets, Box::new(prepared.requests.clone()), packs);
+    if plan.kind != Kind::DryRun {
+        let journals = state_folder(config);
+        fleet = fleet.after_runs(move |run| matches!(journal::fate(&journals, &run.to_string()), Fate::Ended { .. }));
+    }
     match seen {
         Some(seen) => fleet.holding(seen),
         None => fleet,

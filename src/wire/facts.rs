@@ -57,6 +57,10 @@ pub struct Facts {
     pub lacks: Vec<LargeFile>,
     /// Who holds the target's lock now.
     pub locked: Option<Holder>,
+    /// No process of that run holds it: the run has [claimed](super::LockHolderLine::Claim) the target. Builds that say so
+    /// take [`super::LockHolderLine::Ended`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_claim: bool,
     /// A process that is not Hoist's holds one of the target's locks: one fragment that names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranger: Option<String>,

@@ -162,7 +162,7 @@ pub struct Render {
 pub const LONGEST_START: u64 = 1 << 20;
 
 /// One line of a lock holder's standard input, after the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LockHolderLine {
     /// So many bytes follow, a [`Request`] with all that belongs to it: have a process of its own carry it out, which spares
@@ -174,6 +174,8 @@ pub enum LockHolderLine {
     /// As [`LockHolderLine::Hold`], by a deployer that closes this session in between: other runs are kept out until
     /// [`LockHolderLine::Release`].
     Claim,
+    /// That run of the same deploy host has ended: a claim that it could not give up is void. Not answered.
+    Ended { run: RunId },
     /// The run is over here. Not answered.
     Release,
     /// The deployer is there: renew the lease of the run, if there is one. Not answered.

@@ -465,6 +465,7 @@ impl Scripted {
                 cached: Vec::new(),
                 lacks: Vec::new(),
                 locked: None,
+                is_claim: false,
                 stranger: None,
                 place: None,
                 free_bytes: 1 << 40,

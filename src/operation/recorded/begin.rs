@@ -122,7 +122,7 @@ pub fn begin(
     if prepared.plan.kind != Kind::DryRun {
         prepared.requests.set_wanted(wanted_before(config, prepared)?);
     }
-    let fleet = ssh::fleet(ssh, repo, prepared, None);
+    let fleet = ssh::fleet(ssh, config, repo, prepared, None);
     let mut run = RecordedRun::begin(config, repo, prepared, announcer, front)?;
     run.pass_on(remarks);
     Ok(run.comparing().carry_out(fleet, replay))
