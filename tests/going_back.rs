@@ -106,6 +106,25 @@ fn a_rollback_restarts_no_more_services_at_once_than_the_deployment_did() {
 }
 
 #[test]
+fn what_went_through_and_left_a_host_drained_is_gone_back_from_and_not_gone_back_to() {
+    let (farm, project, one) = Project::deployed(0, 4);
+    project.configure("failure_limit: 2\ndrain: touch /srv/drained");
+    project.configure("undrain: test ! -e /srv/stuck && rm -f /srv/drained");
+    checks(&project, &[FETCH_UNLESS_BROKEN]);
+    let two = commit(&project, "two");
+    let stuck = farm.srv(&address(2)).join("stuck");
+    std::fs::write(broken(&farm, 1), "").unwrap();
+    std::fs::write(&stuck, "").unwrap();
+    project.deploy(&[]).ends(3);
+    std::fs::remove_file(broken(&farm, 1)).unwrap();
+    std::fs::remove_file(&stuck).unwrap();
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    project.run(&["rollback", "--yes"]).ends(0).says(&format!("went back to {one:.10}"));
+    all_are(&farm, 4, &Links::finalized(&one));
+    assert!((0..4).all(|n| !farm.srv(&address(n)).join("drained").exists()));
+}
+
+#[test]
 fn a_deployment_that_failed_everywhere_is_not_called_deployed_although_the_limit_allows_it() {
     let (farm, project, one) = Project::deployed(0, 2);
     project.configure("failure_limit: 100%");

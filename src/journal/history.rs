@@ -64,8 +64,9 @@ impl PastRun {
                 done.filter(|done| *done != plan.revision).map(|done| (all[result.host.index()].clone(), done)),
             );
         }
-        let left_mixed = status == Some(ExitCode::Mixed.status());
         let ran = |stage| steps.iter().any(|step| step.step == Step::Run(stage));
+        // One that was finalized went through, whatever became of single hosts.
+        let left_mixed = status == Some(ExitCode::Mixed.status()) && !ran(Stage::Finalize);
         let goes_back = plan.kind == Kind::Deploy && ran(Stage::Rollback);
         let undone = goes_back && there.is_empty();
         let stayed_on = plan.hosts().zip(&all).filter(|(host, _)| there.contains(host));
@@ -74,8 +75,7 @@ impl PastRun {
             undone,
             promotes: plan.promotes(),
             rendered: ran(Stage::ConfigDeploy) && asked.as_ref().is_some_and(|asked| asked.renders()),
-            // One that was finalized rolled back no more than single hosts.
-            rolled_back: undone || (goes_back && left_mixed && !ran(Stage::Finalize)),
+            rolled_back: undone || (goes_back && left_mixed),
             stayed_on: stayed_on.map(|(_, target)| target.clone()).collect(),
             interrupted,
             left_mixed,
