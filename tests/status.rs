@@ -120,6 +120,25 @@ fn a_host_whose_finalize_failed_is_owed_too() {
 }
 
 #[test]
+fn a_host_on_which_a_check_fails_after_finalize_is_behind_until_a_run_has_passed_it() {
+    let (farm, project) = Project::on_farm(0, 2);
+    let broken = farm.srv(&address(1)).join("broken");
+    std::fs::write(&broken, "").unwrap();
+    project.check("last", "finalize", "test ! -e /srv/broken");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(4).says("reconcile");
+    assert_eq!(Links::of(&farm, 1), Links::finalized(&one), "finalize comes ahead of its checks");
+    for words in [&[][..], &["--offline"]] {
+        assert_eq!(host(&status(&project, words).ends(1), 1)["standing"], "behind", "{words:?}");
+    }
+    project.run(&["reconcile", "--yes"]).ends(4);
+    assert_eq!(host(&status(&project, &[]).ends(1), 1)["standing"], "behind");
+    std::fs::remove_file(&broken).unwrap();
+    project.run(&["reconcile", "--yes"]).ends(0);
+    status(&project, &[]).ends(0);
+}
+
+#[test]
 fn a_deployment_that_was_rolled_back_or_not_finalized_is_owed_to_nobody() {
     let (farm, project, one) = Project::deployed(0, 2);
     project.write(

@@ -30,8 +30,9 @@ pub struct Owed {
     pub run: RunId,
     /// One fragment.
     pub reason: String,
-    /// It was to run that revision before, too: the links do not tell whether it has what else the run brought, such as
-    /// configuration files. Only a run that goes through to it does.
+    /// Its links may lead to that revision already: it was to run it before, too, or finalize set them and failed then. They
+    /// do not tell whether it has what else the run brought, such as configuration files. Only a run that goes through to
+    /// it does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
 }

@@ -214,6 +214,8 @@ impl FleetState {
             let again = known.wanted.as_ref() == Some(&plan.revision) || known.has(&plan.revision);
             // It goes back when nobody looks.
             known.see(if verdict.on_lease[host] { observation.doubted() } else { observation });
+            // A check after finalize failed there: the links do not tell when that is mended either.
+            let again = again || known.has(&plan.revision);
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
             known.owed = (!finalized).then(|| Owed {
