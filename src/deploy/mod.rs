@@ -49,7 +49,7 @@ pub use interrupts::Interrupts;
 pub use look::{Look, close, look};
 pub use new_hosts::for_new_hosts;
 pub(crate) use operator::left_to;
-pub use operator::{Answer, Operator, Question, roll_back_past};
+pub use operator::{ANSWERERS, Answer, Operator, Question, roll_back_past};
 pub use plan::{GatePlan, GroupId, Kind, Pace, Plan, StagePlan};
 pub use prepare::{Choice, HostChoice, Prepared, prepare};
 pub use probe::{duplicate_message, find_duplicate, held_by_others};

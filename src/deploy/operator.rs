@@ -122,12 +122,14 @@ impl Answer {
     }
 }
 
+/// Who answers questions: as of [`Operator::answers`].
+pub const ANSWERERS: [&str; 3] = ["operator", "--yes", "--step"];
+
 /// Asks, and reports the answer.
 pub(super) fn ask(operator: &mut dyn Operator, report: &mut dyn Reporter, question: &Question) -> Answer {
-    // A flag answers once, so afterwards it is not known who did.
-    let by = operator.answers(question).to_owned();
-    let answer = operator.ask(question);
-    report.event(&Event::Asked { question: question.to_string(), answer: answer.word().to_owned(), by });
+    let (answer, by) = operator.answer(question);
+    let (question, answer_word, by) = (question.to_string(), answer.word().to_owned(), by.to_owned());
+    report.event(&Event::Asked { question, answer: answer_word, by });
     answer
 }
 
@@ -173,6 +175,13 @@ pub trait Operator {
     /// Who answers this question: a flag may, in place of whom [`Operator::name`] gives.
     fn answers(&self, _question: &Question) -> &'static str {
         self.name()
+    }
+
+    /// Asks; with the answer comes who gave it, one of [`ANSWERERS`].
+    fn answer(&mut self, question: &Question) -> (Answer, &'static str) {
+        // A flag answers once, so afterwards it is not known who did.
+        let by = self.answers(question);
+        (self.ask(question), by)
     }
 }
 

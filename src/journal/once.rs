@@ -122,7 +122,7 @@ pub fn past_steps<'a>(steps: usize, records: impl Iterator<Item = &'a Record>) -
                     past.end = Some(end.clone());
                 }
             }
-            Record::Answered { answer } => {
+            Record::Answered { answer, .. } => {
                 // What is asked about is always the last one: an unknown end halts the run, or the rollback.
                 let Some(past) = found.last_mut().filter(|past| past.is_unknown()) else { continue };
                 match answer {
@@ -146,7 +146,7 @@ mod tests {
         let unknown = || OnceEnd::Unknown { reason: "killed".to_owned() };
         let begun = |number| Record::OnceBegun { number, host: None };
         let ended = |number, end| Record::OnceEnded { number, end };
-        let answered = |answer| Record::Answered { answer };
+        let answered = |answer| Record::Answered { answer, by: None };
         // Of three steps the first is done, the second unknown and left open, and undoing the first is unknown at first.
         let records = [
             begun(0),

@@ -1,7 +1,7 @@
 //! The operator and the reporters of a run that keeps a journal: the answers that it holds are given from it, and what
 //! is told from it has its own times.
 
-use crate::deploy::{Answer, Operator, Question, left_to};
+use crate::deploy::{ANSWERERS, Answer, Operator, Question, left_to};
 use crate::report::{Event, Reporter};
 
 use super::{Record, Replay};
@@ -45,6 +45,10 @@ struct JournaledOperator<'a> {
 
 impl Operator for JournaledOperator<'_> {
     fn ask(&mut self, question: &Question) -> Answer {
+        self.answer(question).0
+    }
+
+    fn answer(&mut self, question: &Question) -> (Answer, &'static str) {
         let undoes = self.undoes();
         let is_last = matches!(question, Question::RollBack { .. } | Question::RollBackPast { .. });
         let mut past = self.replay.next_answer();
@@ -57,12 +61,17 @@ impl Operator for JournaledOperator<'_> {
         }
         match past {
             // A rollback that was declined is what is asked for now.
-            Some(Answer::No) if is_last && undoes && self.replay.is_over() => {}
-            Some(answer) => return answer,
+            Some((Answer::No, _)) if is_last && undoes && self.replay.is_over() => {}
+            Some((answer, by)) => {
+                let by = ANSWERERS.into_iter().find(|it| Some(*it) == by.as_deref());
+                return (answer, by.unwrap_or_else(|| self.inner.answers(question)));
+            }
             None => self.replay.break_off(),
         }
         let confirmed = self.replay.0.borrow().confirmed;
         let on_record = self.replay.0.borrow().told.leads_on();
+        // A flag answers once, so afterwards it is not known who did.
+        let by = self.inner.answers(question);
         let answer = match question {
             Question::RollBack { .. } if confirmed => Answer::Yes,
             Question::RollBackPast { .. } if self.replay.0.borrow().told.went_back() => Answer::Yes,
@@ -71,9 +80,9 @@ impl Operator for JournaledOperator<'_> {
             _ => self.inner.ask(question),
         };
         if answer != Answer::Unanswered {
-            self.replay.write(&[Record::Answered { answer }]);
+            self.replay.write(&[Record::Answered { answer, by: Some(by.to_owned()) }]);
         }
-        answer
+        (answer, by)
     }
 
     fn interrupted(&mut self) -> bool {

@@ -277,8 +277,8 @@ fn read_records<'a>(lines: impl Iterator<Item = &'a [u8]>, past: &mut Past) {
                 Ok(Record::LookEnded { health: Health::Inconclusive { gate, reason } }) => {
                     undecided = Some(Unwell { gate, reason, inconclusive: true });
                 }
-                Ok(Record::Answered { answer }) => {
-                    of_steps.push(Record::Answered { answer });
+                Ok(Record::Answered { answer, by }) => {
+                    of_steps.push(Record::Answered { answer, by });
                     past.gate = undecided.take().filter(|_| answer == Answer::No).or(past.gate.take());
                 }
                 Ok(Record::Closed { verdict, status, stayed, by }) => {

@@ -109,6 +109,9 @@ pub enum Record {
     },
     Answered {
         answer: Answer,
+        /// Who gave it, one of [`crate::deploy::ANSWERERS`]; `None` in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     Interrupted,
     /// A look at the service begins, which is a soak where it takes time.

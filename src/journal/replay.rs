@@ -149,9 +149,10 @@ impl Replay {
         Some(record)
     }
 
-    pub(super) fn next_answer(&self) -> Option<Answer> {
+    /// The answer that comes next, and who gave it, where that is on record.
+    pub(super) fn next_answer(&self) -> Option<(Answer, Option<String>)> {
         match self.next_if(|record| matches!(record, Record::Answered { .. }))? {
-            Record::Answered { answer } => Some(answer),
+            Record::Answered { answer, by } => Some((answer, by)),
             _ => None,
         }
     }

@@ -128,12 +128,9 @@ impl Reading {
                 }
                 self.happened(Mark::Step, level, text);
             }
-            Record::Answered { answer } => {
-                self.happened(
-                    Mark::Question,
-                    Level::Info,
-                    format!("the operator was asked, and answered {}", answer.word()),
-                );
+            Record::Answered { answer, by } => {
+                let by = by.map(|by| format!(" ({by})")).unwrap_or_default();
+                self.happened(Mark::Question, Level::Info, format!("a question was answered: {}{by}", answer.word()));
             }
             Record::Interrupted => self.happened(Mark::Interrupt, Level::Warning, "interrupted".to_owned()),
             Record::LookBegun { moment, group, label, soak } => {

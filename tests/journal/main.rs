@@ -481,6 +481,63 @@ impl Reporter for Collected {
     }
 }
 
+/// Somebody who types the same answers.
+struct Typist(Yes);
+
+impl Operator for Typist {
+    fn ask(&mut self, question: &Question) -> Answer {
+        self.0.ask(question)
+    }
+
+    fn interrupted(&mut self) -> bool {
+        false
+    }
+
+    fn name(&self) -> &'static str {
+        "operator"
+    }
+}
+
+#[test]
+fn an_answer_is_told_again_as_that_of_whoever_gave_it() {
+    let mut scripts = vec![Script::good(); 5];
+    scripts[3].primary[Stage::Promote as usize % 3] = vec![Act::FailLate];
+    let plan = plan(scripts.len(), 2);
+    let mut told = [0, 0];
+    for fuse in 0..90 {
+        let folder = folder();
+        let mut first = Scripted::new(scripts.clone(), 42);
+        first.fuse = Fuse::of(fuse);
+        let world = first.world.clone();
+        let replay = Replay::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
+        let died = catch_unwind(AssertUnwindSafe(|| {
+            let mut typist = Typist(YES);
+            deploy(&plan, &mut replay.fleet(first), &mut Calm, &mut replay.operator(&mut typist), &mut Silent)
+        }));
+        drop(replay);
+        let Some(left) = unfinished(folder.path(), &Invocation::default()).unwrap().filter(|_| died.is_err()) else {
+            continue;
+        };
+        let answers = left.read.records.iter().filter(|record| matches!(record, Record::Answered { .. })).count();
+        let mut second = Scripted::new(scripts.clone(), 7);
+        second.world = world.clone();
+        let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, AtTheEnd::GoOn);
+        replay.add(Told::ask(&mut second, &plan));
+        let mut report = Collected::default();
+        let (mut fleet, mut yes) = (replay.fleet(second), YES);
+        deploy(&plan, &mut fleet, &mut Calm, &mut replay.operator(&mut yes), &mut report);
+        let by = report.events.iter().filter_map(|(_, event)| match event {
+            Event::Asked { by, .. } => Some(by.as_str()),
+            _ => None,
+        });
+        for (n, by) in by.enumerate() {
+            assert_eq!(by, if n < answers { "operator" } else { "--yes" }, "killed after {fuse}, answer {n}");
+            told[usize::from(n < answers)] += 1;
+        }
+    }
+    assert!(told.iter().all(|times| *times > 0), "{told:?}");
+}
+
 /// An operator who has interrupted the run before anything is told.
 struct Impatient;
 

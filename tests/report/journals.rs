@@ -92,7 +92,7 @@ fn no_text_leaves_its_element_and_long_output_is_cut_and_says_so() {
         Record::LookBegun { moment, group: "default".into(), label, soak: std::time::Duration::from_secs(5) },
         Record::Sampled { sample },
         Record::LookEnded { health: Health::Fail { gate: hostile.into(), reason: hostile.into() } },
-        Record::Answered { answer: Answer::No },
+        Record::Answered { answer: Answer::No, by: None },
         Record::Interrupted,
     ]);
     let mut plan = plan_of(vec![Group { name: hostile.into(), ..group(1, 1) }, group(2, 1)], 1);
