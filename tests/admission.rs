@@ -5,7 +5,7 @@ mod common;
 use std::process::Command;
 
 use common::terminal::Terminal;
-use common::{Links, Project, WAITS, all_on, kill_at_check};
+use common::{Links, Project, WAITS, address, all_on, kill_at_check};
 
 /// A day so many days from now, in UTC: `2026-11-28`.
 fn day(from_now: i32) -> String {
@@ -147,6 +147,20 @@ fn after_an_automatic_rollback_the_repository_is_locked_with_the_reason_until_so
     // A rollback that somebody calls for locks nothing.
     project.run(&["rollback", &one, "--yes"]).ends(0);
     assert!(!project.path("hoist/state/locked.json").exists());
+}
+
+#[test]
+fn a_revision_that_failed_before_anything_could_show_its_worth_is_deployed_again_without_a_question() {
+    let (farm, project, one) = Project::deployed(0, 2);
+    let full = farm.srv(&address(1)).join("full");
+    std::fs::write(&full, "").unwrap();
+    project.check("room", "fetch", "test ! -e /srv/full");
+    let two = project.commit("two");
+    project.deploy(&[]).ends(1);
+    all_on(&farm, 2, &one);
+    std::fs::remove_file(&full).unwrap();
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 2, &two);
 }
 
 #[test]

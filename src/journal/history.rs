@@ -37,6 +37,9 @@ pub struct PastRun {
     pub undone: bool,
     /// Its stages make the revision live: it was not to fetch alone, say.
     pub promotes: bool,
+    /// It began to make the revision live, or a run-once step: there was something that the revision could fail at. A host
+    /// whose disk is full in fetch says nothing of it.
+    pub tried: bool,
     /// It rendered configuration files, on any host.
     pub rendered: bool,
     /// A deployment that was rolled back, on all hosts or on those that could be.
@@ -55,7 +58,7 @@ impl PastRun {
     fn new(past: Past) -> PastRun {
         let there = stayed_on(&past);
         let (status, once) = (past.status(), RunSteps::of(&past));
-        let Past { opened: Opened { plan, asked, control_files, .. }, interrupted, steps, .. } = past;
+        let Past { opened: Opened { plan, asked, control_files, .. }, interrupted, steps, once: past_once, .. } = past;
         let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
         let mut before = Vec::new();
         for result in steps.iter().filter(|step| step.step == Step::Probe).flat_map(|step| &step.results) {
@@ -74,6 +77,7 @@ impl PastRun {
             before,
             undone,
             promotes: plan.promotes(),
+            tried: ran(Stage::Promote) || !past_once.is_empty(),
             rendered: ran(Stage::ConfigDeploy) && asked.as_ref().is_some_and(|asked| asked.renders()),
             rolled_back: undone || (goes_back && left_mixed),
             stayed_on: stayed_on.map(|(_, target)| target.clone()).collect(),

@@ -195,6 +195,7 @@ mod tests {
             promotes: true,
             rendered: false,
             left_mixed: false,
+            tried: true,
             rolled_back: false,
             asked: None,
             control_files: Default::default(),

@@ -47,7 +47,7 @@ fn rolled_back<'a>(history: &'a History, repo: &Repo) -> anyhow::Result<Vec<Roll
         let taken_back = match past.kind {
             // Who stops a run, or undoes one whose deployer died, says nothing about its revision; nor do hosts that could
             // not be brought to what the fleet runs.
-            Kind::Deploy if past.rolled_back && !past.interrupted => {
+            Kind::Deploy if past.rolled_back && past.tried && !past.interrupted => {
                 Some(revision).filter(|it| Some(*it) != deployed).zip(most(past))
             }
             Kind::Rollback if past.stayed() => deployed.filter(|it| *it != revision).zip(Some(revision.clone())),
