@@ -101,7 +101,8 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
             Ok((only.clone(), already.unwrap_or(Why::Before), apart))
         }
         (Some(_), Some(_)) => Err(Refused::new(format!(
-            "before {short}, targets had different revisions finalized ({}): {}",
+            "before {short}, targets had different revisions finalized ({}): roll back those of each revision on their own, \
+             with -g or -l, or {}",
             shown(&found),
             name_one(config)
         ))),
