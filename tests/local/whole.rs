@@ -44,6 +44,29 @@ fn is_whole(target: &Target) {
 }
 
 #[test]
+fn a_file_or_a_link_in_the_place_of_a_tree_is_replaced_with_the_tree_and_nothing_is_left_of_it() {
+    let (target, one, two) = (Target::new(), "one", "two");
+    let revs = target.root().join("revs");
+    fs::create_dir_all(&revs).unwrap();
+    let outside = target.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    // What an earlier Hoist could not remove.
+    fs::write(revs.join("0.tmp-removed-r0"), "").unwrap();
+    for run in [one, two] {
+        let revision = target.commit(&[("a", run)]);
+        match run {
+            "one" => fs::write(target.rev(&revision), "stray").unwrap(),
+            _ => symlink(&outside, target.rev(&revision)).unwrap(),
+        }
+        target.deploy(&target.request(run, &revision));
+        assert_eq!(fs::read_to_string(target.live().join("a")).unwrap(), run);
+        let left = fs::read_dir(&revs).unwrap().flatten().map(|entry| entry.file_name());
+        assert!(left.into_iter().all(|name| name.len() == 40), "something is left");
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
 fn a_live_tree_that_a_promote_alone_has_to_restore_is_restarted() {
     let (target, _, second) = two_deployed();
     target.forget_log();

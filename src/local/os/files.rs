@@ -276,9 +276,14 @@ pub fn remove_tree(path: &Path, tag: &str) -> Result<(), Fault> {
     remove_leftover(&doomed)
 }
 
-/// Removes a tree that has no name to lose.
+/// Removes a tree that has no name to lose. A file or a link may stand in a tree's place, which goes like it: no link is
+/// followed.
 pub fn remove_leftover(path: &Path) -> Result<(), Fault> {
-    match fs::remove_dir_all(path) {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+        other => other,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).tried("remove", path),
         _ => Ok(()),
     }
@@ -329,6 +334,26 @@ mod tests {
         assert!(!error.contains("os error"), "{error}");
         assert!(path.join("child").is_dir());
         assert_eq!(names(dir.path()), ["folder"]);
+    }
+
+    #[test]
+    fn a_file_or_a_link_in_the_place_of_a_tree_is_removed_like_one_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("kept"), "").unwrap();
+        let (file, link, tree) = (dir.path().join("file"), dir.path().join("link"), dir.path().join("tree"));
+        for remove in [remove_leftover, |path: &Path| remove_tree(path, "tag")] {
+            fs::write(&file, "").unwrap();
+            std::os::unix::fs::symlink(&outside, &link).unwrap();
+            fs::create_dir_all(tree.join("inner")).unwrap();
+            for path in [&file, &link, &tree] {
+                remove(path).unwrap();
+            }
+            assert_eq!(names(dir.path()), ["outside"]);
+        }
+        assert_eq!(names(&outside), ["kept"]);
+        remove_leftover(&file).unwrap();
     }
 
     #[test]

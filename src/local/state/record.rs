@@ -1,7 +1,7 @@
 //! What runs did here, as the target itself wrote it down: one file for each try of a stage, written when it starts and
 //! again when it ends.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,7 @@ pub fn prune(layout: &Layout, keep: &RunId) -> Result<(), Fault> {
     names.truncate(names.len().saturating_sub(RUNS - 1));
     for name in names {
         let path = runs.join(name);
-        fs::remove_dir_all(&path).tried("remove", &path)?;
+        files::remove_leftover(&path)?;
     }
     Ok(())
 }
@@ -229,6 +229,7 @@ pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<KeptReques
 mod tests {
     use super::*;
     use crate::local::tests::layout;
+    use std::fs;
 
     /// Last requests of a build that spoke protocol 1.
     const BEFORE: [(&str, Stage); 2] = [

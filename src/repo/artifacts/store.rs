@@ -274,7 +274,11 @@ impl ArtifactStore {
 }
 
 fn remove_folder(path: &Path) -> anyhow::Result<()> {
-    match fs::remove_dir_all(path) {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::NotADirectory => fs::remove_file(path),
+        other => other,
+    };
+    match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
