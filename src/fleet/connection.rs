@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::abort::Abort;
-use super::loss::unreachable;
+use super::loss::{unreachable, why};
 use super::output_sink::OutputSink;
 use super::sessions::{First, FleetState, Session};
 use super::talk::{Failure, NoSession, Remote, StageReply};
@@ -62,21 +62,34 @@ impl Work<'_> {
     /// thing left to do, and a host may need more than one timeout to boot.
     pub(super) fn ready_again(&mut self) -> Outcome {
         let is_retried = self.session.has_logged_in && (!self.session.given_up || self.is_last_chance);
-        if self.is_connected() || !is_retried {
-            return self.ready();
-        }
-        self.reconnect("the session was lost between two steps").map_err(unreachable)?;
+        let why = match self.is_connected() {
+            _ if !is_retried => return self.ready(),
+            false => "the session was lost between two steps".to_owned(),
+            // A host that restarts may end all commands and refuse new ones, and its connections last longer than that.
+            true => match self.hold_if_lost() {
+                Err(failure @ (Failure::Lost(_) | Failure::Unanswered(_))) => why(failure),
+                other => return other.map_err(unreachable),
+            },
+        };
+        self.reconnect(&why).map_err(unreachable)?;
         self.hold_again().map_err(unreachable)
     }
 
     /// Ensures that there is a session, and that the lock is held if it was; a single attempt.
     pub(super) fn ready(&mut self) -> Outcome {
-        if !self.is_connected() {
-            self.connect().map_err(|none| none.fault)?;
-        } else if !self.session.remote.as_mut().is_some_and(Remote::has_lost_lock_holder) {
-            return Ok(());
+        if self.is_connected() {
+            return self.hold_if_lost().map_err(unreachable);
         }
+        self.connect().map_err(|none| none.fault)?;
         self.hold_again().map_err(unreachable)
+    }
+
+    /// Ensures, on a session that is there, that the lock is held if it was.
+    fn hold_if_lost(&mut self) -> Result<(), Failure> {
+        match self.session.remote.as_mut().is_some_and(Remote::has_lost_lock_holder) {
+            true => self.hold_again(),
+            false => Ok(()),
+        }
     }
 
     fn connect(&mut self) -> Result<(), NoSession> {

@@ -61,10 +61,10 @@ impl Work<'_> {
 
     fn fresh_probe(&mut self) -> Outcome {
         if !self.is_connected() {
-            return self.ready();
+            return self.ready_again();
         }
         let (request, deadline) = (self.probe_request(), self.deadline());
-        let Some(remote) = &mut self.session.remote else { return self.ready() };
+        let Some(remote) = &mut self.session.remote else { return self.ready_again() };
         match remote.probe_again(self.shared, &request, deadline, &mut self.sink) {
             Ok(()) => {
                 self.note_lacks();
@@ -73,7 +73,7 @@ impl Work<'_> {
             Err(Failure::Ended(fault)) => Err(fault),
             Err(Failure::Lost(_) | Failure::Unanswered(_)) => {
                 self.session.remote = None;
-                self.ready()
+                self.ready_again()
             }
         }
     }

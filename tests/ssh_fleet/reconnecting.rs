@@ -178,6 +178,30 @@ fn a_lock_whose_lock_holder_was_killed_between_two_steps_is_taken_again_on_the_s
 }
 
 #[test]
+fn a_host_that_restarts_between_two_steps_is_tried_again_though_its_connection_outlives_its_commands() {
+    let mut scene = Scene::new(1);
+    scene.plan(0, "case $request in *'\"action\":\"probe\"'*) echo $$ > \"$HOME/keeper\";; esac");
+    for step in [Step::Probe, Step::Hold] {
+        assert_eq!(scene.outcome(step), Ok(()));
+    }
+    for (step, held) in [(PROMOTE, "hold\nhold\n"), (Step::Probe, "hold\nhold\n")] {
+        scene.farm.set_down(&scene.addresses[0], true);
+        let lock_holder = scene.read(0, "keeper");
+        assert!(std::process::Command::new("kill").args(["-KILL", lock_holder.trim()]).status().unwrap().success());
+        // Until the end of its command has come.
+        std::thread::sleep(Duration::from_secs(1));
+        let down = scene.farm.host(&scene.addresses[0]).join("down");
+        let up = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            fs::remove_file(down).unwrap();
+        });
+        assert_eq!(scene.outcome(step), Ok(()), "{step:?}");
+        up.join().unwrap();
+        assert!(scene.read(0, "holds").starts_with(held), "{}", scene.read(0, "holds"));
+    }
+}
+
+#[test]
 fn a_connection_that_was_made_again_in_a_stage_is_told_with_the_reason() {
     let mut scene = Scene::new(1);
     let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
