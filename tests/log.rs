@@ -106,6 +106,33 @@ fn what_cannot_be_shown_is_one_clear_error() {
     project.run(&["log", "-l"]).ends(1).says("scap/log: nothing has been deployed yet");
 }
 
+#[test]
+fn a_run_whose_log_is_missing_or_empty_is_named_with_what_else_tells_of_it() {
+    let (_farm, project) = Project::on_farm(0, 1);
+    project.deploy(&[]).ends(0);
+    let log = fs::read_dir(project.path("hoist/log")).unwrap().flatten().map(|entry| entry.path());
+    let log = log.into_iter().find(|path| path.extension().is_some_and(|it| it == "log")).unwrap();
+    let run = log.file_stem().unwrap().to_str().unwrap().strip_prefix("hoist-").unwrap().to_owned();
+    let tells = format!("`hoist history` shows the runs, and `hoist report {run}` what its journal tells");
+    fs::write(&log, "").unwrap();
+    let empty = format!("the log hoist/log/hoist-{run}.log is empty: nothing could be written to it; {tells}");
+    project.run(&["log"]).ends(1).says(&empty);
+    project.run(&["log", "--run", &run]).ends(1).says(&empty);
+    // One that nobody could create, and an older one is there.
+    fs::rename(&log, log.with_file_name("hoist-20200101-000000-0000.log")).unwrap();
+    fs::write(log.with_file_name("hoist-20200101-000000-0000.log"), SCAP).unwrap();
+    let ran = project.run(&["log"]).ends(0).says("Started deploy");
+    assert!(
+        ran.err.contains(&format!("run {run}, the newest, has no log, so this is an older one; {tells}")),
+        "{}",
+        ran.err
+    );
+    fs::remove_dir_all(project.path("hoist/log")).unwrap();
+    let said = format!("no log in hoist/log: that of run {run} was not written, or was removed; {tells}");
+    project.run(&["log"]).ends(1).says(&said);
+    project.run(&["report", &run]).ends(0);
+}
+
 /// `hoist log` while it follows, and what it has said on both streams.
 struct Following {
     child: Child,

@@ -44,4 +44,4 @@ pub use times::Times;
 pub use told::{Told, first_seen};
 pub use unfinished::Unfinished;
 pub use unreadable::Unreadable;
-pub use whole::{Choice, Progress, WholeRun, whole_run};
+pub use whole::{Choice, Progress, WholeRun, newest_id, whole_run};

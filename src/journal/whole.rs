@@ -76,6 +76,11 @@ pub fn whole_run(folder: &Path, choice: Choice) -> Result<Option<WholeRun>> {
     }
 }
 
+/// The id of the newest run that has a journal.
+pub fn newest_id(folder: &Path) -> Result<Option<String>> {
+    Ok(journals(folder)?.last().map(|path| id(path)))
+}
+
 fn id(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

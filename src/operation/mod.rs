@@ -75,7 +75,7 @@ pub use past_steps::StepTried;
 pub use plan::{Change, Estimate, Outlook, PlanOptions, Planned, PlannedGate, Steps, Transfer, plan};
 pub use reconcile::{AstrayHost, ReconcilePreview, reconcile, reconcile_preview};
 pub use refused::Refused;
-pub use report::{report, run_timings};
+pub use report::{newest_without_log, report, run_timings};
 use repository::repository;
 pub use resume::resume;
 pub use rollback::{Back, Preview, rollback, rollback_preview};

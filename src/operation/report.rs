@@ -41,6 +41,16 @@ pub fn run_timings(options: &Options, run: Option<&str>, front: &dyn Frontend) -
     Ok((run.clone(), timings.clone()))
 }
 
+/// The newest run, of whichever environment, that has a journal, where its log is missing: that was not written, or removed.
+///
+/// # Errors
+/// The journals cannot be listed.
+pub fn newest_without_log(config: &Config) -> Result<Option<String>, Refused> {
+    let newest = journal::newest_id(&state_folder(config))?;
+    let has_log = |id: &String| LogFile::folder_of(&config.control).join(format!("hoist-{id}.log")).exists();
+    Ok(newest.filter(|id| !has_log(id)))
+}
+
 /// What journal and log tell.
 fn timeline(config: &Config, run: Option<&str>) -> Result<Timeline, Refused> {
     let choice = match run {

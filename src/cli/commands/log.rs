@@ -91,21 +91,49 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         None => logs::newest(&folder).map_err(cannot)?,
         Some(run) => Some(of_run(&logs::all(&folder).map_err(cannot)?, run, &config.invocation)?),
     };
-    match path {
-        Some(path) => part(&path, u64::MAX, lines, &show),
-        None => {
-            complain(&format!("hoist log: no log in {}: nothing has been deployed yet", shown.display()));
-            Ok(ExitCode::Failed)
+    let without = match (&args.run, &path) {
+        (Some(_), _) => None,
+        (None, None) => operation::newest_without_log(&config)?,
+        (None, Some(_)) => operation::newest_without_log(&config).unwrap_or_default(),
+    };
+    let history = config.invocation.command("history");
+    let others = |run: &str| {
+        let report = config.invocation.command(&format!("report {run}"));
+        format!("`{history}` shows the runs, and `{report}` what its journal tells")
+    };
+    let said = match (path, without) {
+        (Some(path), _) if path.metadata().is_ok_and(|it| it.len() == 0) => {
+            let path = path.strip_prefix(&config.top).unwrap_or(&path).to_owned();
+            let run = id(&path).map(&others).unwrap_or_else(|| format!("`{history}` shows the runs"));
+            format!("the log {} is empty: nothing could be written to it; {run}", path.display())
         }
-    }
+        (Some(path), without) => {
+            if let Some(run) = without {
+                complain(&format!("run {run}, the newest, has no log, so this is an older one; {}", others(&run)));
+            }
+            return part(&path, u64::MAX, lines, &show);
+        }
+        (None, Some(run)) => {
+            format!(
+                "no log in {}: that of run {run} was not written, or was removed; {}",
+                shown.display(),
+                others(&run)
+            )
+        }
+        (None, None) => format!("no log in {}: nothing has been deployed yet", shown.display()),
+    };
+    complain(&format!("hoist log: {said}"));
+    Ok(ExitCode::Failed)
+}
+
+/// The id of the run that a log of Hoist's is of.
+fn id(path: &Path) -> Option<&str> {
+    path.file_stem()?.to_str()?.strip_prefix("hoist-")
 }
 
 /// The log of the one run whose id begins so.
 fn of_run(logs: &[PathBuf], run: &str, here: &Invocation) -> Result<PathBuf, Refused> {
-    let is_meant = |path: &&PathBuf| {
-        let id = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("hoist-"));
-        id.is_some_and(|id| id.starts_with(run))
-    };
+    let is_meant = |path: &&PathBuf| id(path).is_some_and(|id| id.starts_with(run));
     let found: Vec<&PathBuf> = logs.iter().filter(is_meant).collect();
     match found.as_slice() {
         [one] => Ok((*one).clone()),
