@@ -1,7 +1,7 @@
 //! `hoist check-config`, as the built binary: all mistakes at once, and nothing but mistakes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -332,6 +332,24 @@ fn without_a_repository_or_without_its_name_there_is_one_clear_error() {
     let output = repo.check(&[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("hoist check-config: not a git repository"));
+}
+
+#[test]
+fn a_link_in_the_place_of_a_folder_that_deployments_write_to_is_a_mistake() {
+    let repo = good();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let to = elsewhere.path().display();
+    symlink(elsewhere.path(), repo.path().join("scap/state")).unwrap();
+    symlink("/nonexistent", repo.path().join("scap/log")).unwrap();
+    let text = String::from_utf8(repo.check(&[]).stdout).unwrap();
+    let state = format!(
+        "scap/state is a symbolic link, to {to}, and is not followed: replace it with a directory that has the same \
+         content\n"
+    );
+    let log = "scap/log is a symbolic link, to /nonexistent, and is not followed: remove it\n";
+    assert_eq!(text.matches(&state).count(), 1, "{text}");
+    assert_eq!(text.matches(log).count(), 1, "{text}");
+    assert!(text.ends_with(": 2 mistakes\n"), "{text}");
 }
 
 #[test]

@@ -65,14 +65,14 @@ pub fn check_kind(meta: &Metadata, name: &str) -> Result<(), Problem> {
 /// Fails when `path` is a symbolic link: what Hoist writes for itself stands where it is meant to stand. It is fine when
 /// there is nothing.
 pub fn refuse_link(path: &Path) -> io::Result<()> {
-    match fs::read_link(path) {
-        Ok(to) => Err(io::Error::other(format!(
-            "{} is a symbolic link, to {}, and is not followed: remove it",
-            path.display(),
-            to.display()
-        ))),
-        Err(_) => Ok(()),
-    }
+    let Ok(to) = fs::read_link(path) else { return Ok(()) };
+    // What a link to a directory leads to may be all that is known of past deployments.
+    let advice = match path.is_dir() {
+        true => "replace it with a directory that has the same content",
+        false => "remove it",
+    };
+    let (path, to) = (path.display(), to.display());
+    Err(io::Error::other(format!("{path} is a symbolic link, to {to}, and is not followed: {advice}")))
 }
 
 /// Options that neither follow a link in the last place of a path nor wait at a pipe there. [`refuse_link`] and
