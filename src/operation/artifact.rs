@@ -82,7 +82,7 @@ pub fn take(
     let from = from(&chosen.from)?;
     let source = chosen.source.as_ref().map(|rev| repo.resolve(rev)).transpose().context("--source")?;
     if let From::Path(path) = &from {
-        refuse_repository(path, repo).with_context(|| format!("--artifact {}", quoted(&chosen.from)))?;
+        refuse_own(path, repo, config).with_context(|| format!("--artifact {}", quoted(&chosen.from)))?;
     }
     let store = ArtifactStore::open_or_create(&state_folder(config), repo)?;
     let taken = Taker { config, store: &store, front }.take(&from, source)?;
@@ -111,8 +111,8 @@ fn from(text: &str) -> anyhow::Result<From> {
     Ok(From::Url { url: url.to_owned(), sha256 })
 }
 
-/// Git's own files are no artifact, and journals change all the time.
-fn refuse_repository(path: &Path, repo: &Repo) -> anyhow::Result<()> {
+/// Git's own files are no artifact, nor are Hoist's, and journals change all the time.
+fn refuse_own(path: &Path, repo: &Repo, config: &Config) -> anyhow::Result<()> {
     let real = path.canonicalize().map_err(|error| match error.kind() {
         ErrorKind::NotFound => anyhow::anyhow!("there is no such file or directory"),
         _ => error.into(),
@@ -120,6 +120,14 @@ fn refuse_repository(path: &Path, repo: &Repo) -> anyhow::Result<()> {
     let top = repo.top().canonicalize()?;
     ensure!(!top.starts_with(&real), "it contains the repository itself: name the directory with the build's output");
     ensure!(!real.starts_with(repo.git_dir()), "it is inside git's own directory");
+    if let Ok(control) = config.control.canonicalize() {
+        let shown = control.strip_prefix(&top).unwrap_or(&control).display();
+        ensure!(
+            !real.starts_with(&control) && !control.starts_with(&real),
+            "{shown} has the configuration and the journals of Hoist, and is no artifact: name the directory with the \
+             build's output"
+        );
+    }
     Ok(())
 }
 
