@@ -27,11 +27,11 @@ pub enum Format {
 /// # Errors
 /// That it is none of these formats.
 pub fn detect(head: &[u8]) -> anyhow::Result<Format> {
+    if let Some((format, _)) = by_magic(head) {
+        return Ok(format);
+    }
     let other = match head {
         [] => bail!("it is empty"),
-        [0x1f, 0x8b, ..] => return Ok(Format::TarGzip),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => return Ok(Format::TarZstd),
-        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => return Ok(Format::Zip),
         [0xfd, b'7', b'z', b'X', b'Z', ..] => "compressed with xz",
         [b'B', b'Z', b'h', ..] => "compressed with bzip2",
         [b'7', b'z', 0xbc, 0xaf, ..] => "a 7z archive",
@@ -41,6 +41,31 @@ pub fn detect(head: &[u8]) -> anyhow::Result<Format> {
         _ => "no archive",
     };
     bail!("it is {other}; Hoist reads tar, also compressed with zstd or gzip, and zip");
+}
+
+/// Fails when what was compressed is no tar archive, but something that can be recognized for certain: a tar archive
+/// begins with the name of a file, which may be any text.
+///
+/// # Errors
+/// What it is.
+pub fn require_tar(head: &[u8]) -> anyhow::Result<()> {
+    match by_magic(head) {
+        Some((Format::TarGzip | Format::TarZstd, what)) => {
+            bail!("it was compressed twice: what is in it is {what}; compress the tar archive once")
+        }
+        Some((_, what)) => bail!("what is compressed in it is {what}, and not a tar archive"),
+        None => Ok(()),
+    }
+}
+
+/// The formats with a mark at the beginning that is no text, and what they are.
+fn by_magic(head: &[u8]) -> Option<(Format, &'static str)> {
+    Some(match head {
+        [0x1f, 0x8b, ..] => (Format::TarGzip, "compressed with gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => (Format::TarZstd, "compressed with zstd"),
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => (Format::Zip, "a zip archive"),
+        _ => return None,
+    })
 }
 
 /// Whether it is the header of an entry, or the end of an archive.

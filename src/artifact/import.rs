@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -183,10 +183,17 @@ fn unpack(file: File, format: Format, unpacker: &mut Unpacker) -> anyhow::Result
     let buffered = |file| BufReader::with_capacity(BUFFER, file);
     match format {
         Format::Tar => tar::read(buffered(file), unpacker),
-        Format::TarGzip => tar::read(BufReader::new(Gzip::new(buffered(file))), unpacker),
-        Format::TarZstd => tar::read(BufReader::new(Zstd::new(buffered(file))), unpacker),
+        Format::TarGzip => compressed_tar(Gzip::new(buffered(file)), unpacker),
+        Format::TarZstd => compressed_tar(Zstd::new(buffered(file)), unpacker),
         Format::Zip => zip::read(file, unpacker),
     }
+}
+
+/// Reads the tar archive that comes out of a decompressor.
+fn compressed_tar(from: impl Read, unpacker: &mut Unpacker) -> anyhow::Result<()> {
+    let mut from = BufReader::new(from);
+    compression::require_tar(from.fill_buf()?)?;
+    tar::read(from, unpacker)
 }
 
 /// Reads an archive from memory and drops what is in it.
