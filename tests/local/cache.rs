@@ -159,6 +159,18 @@ fn a_cache_folder_that_is_no_repository_is_replaced() {
 }
 
 #[test]
+fn a_configuration_of_the_cache_that_is_none_is_named() {
+    let (target, _, _) = Target::fetched();
+    let config = target.cache().join("config");
+    fs::write(&config, "garbage\n").unwrap();
+    // Git goes on without it, and says so when it fails at something else.
+    fs::write(target.cache().join("packed-refs"), "garbage\n").unwrap();
+    let two = target.commit(&[("a", "2")]);
+    let reply = target.fetch(&target.request("r2", &two));
+    assert!(reply.reason().contains(&format!("garbage (in {})", config.display())), "{reply:?}");
+}
+
+#[test]
 fn a_git_server_is_fetched_from_and_has_to_hold_the_revision() {
     let target = Target::new();
     let one = target.commit(&[("a", "1")]);

@@ -49,6 +49,9 @@ const TO_SERVERS: [&str; 3] = ["fetch", "lfs", "fat"];
 /// A credential helper, as gitcredentials(7) has them, that tells what the environment says.
 const LOGIN: &str = r#"!f() { printf 'username=%s\npassword=%s\n' "$HOIST_GIT_USER" "$HOIST_GIT_PASSWORD"; }; f"#;
 
+/// How git says that a configuration is none, without the file.
+const NO_SECTION: &str = "key does not contain a section";
+
 /// A path that nothing can be at.
 const NOWHERE: &str = "/dev/null/hoist";
 
@@ -296,6 +299,10 @@ impl Git {
         let is_full = || sys::free_space(&self.dir).is_ok_and(|(bytes, inodes)| bytes < FULL || inodes == Some(0));
         if how.contains("unable to") && !how.contains("No space left") && is_full() {
             how.push_str(": No space left on device");
+        }
+        // Git names the file of its other complaints about a configuration, but not of this one.
+        if how.contains(NO_SECTION) {
+            how.push_str(&format!(" (in {})", self.dir.join("config").display()));
         }
         Err(Fault::failed(format!("git {step} in {} {how}", self.dir.display())))
     }
