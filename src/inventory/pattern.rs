@@ -14,6 +14,7 @@ use super::Inventory;
 static TERM: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?:[^\s:\[\]]|\[[^\]]*\])+").ok());
 static SUBSCRIPT: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^(.+)\[(?:(-?[0-9]+)|([0-9]+)[:-]([0-9]*))\]$").ok());
+static WITH_PORT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\w(?:[\w.-]*\w)?:[0-9]+$").ok());
 
 /// The hosts that a pattern names, and terms that match none.
 ///
@@ -44,13 +45,16 @@ pub fn select<'a>(inventory: &'a Inventory, pattern: &str) -> Result<(Vec<&'a st
     Ok((found.into_iter().collect(), unmatched))
 }
 
+/// The terms of a pattern, as Ansible parts them: at commas where there are some, and otherwise at colons and blanks, those
+/// of a regular expression too.
 fn terms(pattern: &str) -> Vec<String> {
     if pattern.contains(',') {
         return pattern.split(',').map(str::trim).filter(|term| !term.is_empty()).map(str::to_owned).collect();
     }
-    // What is an address is one term, whatever its colons are.
+    // What is an address, or a name with a port, is one term, whatever its colons are.
     let whole = pattern.trim().trim_start_matches(['!', '&']);
-    if whole.parse::<std::net::Ipv6Addr>().is_ok() || whole.starts_with('~') {
+    let has_port = WITH_PORT.as_ref().is_some_and(|form| form.is_match(pattern.trim()));
+    if whole.parse::<std::net::Ipv6Addr>().is_ok() || has_port {
         return vec![pattern.trim().to_owned()];
     }
     let found = TERM.iter().flat_map(|form| form.find_iter(pattern));
@@ -64,7 +68,13 @@ fn matching<'a>(inventory: &'a Inventory, term: &str, unmatched: &mut Vec<String
         Some(regex) => format!("^(?:{regex})"),
         None => glob::expression(name),
     };
-    let matches = Regex::new(&expression).map_err(|_| format!("bad term {term:?}"))?;
+    let matches = Regex::new(&expression).map_err(|_| match name.starts_with('~') {
+        // Most of these are halves of an expression that has one of the two in it.
+        true => format!(
+            "bad term {term:?}: as for Ansible, a comma ends an expression, and where there is none, a colon or a blank does"
+        ),
+        false => format!("bad term {term:?}"),
+    })?;
     let groups: Vec<&str> =
         inventory.groups.keys().map(String::as_str).filter(|group| matches.is_match(group)).collect();
     let mut found: Vec<&str> = groups.iter().flat_map(|group| inventory.hosts_of(group)).collect();
