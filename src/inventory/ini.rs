@@ -121,12 +121,11 @@ fn host(line: &str, place: &Place, group: &str, inventory: &mut Inventory) -> Re
     }
     let (hosts, port) = expand(pattern).map_err(wrong)?;
     let mut vars = Vars::new();
-    vars.extend(port.map(|port| ("ansible_port".to_owned(), port.into())));
     for setting in settings {
         let (name, value) = setting
             .split_once('=')
             .ok_or_else(|| wrong(format!("{setting:?} is not KEY=VALUE: a line holds one host, and variables")))?;
         vars.insert(name.to_owned(), values::ini(value));
     }
-    hosts.iter().try_for_each(|host| inventory.add_host(host, place, &vars, group)).map_err(wrong)
+    hosts.iter().try_for_each(|host| inventory.add_host(host, port, place, &vars, group)).map_err(wrong)
 }

@@ -130,11 +130,23 @@ impl Inventory {
         Ok(())
     }
 
-    fn add_host(&mut self, name: &str, place: &Place, vars: &Vars, group: &str) -> Result<(), String> {
+    /// Adds a host to a group. As for Ansible, the port behind its name counts only where the host is named first.
+    fn add_host(
+        &mut self,
+        name: &str,
+        port: Option<u16>,
+        place: &Place,
+        vars: &Vars,
+        group: &str,
+    ) -> Result<(), String> {
         if !self.hosts.contains_key(name) && self.hosts.len() >= MOST_HOSTS {
             return Err(format!("it lists more than {MOST_HOSTS} hosts"));
         }
-        let new = || Host { place: place.clone(), vars: Vars::new(), groups: Vec::new() };
+        let new = || Host {
+            place: place.clone(),
+            vars: port.map(|port| ("ansible_port".to_owned(), port.into())).into_iter().collect(),
+            groups: Vec::new(),
+        };
         let host = self.hosts.entry(name.to_owned()).or_insert_with(new);
         host.vars.extend(vars.clone());
         self.add_group(group)?;

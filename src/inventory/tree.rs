@@ -72,12 +72,11 @@ fn group(name: &Node, content: Option<&Node>, file: &str, inventory: &mut Invent
                     let place = Place::at(file, host.line);
                     let wrong = |why: String| place.problem(why);
                     let (hosts, port) = expand(host.key_text()).map_err(wrong)?;
-                    let mut all: Vars = port.map(|port| ("ansible_port".to_owned(), port.into())).into_iter().collect();
                     let given = vars.map_or_else(|| Some(Vars::new()), Node::variables);
-                    all.extend(
-                        given.ok_or_else(|| wrong(format!("the variables of {} are no mapping", host.key_text())))?,
-                    );
-                    hosts.iter().try_for_each(|host| inventory.add_host(host, &place, &all, name)).map_err(wrong)?;
+                    let given =
+                        given.ok_or_else(|| wrong(format!("the variables of {} are no mapping", host.key_text())))?;
+                    let mut add = |host| inventory.add_host(host, port, &place, &given, name);
+                    hosts.iter().try_for_each(|host| add(host)).map_err(wrong)?;
                 }
             }
             other => {
@@ -110,7 +109,7 @@ pub fn read_script(
         match content {
             Json::Array(_) => {
                 for host in list("the value", content)? {
-                    inventory.add_host(&host, &place, &none, name)?;
+                    inventory.add_host(&host, None, &place, &none, name)?;
                 }
             }
             Json::Object(content) => {
@@ -118,7 +117,7 @@ pub fn read_script(
                     match key.as_str() {
                         "hosts" => {
                             for host in list(key, value)? {
-                                inventory.add_host(&host, &place, &none, name)?;
+                                inventory.add_host(&host, None, &place, &none, name)?;
                             }
                         }
                         "children" => {

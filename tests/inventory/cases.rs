@@ -126,6 +126,28 @@ pub const ALL: &[Case] = &[
     ini(&[("hosts", "w[1:9:4]-[x:z].a\nn[08:11]\nm[:2]\n[A:C]x\n10.0.0.[5:6]\nq[9:11]\n")], &["all", "n*", "10.0.0.*"]),
     // Addresses.
     ini(&[("hosts", "[::1]:2222\n2001:db8::7 ansible_port=23\n10.1.1.1:24\n")], &["all"]),
+    // A port behind the name of a host that is known already.
+    ini(
+        &[(
+            "hosts",
+            "h1\n[db]\nh1:2222\nh2:2222\n[x]\nh2:2233\nh1 ansible_port=2201\n[y]\nh1:24\n[z]\nh3 ansible_port=2201\nh4:25 ansible_port=26\n[db]\nh3:22\nh4:27\nh[5:6]:28\n[w]\nh[5:7]:29\n",
+        )],
+        &["all", "db", "w"],
+    ),
+    Case {
+        files: &[(
+            "hosts.yml",
+            "a:\n  hosts:\n    h1:\n    h2:2222:\n    h3: {ansible_port: 2201}\n    h4:25: {ansible_port: 26}\nb:\n  hosts:\n    h1:22:\n    h2:23:\n    h3:24:\n    h4:27:\n    h2:28: {ansible_port: 29}\n",
+        )],
+        path: "hosts.yml",
+        patterns: &["all", "b"],
+    },
+    // The first file of a folder names a host first.
+    Case {
+        files: &[("inv/1.ini", "[a]\nh1:2201\nh2\n"), ("inv/2.yml", "a:\n  hosts:\n    h1:2202:\n    h2:2203:\n")],
+        path: "inv",
+        patterns: &["all"],
+    },
     // A host in no group, and one that is in two.
     ini(&[("hosts", "a\nb\n[g]\na\n[all]\nc\n[all:vars]\nzone=everywhere\n")], &["all", "ungrouped", "g"]),
     // What Ansible refuses.
