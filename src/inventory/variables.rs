@@ -189,8 +189,12 @@ impl Inventory {
 
     fn render(&self, host: &str, vars: &Vars, name: &str, template: String) -> Result<String, String> {
         let mut vars = vars.clone();
-        let groups: Vec<&str> = self.groups_of(host);
-        let short = host.split('.').next().unwrap_or(host);
+        let mut groups: Vec<&str> = self.groups_of(host);
+        groups.sort_unstable();
+        let short = match host.parse::<std::net::IpAddr>() {
+            Ok(_) => host,
+            Err(_) => host.split('.').next().unwrap_or(host),
+        };
         vars.insert("inventory_hostname".into(), host.into());
         vars.insert("inventory_hostname_short".into(), short.into());
         vars.insert("group_names".into(), groups.into());

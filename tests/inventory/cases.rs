@@ -206,6 +206,14 @@ pub const ALL: &[Case] = &[
         path: "hosts.ini",
         patterns: &["all", "web", "site:!web"],
     },
+    // What Ansible says of a host itself: names of groups are sorted, and an address has no shorter name.
+    ini(
+        &[(
+            "hosts",
+            "[prod:children]\neast\n[east]\nNodeA.example.org\n10.0.0.1\n2001:db8::7\n[Zeta]\n10.0.0.1\n[all:vars]\nzone=\"{{ group_names | join('-') }}\"\nrack=\"{{ inventory_hostname_short }} {{ group_names[0] }}\"\n",
+        )],
+        &["all", "prod"],
+    ),
     // A folder of inventories.
     Case {
         files: &[
