@@ -5,9 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::problem::Problem;
-use crate::yaml;
 
-use super::reader::{Reader, without_tags};
+use super::reader::{self, Reader};
 use super::tree::NotTree;
 use super::{Inventory, ini, tree, vars_files};
 
@@ -96,7 +95,7 @@ fn read_file(path: &Path, reader: &mut Reader, inventory: &mut Inventory) -> Res
 /// Reads YAML. A file without an ending may be INI, so its mistakes in YAML mean nothing.
 fn read_tree(bytes: &[u8], shown: &str, inventory: &mut Inventory) -> Result<(), NotTree> {
     let is_certain = Path::new(shown).extension().is_some() || bytes.starts_with(b"---");
-    match yaml::parse(&without_tags(bytes), shown) {
+    match reader::tree(bytes, shown) {
         Ok(node) => tree::read(&node, shown, inventory),
         Err(problem) if is_certain => Err(NotTree::Wrong(problem)),
         Err(_) => Err(NotTree::Other),

@@ -9,13 +9,14 @@ use regex::Regex;
 
 use crate::problem::Problem;
 use crate::text;
+use crate::yaml::{self, Node};
 
 /// The longest file that is read.
 const LONGEST: u64 = 64_000_000;
 /// A tag of Ansible's where a value may begin.
 static TAG: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let before = r"^[ \t]*|[:-][ \t]+|[,\[{][ \t]*";
-    Regex::new(&format!(r"(?m)(?<before>{before})!(?:vault-encrypted|vault|unsafe)(?<after>[ \t\r]|$)")).ok()
+    Regex::new(&format!(r"(?m)(?<before>{before})!(?:vault-encrypted|vault)(?<after>[ \t\r]|$)")).ok()
 });
 
 /// Reads files, and remembers which.
@@ -56,8 +57,16 @@ impl Reader<'_> {
     }
 }
 
-/// YAML without the tags that only Ansible knows: what is encrypted is found out where it is used.
-pub fn without_tags(bytes: &[u8]) -> Cow<'_, [u8]> {
+/// Reads a file in JSON or YAML, as Ansible does. What is encrypted is found out where it is used.
+///
+/// # Errors
+/// It has a mistake, or is something else.
+pub fn tree(bytes: &[u8], shown: &str) -> Result<Node, Problem> {
+    yaml::json(bytes, shown).unwrap_or_else(|| yaml::parse_ansible(&without_tags(bytes), shown))
+}
+
+/// YAML without the tags of what is encrypted, which only Ansible knows.
+fn without_tags(bytes: &[u8]) -> Cow<'_, [u8]> {
     match (&*TAG, std::str::from_utf8(bytes)) {
         (Some(tag), Ok(text)) => Cow::Owned(tag.replace_all(text, "$before$after").into_owned().into_bytes()),
         _ => Cow::Borrowed(bytes),

@@ -9,6 +9,7 @@ use crate::jinja;
 use crate::problem::Problem;
 use crate::targets::{Details, Target};
 use crate::wire::{ConfigFile, Level};
+use crate::yaml::UNSAFE_BRACE;
 
 use super::hosts::port;
 use super::pattern::select;
@@ -184,7 +185,7 @@ impl Inventory {
         if value.starts_with(VAULT) {
             return Err("it is encrypted with ansible-vault, which hoist does not read: write it in the clear".into());
         }
-        Ok(Some(value))
+        Ok(Some(value.replace(UNSAFE_BRACE, "{")))
     }
 
     fn render(&self, host: &str, vars: &Vars, name: &str, template: String) -> Result<String, String> {

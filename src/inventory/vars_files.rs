@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::problem::Problem;
 use crate::wire::Level;
-use crate::yaml;
 
-use super::reader::{Reader, without_tags};
+use super::reader::{self, Reader};
 use super::{FileVars, Inventory};
 
 /// The endings that files of variables may have; they may have none too.
@@ -70,7 +69,7 @@ fn vars_of(
             remarks.push(Problem::of_file(&shown, why).remark(Level::Warning));
             continue;
         }
-        let node = yaml::parse(&without_tags(&bytes), &shown)?;
+        let node = reader::tree(&bytes, &shown)?;
         let read = node.variables().ok_or_else(|| Problem::at(&shown, node.line, "variables are a mapping"))?;
         let shown: Arc<str> = shown.into();
         all.extend(FileVars { files: read.keys().map(|name| (name.clone(), shown.clone())).collect(), vars: read });

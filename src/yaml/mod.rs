@@ -1,8 +1,10 @@
 //! YAML as PyYAML reads it, as a tree that knows its lines.
 //!
 //! granit-parser gives the events: scalars with their style and their tag, aliases, and where each stands. What they
-//! mean is PyYAML's: its types of plain scalars, its merge keys, and its view of tabs.
+//! mean is PyYAML's: its types of plain scalars, its merge keys, and its view of tabs. Where JSON may be written as well,
+//! what is JSON is read as JSON.
 
+mod json;
 mod read;
 mod scalar;
 
@@ -124,10 +126,29 @@ pub fn printed_variables(bytes: &[u8]) -> Result<serde_json::Map<String, serde_j
     if bytes.trim_ascii().is_empty() {
         return Err(format!("printed nothing: {wanted}"));
     }
-    let node = parse(bytes, "its output").map_err(|problem| {
-        let line = problem.line.map(|line| format!(" in line {line}")).unwrap_or_default();
-        format!("printed what is not valid YAML{line}: {wanted}")
-    })?;
+    let node = match text::utf8(bytes).ok().map(json::document) {
+        Some(Ok(node)) => node,
+        Some(Err(json::NotRead::Refused(line, why))) => {
+            return Err(format!("printed JSON with a mistake in line {line}: {why}"));
+        }
+        Some(Err(json::NotRead::Other(line))) => parse(bytes, "its output").map_err(|problem| {
+            let place = problem.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            if problem.message.ends_with(&too_deep()) {
+                return format!("printed YAML with a mistake{place}: {}", too_deep());
+            }
+            // A brace begins a mapping in both.
+            let json = if bytes.trim_ascii().starts_with(b"{") {
+                format!(" and not valid JSON in line {line}")
+            } else {
+                String::new()
+            };
+            format!("printed what is not valid YAML{place}{json}: {wanted}")
+        })?,
+        None => {
+            let place = text::utf8(bytes).err().map(|line| format!(" in line {line}")).unwrap_or_default();
+            return Err(format!("printed what is not UTF-8{place}: {wanted}"));
+        }
+    };
     match node.value {
         Value::Map(_) => Ok(node.variables().unwrap_or_default()),
         _ => Err(format!("printed {} instead of a mapping: {wanted}", node.kind())),
@@ -136,6 +157,11 @@ pub fn printed_variables(bytes: &[u8]) -> Result<serde_json::Map<String, serde_j
 
 /// How deep lists and mappings may nest: deep enough for people, and shallow enough for the stack of any thread.
 const DEEPEST: usize = 32;
+
+/// Why what nests deeper is refused.
+fn too_deep() -> String {
+    format!("lists and mappings are nested deeper than {DEEPEST}: flatten them")
+}
 
 /// Reads the file at `path`; messages call it `name`. An empty file is null.
 ///
@@ -151,7 +177,31 @@ pub fn read(path: &Path, name: &str) -> Result<Node, Problem> {
 /// # Errors
 /// As [`read`].
 pub fn parse(bytes: &[u8], name: &str) -> Result<Node, Problem> {
-    read::document(text::utf8(bytes).map_err(|line| Problem::not_utf8(name, line))?, name)
+    read::document(text::utf8(bytes).map_err(|line| Problem::not_utf8(name, line))?, name, false)
+}
+
+/// What stands for `{` in text with Ansible's tag `!unsafe`, which is no template whatever is in it. It is no character
+/// of Unicode's, so no text has it.
+pub const UNSAFE_BRACE: &str = "\u{10ffff}";
+
+/// As [`parse`], with Ansible's tag `!unsafe`: see [`UNSAFE_BRACE`].
+///
+/// # Errors
+/// As [`read`].
+pub fn parse_ansible(bytes: &[u8], name: &str) -> Result<Node, Problem> {
+    read::document(text::utf8(bytes).map_err(|line| Problem::not_utf8(name, line))?, name, true)
+}
+
+/// Reads JSON; `None`: it is none, so it may be YAML.
+///
+/// # Errors
+/// It is JSON, and something in it is refused.
+pub fn json(bytes: &[u8], name: &str) -> Option<Result<Node, Problem>> {
+    match json::document(text::utf8(bytes).ok()?) {
+        Ok(node) => Some(Ok(node)),
+        Err(json::NotRead::Refused(line, why)) => Some(Err(Problem::at(name, line, why))),
+        Err(json::NotRead::Other(_)) => None,
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +215,40 @@ mod tests {
 
     fn fails(text: &str) -> String {
         format!("{:#}", parse(text.as_bytes(), "x.yaml").unwrap_err())
+    }
+
+    #[test]
+    fn what_a_command_prints_is_read_as_json_where_it_is_json() {
+        let printed = |text: &str| printed_variables(text.as_bytes());
+        assert_eq!(
+            serde_json::Value::from(printed("{\n\t\"a\": 1e5, \"<<\": {\"b\": \"x\u{2028}\"}}").unwrap()),
+            json!({"a": 100_000.0, "<<": {"b": "x\u{2028}"}})
+        );
+        assert_eq!(serde_json::Value::from(printed("{a: 1e5, b: 1.5}").unwrap()), json!({"a": "1e5", "b": 1.5}));
+        assert_eq!(serde_json::Value::from(printed("a: [1, yes]\n").unwrap()), json!({"a": [1, true]}));
+        let deep = format!("{{\"a\": \"hunter2\",\n\"b\": {}{}}}", "[".repeat(40), "]".repeat(40));
+        for (text, why) in [
+            (deep.as_str(), "printed JSON with a mistake in line 2: lists and mappings are nested deeper than 32"),
+            (
+                &deep.replace('"', ""),
+                "printed YAML with a mistake in line 2: lists and mappings are nested deeper than 32",
+            ),
+            (
+                "{\"hunter2\": 1,\n\"hunter2\": 2}",
+                "printed JSON with a mistake in line 2: duplicate key, first on line 1",
+            ),
+            (
+                "{\"a\": 1,\n\"b\": hunter2: 2}",
+                "printed what is not valid YAML in line 2 and not valid JSON in line 2: it has",
+            ),
+            ("a: 1\nb: [hunter2\n", "printed what is not valid YAML in line 2: it has"),
+            ("[1]", "printed a list instead of a mapping"),
+            ("hunter2", "printed text instead of a mapping"),
+        ] {
+            let told = printed(text).unwrap_err();
+            assert!(told.starts_with(why) && !told.contains("hunter2"), "{text}: {told}");
+        }
+        assert!(printed_variables(b"a: 1\nb: \xff").unwrap_err().starts_with("printed what is not UTF-8 in line 2"));
     }
 
     #[test]

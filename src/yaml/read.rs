@@ -7,13 +7,13 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrI
 use crate::problem::Problem;
 
 use super::scalar;
-use super::{DEEPEST, Node, Value};
+use super::{DEEPEST, Node, UNSAFE_BRACE, Value};
 
 /// How many values a file may have once its aliases are followed.
 const MOST: usize = 1_000_000;
 
-/// Reads the only document of `source`.
-pub fn document(source: &str, name: &str) -> Result<Node, Problem> {
+/// Reads the only document of `source`. `unsafe_tag`: text may have the tag `!unsafe` of Ansible.
+pub fn document(source: &str, name: &str, unsafe_tag: bool) -> Result<Node, Problem> {
     if let Some((line, c)) = odd_character(source) {
         return Err(invalid(name, line, format!("the character U+{:04X}: remove it", u32::from(c))));
     }
@@ -25,7 +25,7 @@ pub fn document(source: &str, name: &str) -> Result<Node, Problem> {
     }
     let mut source = source.to_owned();
     loop {
-        match Reader::new(&source, name).document() {
+        match Reader::new(&source, name, unsafe_tag).document() {
             Ok(node) => return Ok(node),
             // PyYAML wants no blank ahead of a comment that stands behind a quote, but one behind the mark of a block.
             Err(Failure::Parser(error)) if *error.kind() == ErrorKind::CommentNotSeparated => {
@@ -84,7 +84,7 @@ fn told(error: &ScanError, name: &str) -> Problem {
 }
 
 fn too_deep(name: &str, line: usize) -> Problem {
-    invalid(name, line, format!("lists and mappings are nested deeper than {DEEPEST}: flatten them"))
+    invalid(name, line, super::too_deep())
 }
 
 fn invalid(name: &str, line: usize, why: impl std::fmt::Display) -> Problem {
@@ -115,10 +115,13 @@ struct Reader<'a> {
     count: usize,
     /// How far tabs were looked for.
     checked: usize,
+    /// Whether the tag `!unsafe` is known, and how many values around this one have it.
+    unsafe_tag: bool,
+    unsafe_depth: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn new(source: &'a str, name: &'a str) -> Reader<'a> {
+    fn new(source: &'a str, name: &'a str, unsafe_tag: bool) -> Reader<'a> {
         let options = granit_parser::options! {
             block_scalar_eof_without_line_feed: true,
             bom_inside_document_as_content: true,
@@ -135,6 +138,8 @@ impl<'a> Reader<'a> {
             flow: false,
             count: 0,
             checked: 0,
+            unsafe_tag,
+            unsafe_depth: 0,
         }
     }
 
@@ -227,14 +232,23 @@ impl<'a> Reader<'a> {
                     self.no_tabs(place(&span.start), place(&span.end))?;
                 }
                 self.no_odd_text(style, span)?;
-                let value = scalar::value(&text, style == ScalarStyle::Plain, core(tag.as_deref()).as_deref());
+                let (tag, is_unsafe) = self.tag(tag.as_deref());
+                // It says to guess the type, even of what stands in quotes.
+                let tag = if is_unsafe { Some("!") } else { tag.as_deref() };
+                let value = scalar::value(&text, style == ScalarStyle::Plain, tag);
                 match value {
+                    Ok(Value::Text(plain)) if is_unsafe || self.unsafe_depth > 0 => {
+                        let value = Value::Text(plain.replace('{', UNSAFE_BRACE));
+                        (anchor, Node { line, value, text: text.into_owned() })
+                    }
                     Ok(value) => (anchor, Node { line, value, text: text.into_owned() }),
                     Err(why) => return self.fail(line, why),
                 }
             }
             Event::SequenceStart(style, anchor, tag) => {
+                let (tag, is_unsafe) = self.tag(tag.as_deref());
                 let outer = self.collection(line, style, tag.as_deref(), "seq")?;
+                self.unsafe_depth += usize::from(is_unsafe);
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
@@ -246,11 +260,14 @@ impl<'a> Reader<'a> {
                     }
                 }
                 self.depth -= 1;
+                self.unsafe_depth -= usize::from(is_unsafe);
                 self.flow = outer;
                 (anchor, Node { line, value: Value::List(items), text: String::new() })
             }
             Event::MappingStart(style, anchor, tag) => {
+                let (tag, is_unsafe) = self.tag(tag.as_deref());
                 let outer = self.collection(line, style, tag.as_deref(), "map")?;
+                self.unsafe_depth += usize::from(is_unsafe);
                 let mut pairs = Vec::new();
                 loop {
                     let (event, span) = self.next()?;
@@ -262,6 +279,7 @@ impl<'a> Reader<'a> {
                     pairs.push((key, self.node(event, &span)?));
                 }
                 self.depth -= 1;
+                self.unsafe_depth -= usize::from(is_unsafe);
                 self.flow = outer;
                 (anchor, Node { line, value: Value::Map(self.merged(pairs)?), text: String::new() })
             }
@@ -291,16 +309,24 @@ impl<'a> Reader<'a> {
         self.fail(span.start.line(), why)
     }
 
+    /// A tag as [`core`] has it, unless it is `!unsafe`, and whether it is.
+    fn tag(&self, tag: Option<&Tag>) -> (Option<String>, bool) {
+        match core(tag) {
+            Some(name) if self.unsafe_tag && name == "!unsafe" => (None, true),
+            name => (name, false),
+        }
+    }
+
     /// Takes a list or mapping to begin, unless its tag says that it is something else. Returns whether what is around it is
     /// in flow style.
     fn collection(
         &mut self,
         line: usize,
         style: StructureStyle,
-        tag: Option<&Tag>,
+        tag: Option<&str>,
         kind: &str,
     ) -> Result<bool, Failure> {
-        match core(tag).as_deref() {
+        match tag {
             None | Some("!") => {}
             Some(name) if name == kind => {}
             Some(name) => return self.fail(line, scalar::unknown_tag(name)),

@@ -85,9 +85,9 @@ fn tagged_float(text: &str) -> Option<f64> {
     Some(sign * size)
 }
 
-const TOO_LONG: &str = "a number with too many digits: put it in quotes";
+pub(super) const TOO_LONG: &str = "a number with too many digits: put it in quotes";
 
-fn whole(number: i128) -> Value {
+pub(super) fn whole(number: i128) -> Value {
     match (i64::try_from(number), u64::try_from(number)) {
         (Ok(number), _) => Value::Int(number),
         (_, Ok(number)) => Value::UInt(number),

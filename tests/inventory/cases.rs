@@ -312,6 +312,31 @@ pub const ALL: &[Case] = &[
         path: "hosts.yml",
         patterns: &["all"],
     },
+    // Unsafe text is no template, nor is what a template prints of it; its type is guessed even in quotes.
+    Case {
+        files: &[
+            (
+                "hosts.yml",
+                "web:\n  vars:\n    alert: !unsafe '{{ $labels.x }} {% if'\n    list: !unsafe ['{{ one }}', {k: '{{ two }}'}]\n    c: inner\n    plain: \"{{ c }}\"\n  hosts:\n    a: {zone: !unsafe \"{{ rack }}\", rack: r7}\n    b: {zone: \"<{{ alert }}>\", rack: \"{{ list[0] ~ list[1].k }} {{ plain }}\"}\n    c: {zone: !unsafe \"0x1F\", rack: !unsafe |\n      {# text #}\n    }\n",
+            ),
+            ("host_vars/a.yml", "rack: !unsafe '{{ zone }}{'\n"),
+        ],
+        path: "hosts.yml",
+        patterns: &["all"],
+    },
+    // What is JSON is read as JSON.
+    Case {
+        files: &[
+            (
+                "hosts.json",
+                "{\n\t\"web\": {\"hosts\": {\"a\": {\"zone\": 1e2, \"rack\": [[[[[[[[[[1]]]]]]]]]]}, \"b\": {\"zone\": \"x !vault y\", \"rack\": 123456789012345678901234567890}}}\n}\n",
+            ),
+            ("host_vars/a.json", "{\"rack\":\t\"\\ud83d\\ude00\\/\"}"),
+            ("host_vars/b", "{\"ansible_user\":\t\"u\"}"),
+        ],
+        path: "hosts.json",
+        patterns: &["all"],
+    },
     // Priorities as text, and those that are none.
     Case {
         files: &[(
