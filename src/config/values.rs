@@ -276,9 +276,12 @@ pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
     Ok(services)
 }
 
-/// A command for a shell, of one line or several.
+/// A command for a shell, of one line or several, with blank lines between them.
 pub fn shell(value: &str) -> Result<String, String> {
-    value.split('\n').try_for_each(|line| text(line).map(drop))?;
+    if value.is_empty() {
+        return text(value);
+    }
+    value.split('\n').filter(|line| !line.is_empty()).try_for_each(|line| text(line).map(drop))?;
     Ok(value.to_owned())
 }
 
@@ -309,6 +312,13 @@ mod tests {
         assert!(["1", "yes", "TRUE", "On"].into_iter().all(|word| boolean(word) == Ok(true)));
         assert!(["0", "No", "false", "OFF"].into_iter().all(|word| boolean(word) == Ok(false)));
         assert!(["", "y", "2", "ja"].into_iter().all(|word| boolean(word).is_err()));
+    }
+
+    #[test]
+    fn a_command_for_a_shell_may_have_blank_lines_and_is_not_empty() {
+        assert_eq!(shell("true\necho a\n\necho b"), Ok("true\necho a\n\necho b".to_owned()));
+        assert!(shell("").unwrap_err().contains("is empty"));
+        assert!(shell("a\n\nb\tc").unwrap_err().contains("control character"));
     }
 
     #[test]
