@@ -445,21 +445,26 @@ fn a_definition_of_an_unknown_key_is_warned_of() {
 #[test]
 fn output_that_cannot_be_written_is_told() {
     let it = Nowhere::on(Farm::up());
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for format in ["text", "json"] {
         let mut command = it.command(&["--format", format, "--hosts", "127.0.0.1", "--", "echo x; sleep 20"]);
-        let output = command.stdout(full.try_clone().unwrap()).output().unwrap();
+        let output = command.stdout(full()).output().unwrap();
         Ran::of(output).ends(130).says("cannot write to standard output: No space left on device");
     }
     // What is shown at the end alone, too; and nobody is told where nobody reads.
     let folded = || it.command(&["--fold", "--hosts", "127.0.0.1", "--", "echo x"]);
-    let output = folded().stdout(full).output().unwrap();
+    let output = folded().stdout(full()).output().unwrap();
     let ran = Ran::of(output).ends(130).says("cannot write to standard output: No space left on device");
     assert!(!ran.err.contains("stopped"), "{}", ran.err);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ran = Ran::of(folded().stdout(writer).output().unwrap()).ends(130);
     assert!(!ran.err.contains("cannot write"), "{}", ran.err);
+    // The last line says how the command ends.
+    for ran in [ran.err, Ran::of(folded().stdout(full()).output().unwrap()).ends(130).err] {
+        assert!(ran.contains("ok on 1 host; not all output was written (exit status 130, "), "{ran}");
+        assert!(!ran.contains("exit status 0"), "{ran}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
 use super::words::{heading, hosts, soak, stopping, took};
 use super::{Event, HostRow, Reporter, table};
+use crate::exit_code::ExitCode;
 use crate::targets::Target;
 use crate::terminal::{Style, Styled, Theme};
 use crate::wire::{Fault, Level, Outcome};
@@ -166,7 +167,12 @@ impl<O: Write, E: Write> Output<O, E> {
             0 => Style::Warning,
             _ => Style::Bad,
         };
-        let end = format!(" (exit status {status}, {})", took(seconds));
+        // Whoever asked for the output has not got it, and that is how the command ends.
+        let (lost, style, status) = match self.out.broken() {
+            Some(_) => ("; not all output was written", Style::Bad, ExitCode::Interrupted.status()),
+            None => ("", style, status),
+        };
+        let end = format!("{lost} (exit status {status}, {})", took(seconds));
         self.show(Stream::Err, Styled::from("hoist run: ").with(style.of(verdict)).with(end));
         for (names, text) in table::not_ok(&look, rows) {
             self.show(Stream::Err, Styled::from(format!("  {names}: ")).with(Style::Bad.of(text)));
@@ -215,6 +221,7 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                     self.block(&said, &members);
                 }
                 self.remarks();
+                self.write();
                 self.end(verdict, *status, rows, *seconds);
             }
             _ => {}
