@@ -374,6 +374,17 @@ fn the_first_ctrl_c_at_the_question_about_the_rollback_answers_nothing() {
 }
 
 #[test]
+fn a_second_ctrl_c_at_a_question_does_not_say_that_stages_continue() {
+    let (scene, mut terminal) = Scene::asked_to_continue();
+    terminal.types_and_sees("\x03", "interrupted. Roll back 1 host?");
+    terminal.types_and_sees("\x03", "hoist: stopped; the hosts stay as they are");
+    terminal.wait_for("continue with `hoist resume`, or undo with `hoist rollback`");
+    terminal.ends(130);
+    assert!(!terminal.shows().contains("running stages"), "{}", terminal.shows());
+    assert!(scene.is_promoted());
+}
+
+#[test]
 fn what_was_typed_before_a_question_is_no_answer_to_it() {
     let scene = Scene::new();
     scene.slow();

@@ -20,6 +20,9 @@ use super::signals::{Interrupts, say_last, stop_at_once};
 /// What is said of a run that is stopped at once.
 const STOPPED: &str = "hoist: stopped; running stages continue on their hosts";
 
+/// The same at a question, when no stage is under way.
+const STOPPED_BETWEEN: &str = "stopped; the hosts stay as they are";
+
 /// The same where no stage has begun on any host.
 const STOPPED_AHEAD: &str = "hoist: stopped; nothing was touched";
 
@@ -52,6 +55,8 @@ pub struct Console {
     keyboard: Keyboard,
     /// What can be done about a run that is left unfinished.
     unfinished: String,
+    /// What is said of a run that is stopped at a question; `None`: what is said of it at any time.
+    between: Option<String>,
     ci: Ci,
     /// The reports on a run.
     filed: Option<Filed>,
@@ -62,9 +67,9 @@ pub struct Console {
 impl Console {
     /// For a command. With `yes` every question is answered with yes.
     pub fn new(command: &'static str, show: Show, yes: bool) -> Console {
-        let (interrupts, unfinished) = Default::default();
+        let (interrupts, unfinished, between) = Default::default();
         let (ci, filed, steps) = (Ci::None, None, Vec::new());
-        Console { command, yes, show, interrupts, keyboard: Keyboard, unfinished, ci, filed, steps }
+        Console { command, yes, show, interrupts, keyboard: Keyboard, unfinished, between, ci, filed, steps }
     }
 
     /// The same, which reports to a CI system, the one of the environment unless it is named, and in a JUnit file. Until a
@@ -128,6 +133,11 @@ impl Console {
         Console { interrupts, ..self }
     }
 
+    /// The same of a command whose hosts are at work whenever nobody is asked.
+    pub fn working(self) -> Console {
+        Console { between: Some(format!("hoist {}: {STOPPED_BETWEEN}", self.command)), ..self }
+    }
+
     /// Discards what was typed so far, which is no answer to what comes now: whoever typed it had not read the question.
     /// Says whether there was some.
     fn discard(&self) -> bool {
@@ -142,7 +152,10 @@ impl Console {
     fn ask(&self, question: &str) -> Typed {
         self.discard();
         complain(question);
-        self.keyboard.line(&self.interrupts)
+        self.interrupts.at_question(self.between.clone());
+        let typed = self.keyboard.line(&self.interrupts);
+        self.interrupts.at_question(None);
+        typed
     }
 }
 
@@ -368,6 +381,7 @@ impl Operator for Console {
 
     fn touches(&mut self) {
         self.interrupts.clone().begun(format!("{STOPPED}\n{}", self.unfinished));
+        self.between = Some(format!("hoist: {STOPPED_BETWEEN}\n{}", self.unfinished));
     }
 
     fn interrupted(&mut self) -> bool {

@@ -19,6 +19,8 @@ struct Heard {
     any: AtomicBool,
     /// What is said at the second one; `None`: nothing has begun, and the first one is the end.
     last_words: Mutex<Option<String>>,
+    /// What is said instead while somebody is asked.
+    at_question: Mutex<Option<String>>,
 }
 
 impl Interrupts {
@@ -45,7 +47,8 @@ impl Interrupts {
                         std::process::exit(ExitCode::Interrupted.status().into());
                     }
                     Some(last_words) if heard.any.swap(true, Ordering::SeqCst) && signal != SIGHUP => {
-                        stop_at_once(last_words);
+                        let at_question = heard.at_question.lock().unwrap_or_else(PoisonError::into_inner);
+                        stop_at_once(at_question.as_ref().unwrap_or(last_words));
                     }
                     Some(_) => {}
                 }
@@ -58,6 +61,11 @@ impl Interrupts {
     pub fn begun(self, last_words: impl Into<String>) -> Interrupts {
         *self.0.last_words.lock().unwrap_or_else(PoisonError::into_inner) = Some(last_words.into());
         self
+    }
+
+    /// Sets what the second signal says while somebody is asked, when nothing is under way; `None`: nobody is.
+    pub fn at_question(&self, last_words: Option<String>) {
+        *self.0.at_question.lock().unwrap_or_else(PoisonError::into_inner) = last_words;
     }
 
     /// Counts something else as the first signal: the end of the input, or of the terminal.

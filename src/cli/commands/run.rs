@@ -132,7 +132,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
     let shown = report::of_command(show.format, show.verbosity, names, args.fold);
     let report = WithReader { shown, has_ended: false };
-    let mut operator = Caller { console: console.heeding(interrupts), yes: args.yes };
+    let mut operator = Caller { console: console.heeding(interrupts).working(), yes: args.yes };
     Ok(command.run(Box::new(report), &mut operator))
 }
 
