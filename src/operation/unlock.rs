@@ -114,7 +114,9 @@ impl Told {
     }
 
     fn show(mut self, front: &dyn Frontend) {
-        let line = |cause: Cause<()>| format!("{}: {}", fold(&cause.hosts), cause.text);
+        // Where hosts have different processes, their numbers are of no use.
+        let text = |cause: &Cause<()>| cause.text.replace("process PID of run ", "the process of run ");
+        let line = |cause: Cause<()>| format!("{}: {}", fold(&cause.hosts), text(&cause));
         self.answers.take().into_iter().for_each(|cause| front.answer(&line(cause)));
         self.wrong.take().into_iter().for_each(|cause| front.tell(&line(cause)));
     }
