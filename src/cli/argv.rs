@@ -46,7 +46,13 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
     let mut place = 0;
     // `hoist --help deploy`, `hoist --version deploy`: what stands ahead of the command is meant for hoist.
     loop {
-        match text.get(place).map(String::as_str) {
+        let word = text
+            .get(place)
+            .map(String::as_str)
+            .map(whole_ahead)
+            .transpose()
+            .map_err(|why| UsageError(complaint("", &why)))?;
+        match word.as_deref() {
             None => return Err(UsageError(complaint("", "a command is missing"))),
             Some("--version" | "-V") => return say_version("", &text),
             Some("-h" | "--help") => {
@@ -63,13 +69,17 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
             }
             // What most commands have may stand ahead of the command too; one that lacks it says so.
             Some(word) if AHEAD.contains(&word.split('=').next().unwrap_or_default()) => {
-                let words = if word.contains('=') { 1 } else { 2 };
-                ahead.extend(text[place..].iter().take(words).cloned());
-                place += words;
+                let value = if word.contains('=') { None } else { text.get(place + 1).cloned() };
+                place += 1 + usize::from(value.is_some());
+                ahead.push(word.to_owned());
+                ahead.extend(value);
             }
             Some(word) if ALONE_AHEAD.contains(&word) => {
                 ahead.push(word.to_owned());
                 place += 1;
+            }
+            Some(word) if cluster_ahead(word).is_some() => {
+                text.splice(place..=place, cluster_ahead(word).into_iter().flatten());
             }
             Some(word) if word.starts_with('-') && word != "--" => {
                 return Err(UsageError(complaint("", &format!("unknown flag {word:?} before the command"))));
@@ -113,8 +123,51 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
 /// Flags with a value that may stand ahead of the command.
 const AHEAD: [&str; 7] = ["-c", "--config", "-e", "--environment", "-D", "--define", "--format"];
 
+/// What is short for `--format json`.
+const JSON: &str = "json";
+
 /// Flags without one.
 const ALONE_AHEAD: [&str; 7] = ["--json", "-v", "--verbose", "-q", "--quiet", "-y", "--yes"];
+
+/// Flags that are about hoist itself.
+const OF_HOIST: [&str; 2] = ["--version", "--help"];
+
+/// A word ahead of the command, with the beginning of a long flag made whole.
+fn whole_ahead(word: &str) -> Result<String, String> {
+    let (name, value) = word.split_at(word.find('=').unwrap_or(word.len()));
+    let longs = [AHEAD.as_slice(), &ALONE_AHEAD, &OF_HOIST].concat();
+    let meant: Vec<&str> = longs.into_iter().filter(|long| long.len() > 2 && long.starts_with(name)).collect();
+    match meant.as_slice() {
+        _ if name.len() < 3 || !name.starts_with("--") => Ok(word.to_owned()),
+        [one] => Ok(format!("{one}{value}")),
+        [] => Ok(word.to_owned()),
+        several => Err(ambiguous(name, several)),
+    }
+}
+
+/// `-qyDa:b` as the single words `-q -y -D a:b`; `None`: it is something else.
+fn cluster_ahead(word: &str) -> Option<Vec<String>> {
+    let letters = word.strip_prefix('-').filter(|letters| letters.chars().nth(1).is_some())?;
+    let mut words = Vec::new();
+    for (place, letter) in letters.char_indices() {
+        let flag = format!("-{letter}");
+        let (after, is_alone) = (&letters[place + letter.len_utf8()..], ALONE_AHEAD.contains(&flag.as_str()));
+        match is_alone || ["-h", "-V"].contains(&flag.as_str()) {
+            true => words.push(flag),
+            false if flag == "-C" || AHEAD.contains(&flag.as_str()) => {
+                words.push(flag);
+                words.extend((!after.is_empty()).then(|| after.strip_prefix('=').unwrap_or(after).to_owned()));
+                return Some(words);
+            }
+            false => return None,
+        }
+    }
+    Some(words)
+}
+
+fn ambiguous(name: &str, several: &[&str]) -> String {
+    format!("{name} is ambiguous: {}", several.join(" or "))
+}
 
 const NO_FOLDER: &str = "-C needs a value: <directory>";
 
@@ -224,12 +277,13 @@ impl Reading<'_> {
                 return Ok(Asked::Help);
             } else if word == "-V" || word == "--version" {
                 return Ok(Asked::Version);
-            } else if word == "--json" && self.flag(|long, _| long == "format").is_some() {
-                self.plain.extend(["--format", "json"].map(str::to_owned));
             } else if let Some(long) = word.strip_prefix("--") {
                 let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
-                let flag = self.long_flag(name)?;
-                self.push(flag, value, &mut words)?;
+                match (self.long_flag(name)?, value) {
+                    (Some(flag), value) => self.push(flag, value, &mut words)?,
+                    (None, None) => self.plain.extend(["--format", "json"].map(str::to_owned)),
+                    (None, Some(_)) => return Err("--json takes no value".to_owned()),
+                }
             } else if word.len() > 1 && word.starts_with('-') {
                 if !self.push_cluster(&word[1..], &mut words)? {
                     return Ok(Asked::Help);
@@ -261,16 +315,25 @@ impl Reading<'_> {
         self.command.flags.iter().map(|flag| flag.long.trim_start_matches('-'))
     }
 
-    /// The flag of this long name, or the one whose name begins with it.
-    fn long_flag(&self, name: &str) -> Result<Flag, String> {
+    /// The flag of this long name, or the one whose name begins with it. `None`: it is `--json`, which every command with
+    /// a `--format` has.
+    fn long_flag(&self, name: &str) -> Result<Option<Flag>, String> {
         if let Some(flag) = self.flag(|long, _| long == name) {
-            return Ok(flag);
+            return Ok(Some(flag));
         }
-        let meant: Vec<&str> = self.long_names().filter(|long| !name.is_empty() && long.starts_with(name)).collect();
+        let json = self.long_names().any(|long| long == "format").then_some(JSON);
+        let names = self.long_names().chain(json);
+        let meant: Vec<&str> = names.filter(|long| !name.is_empty() && long.starts_with(name)).collect();
         match meant.as_slice() {
-            [one] => self.flag(|long, _| long == *one).ok_or_else(|| self.unknown_flag("--", name)),
+            _ if name == JSON && json.is_some() => Ok(None),
+            [JSON] => Ok(None),
+            [one] => self.flag(|long, _| long == *one).map(Some).ok_or_else(|| self.unknown_flag("--", name)),
             [] => Err(self.unknown_flag("--", name)),
-            several => Err(format!("--{name} is ambiguous: --{}", several.join(" or --"))),
+            several => {
+                let several: Vec<String> = several.iter().map(|long| format!("--{long}")).collect();
+                let several: Vec<&str> = several.iter().map(String::as_str).collect();
+                Err(ambiguous(&format!("--{name}"), &several))
+            }
         }
     }
 
@@ -379,6 +442,43 @@ mod tests {
         assert!(words(&["deploy", "--=x"]).unwrap_err().0.contains("unknown flag"));
         let Parsed::Say(help) = words(&["deploy", "--hel"]).unwrap() else { panic!("no help") };
         assert!(help.contains("--limit-hosts"), "{help}");
+    }
+
+    #[test]
+    fn flags_ahead_of_the_command_are_written_as_behind_it() {
+        let read = |line: &[&str]| deploy(&[line, &["deploy", "fix"]].concat());
+        for line in [
+            ["-D", "a:1"].as_slice(),
+            &["-Da:1"],
+            &["-D=a:1"],
+            &["--def", "a:1"],
+            &["--define=a:1"],
+            &["-vDa:1"],
+            &["-yD", "a:1"],
+        ] {
+            assert_eq!(read(line).define, ["a:1"], "{line:?}");
+        }
+        assert_eq!(read(&["-Da=b:c", "-cx.cfg"]).define, ["a=b:c"]);
+        assert_eq!(read(&["-cx.cfg"]).config.as_deref(), Some("x.cfg"));
+        assert_eq!(read(&["-eprod"]).environment.as_deref(), Some("prod"));
+        let both = read(&["-qy", "--env=prod"]);
+        assert!(both.quiet && both.yes && both.environment.as_deref() == Some("prod"));
+        for line in [["--jso", "plan"], ["plan", "--jso"], ["--json", "plan"], ["--form=json", "plan"]] {
+            let Parsed::Command(hoist, _) = words(&line).unwrap() else { panic!("no command") };
+            let Command::Plan(plan) = hoist.command else { panic!("no plan") };
+            assert_eq!(plan.format, crate::cli::show::Format::Json, "{line:?}");
+        }
+        assert!(matches!(words(&["--vers"]).unwrap(), Parsed::Say(text) if text.starts_with("hoist ")));
+        for (line, why) in [
+            (["--ver", "plan"].as_slice(), "--ver is ambiguous: --verbose or --version"),
+            (&["deploy", "--j"], "--j is ambiguous: --junit or --json"),
+            (&["plan", "--json=1"], "--json takes no value"),
+            (&["lock", "--jso"], "unknown flag --jso"),
+            (&["--nop", "plan"], "unknown flag \"--nop\" before the command"),
+        ] {
+            let error = words(line).unwrap_err().0;
+            assert!(error.contains(why), "{line:?}: {error}");
+        }
     }
 
     #[test]
