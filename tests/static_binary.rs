@@ -26,6 +26,34 @@ fn it_needs_no_dynamic_linker() {
 }
 
 #[test]
+fn what_is_shipped_reads_json_with_the_same_features_as_what_is_tested() {
+    let features = |edges: &str| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--depth",
+            "1",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "-e",
+            edges,
+        ]);
+        let output = command.args(["-i", "serde_json"]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        let tree = Ran::of(output).ends(0).out;
+        let features = tree.lines().filter(|line| line.starts_with("serde_json feature")).map(str::to_owned);
+        features.collect::<std::collections::BTreeSet<String>>()
+    };
+    let shipped = features("normal,build,features");
+    // Without it a number of many digits is read as its neighbour, and the crates of the tests switch it on for all.
+    assert!(shipped.iter().any(|line| line.contains("\"float_roundtrip\"")), "{shipped:?}");
+    assert_eq!(shipped, features("features"));
+}
+
+#[test]
 fn it_runs_in_an_empty_root() {
     let root = tempfile::tempdir().unwrap();
     common::copy_hoist(&root.path().join("hoist"));

@@ -252,6 +252,16 @@ mod tests {
     }
 
     #[test]
+    fn a_number_stays_the_same_on_its_way_to_a_target() {
+        for number in ["0.9844617600364847", "1.1425977700405167e-08", "4369778640763.7915", "988.0105800537759", "0.1"]
+        {
+            let sent = json(number).to_string();
+            let read: serde_json::Value = serde_json::from_str(&sent).unwrap();
+            assert_eq!(read.as_f64(), number.parse().ok(), "{number}");
+        }
+    }
+
+    #[test]
     fn booleans_are_python_s_and_a_lone_y_is_a_letter() {
         assert_eq!(json("[yes, No, TRUE, off, On]"), json!([true, false, true, false, true]));
         assert_eq!(json("[y, N, yEs, 'yes', \"no\", !!str on]"), json!(["y", "N", "yEs", "yes", "no", "on"]));
