@@ -1,8 +1,12 @@
 //! JSON, which is not what YAML 1.1 takes it for: there, `1e5` is text, a tab is a mistake, and `<<` is no plain key.
+//!
+//! serde_json reads it, but for numbers, which are to stay as exact as in Python.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::{DEEPEST, Node, Value, scalar, too_deep};
 
@@ -20,152 +24,105 @@ pub enum NotRead {
 /// # Errors
 /// See [`NotRead`].
 pub fn document(source: &str) -> Result<Node, NotRead> {
-    let mut reader = Reader { source, at: 0, line: 1, depth: 0 };
-    let node = reader.value()?;
-    match reader.next() {
-        None => Ok(node),
-        Some(_) => Err(reader.other()),
-    }
+    let whole: &RawValue = serde_json::from_str(source).map_err(|error| NotRead::Other(error.line()))?;
+    let ends = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    Reader { source, ends }.node(whole, 0)
 }
 
 struct Reader<'a> {
     source: &'a str,
-    at: usize,
-    /// From 1.
-    line: usize,
-    depth: usize,
+    /// Where lines end.
+    ends: Vec<usize>,
+}
+
+/// The keys and values of a mapping, in order.
+struct Pairs<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Pairs<'a>, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
 }
 
 impl<'a> Reader<'a> {
-    fn other(&self) -> NotRead {
-        NotRead::Other(self.line)
+    /// The line, from 1, in which a part of the source begins.
+    fn line(&self, part: &str) -> usize {
+        let at = part.as_ptr().addr() - self.source.as_ptr().addr();
+        self.ends.partition_point(|end| *end < at) + 1
     }
 
-    /// The next byte behind blanks.
-    fn next(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.source.as_bytes().get(self.at)?;
-            match byte {
-                b'\n' => self.line += 1,
-                b' ' | b'\t' | b'\r' => {}
-                _ => return Some(byte),
+    /// Reads a value around which so many lists and mappings are. Its syntax is known to be right.
+    fn node(&self, raw: &'a RawValue, depth: usize) -> Result<Node, NotRead> {
+        let source = raw.get();
+        let line = self.line(source);
+        // One half of a pair of surrogates has been taken for text so far.
+        let other = |_| NotRead::Other(line);
+        if source.starts_with(['[', '{']) && depth == DEEPEST {
+            return Err(NotRead::Refused(line, too_deep()));
+        }
+        let (value, text) = match source.as_bytes().first() {
+            Some(b'{') => (self.map(serde_json::from_str(source).map_err(other)?, depth + 1)?, String::new()),
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(source).map_err(other)?;
+                let items = items.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<_, _>>()?;
+                (Value::List(items), String::new())
             }
-            self.at += 1;
-        }
-    }
-
-    /// Passes over this byte, behind blanks.
-    fn pass(&mut self, byte: u8) -> Result<(), NotRead> {
-        match self.next() {
-            Some(next) if next == byte => {
-                self.at += 1;
-                Ok(())
-            }
-            _ => Err(self.other()),
-        }
-    }
-
-    /// Whether the list or mapping that ends with `end` goes on with another entry; passes over what says so.
-    fn goes_on(&mut self, end: u8, is_first: bool) -> Result<bool, NotRead> {
-        if self.next() == Some(end) {
-            self.at += 1;
-            return Ok(false);
-        }
-        if !is_first {
-            self.pass(b',')?;
-        }
-        Ok(true)
-    }
-
-    fn value(&mut self) -> Result<Node, NotRead> {
-        let first = self.next();
-        let line = self.line;
-        let (value, text) = match first {
-            Some(b'{') => (self.map()?, String::new()),
-            Some(b'[') => (self.list()?, String::new()),
             Some(b'"') => {
-                let text = self.text()?;
+                let text: String = serde_json::from_str(source).map_err(other)?;
                 (Value::Text(text.clone()), text)
             }
-            _ => self.word()?,
+            _ => (self.word(source)?, source.to_owned()),
         };
         Ok(Node { line, value, text })
     }
 
-    fn deeper(&mut self) -> Result<(), NotRead> {
-        self.at += 1;
-        self.depth += 1;
-        match self.depth > DEEPEST {
-            true => Err(NotRead::Refused(self.line, too_deep())),
-            false => Ok(()),
-        }
-    }
-
-    fn list(&mut self) -> Result<Value, NotRead> {
-        self.deeper()?;
-        let mut items = Vec::new();
-        while self.goes_on(b']', items.is_empty())? {
-            items.push(self.value()?);
-        }
-        self.depth -= 1;
-        Ok(Value::List(items))
-    }
-
-    fn map(&mut self) -> Result<Value, NotRead> {
-        self.deeper()?;
+    fn map(&self, Pairs(raw): Pairs<'a>, depth: usize) -> Result<Value, NotRead> {
         let mut pairs = Vec::new();
         let mut known: HashMap<String, usize> = HashMap::new();
-        while self.goes_on(b'}', pairs.is_empty())? {
-            if self.next() != Some(b'"') {
-                return Err(self.other());
+        for (key, value) in raw {
+            let key = self.node(key, depth)?;
+            if let Some(before) = known.insert(key.text.clone(), key.line) {
+                let why = format!("duplicate key, first on line {before}: remove one");
+                return Err(NotRead::Refused(key.line, why));
             }
-            let (line, text) = (self.line, self.text()?);
-            if let Some(before) = known.insert(text.clone(), line) {
-                return Err(NotRead::Refused(line, format!("duplicate key, first on line {before}: remove one")));
-            }
-            let key = Node { line, value: Value::Text(text.clone()), text };
-            self.pass(b':')?;
-            pairs.push((key, self.value()?));
+            pairs.push((key, self.node(value, depth)?));
         }
-        self.depth -= 1;
         Ok(Value::Map(pairs))
     }
 
-    /// A text in quotes.
-    fn text(&mut self) -> Result<String, NotRead> {
-        let rest = &self.source[self.at..];
-        let mut escaped = false;
-        let end = rest.bytes().skip(1).position(|byte| {
-            let ends = byte == b'"' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            ends
-        });
-        let quoted = end.and_then(|end| rest.get(..end + 2)).ok_or_else(|| self.other())?;
-        let text = serde_json::from_str(quoted).map_err(|_| self.other())?;
-        self.at += quoted.len();
-        Ok(text)
-    }
-
     /// A number, or one of the three words.
-    fn word(&mut self) -> Result<(Value, String), NotRead> {
-        let rest = &self.source[self.at..];
-        let fits = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-        let word = &rest[..rest.find(|c| !fits(c)).unwrap_or(rest.len())];
-        if serde_json::from_str::<IgnoredAny>(word).is_err() {
-            return Err(self.other());
-        }
-        self.at += word.len();
-        let value = match word {
+    fn word(&self, word: &str) -> Result<Value, NotRead> {
+        Ok(match word {
             "null" => Value::Null,
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
             // As in Python, which number is whole is a matter of how it is written, and what is too large is infinite.
-            _ if word.contains(['.', 'e', 'E']) => Value::Float(word.parse().map_err(|_| self.other())?),
-            _ => {
-                word.parse().map(scalar::whole).map_err(|_| NotRead::Refused(self.line, scalar::TOO_LONG.to_owned()))?
+            _ if word.contains(['.', 'e', 'E']) => {
+                Value::Float(word.parse().map_err(|_| NotRead::Other(self.line(word)))?)
             }
-        };
-        Ok((value, word.to_owned()))
+            _ => {
+                let too_long = |_| NotRead::Refused(self.line(word), scalar::TOO_LONG.to_owned());
+                word.parse().map(scalar::whole).map_err(too_long)?
+            }
+        })
     }
 }
 
