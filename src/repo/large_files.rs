@@ -45,7 +45,9 @@ pub fn large_files(searched: &[Searched<'_>]) -> anyhow::Result<Vec<StoredFile>>
 /// Contents that are not here, with how to get them.
 pub(super) fn located(searched: &[Searched<'_>], below: &str) -> anyhow::Result<Vec<(String, StoredFile)>> {
     let (mut found, mut missing, mut unlike) = (Vec::new(), Vec::new(), Vec::new());
-    for Searched { repo, commit, shown, stores } in searched {
+    // The first repository is the one that is deployed; the others are its submodules.
+    let mut first_lacks = false;
+    for (number, Searched { repo, commit, shown, stores }) in searched.iter().enumerate() {
         for (path, file) in pointers(repo, commit)? {
             let path = format!("{shown}{path}");
             if !path.starts_with(below) {
@@ -60,7 +62,10 @@ pub(super) fn located(searched: &[Searched<'_>], below: &str) -> anyhow::Result<
                 Some(place) => found.push((path, StoredFile { file, path: place })),
                 None => match places().find_map(|stored| Some((length(&stored)?, stored))) {
                     Some(stored) => unlike.push((path, file.bytes(), stored)),
-                    None => missing.push(path),
+                    None => {
+                        first_lacks |= number == 0;
+                        missing.push(path);
+                    }
                 },
             }
         }
@@ -72,15 +77,34 @@ pub(super) fn located(searched: &[Searched<'_>], below: &str) -> anyhow::Result<
             stored.display()
         );
     }
-    let Some(Searched { commit, .. }) = searched.first().filter(|_| !missing.is_empty()) else {
+    let Some(Searched { repo, commit, .. }) = searched.first().filter(|_| !missing.is_empty()) else {
         return Ok(found);
     };
+    let lacking = crate::text::some(&missing, NAMED);
+    if !first_lacks {
+        bail!(
+            "git-lfs has no content for {lacking} here: run `git lfs fetch` in its submodule, and in submodules of that"
+        );
+    }
+    let Some(remote) = remote(repo) else {
+        bail!(
+            "git-lfs has no content for {lacking} here, and this repository has no remote to fetch it from: add one with \
+             `git remote add`, or put the content into {} from a clone that has it",
+            searched[0].stores.first().map_or(Path::new(".git/lfs/objects"), PathBuf::as_path).display()
+        )
+    };
     bail!(
-        "git-lfs has no content for {} here: run `git lfs fetch origin {}`{}",
-        crate::text::some(&missing, NAMED),
+        "git-lfs has no content for {lacking} here: run `git lfs fetch {remote} {}`{}",
         commit.short(),
         if searched.len() > 1 { ", and in submodules `git lfs fetch`" } else { "" }
     )
+}
+
+/// The remote that contents are fetched from.
+fn remote(repo: &Repo) -> Option<String> {
+    let answer = repo.feed(repo.command(&["remote"]), b"").unwrap_or_default();
+    let answer = String::from_utf8_lossy(&answer);
+    answer.lines().find(|name| *name == "origin").or(answer.lines().next()).map(str::to_owned)
 }
 
 /// How a pointer of git-fat begins.
@@ -200,8 +224,13 @@ mod tests {
         let first = scratch.commit(".gitattributes", b"*.bin filter=lfs\n");
         assert_eq!(find(&scratch, &first).unwrap(), []);
         let second = scratch.commit("d\u{e9}/x y.bin", text(OID, "3").as_bytes());
-        let error = format!("{:#}", find(&scratch, &second).unwrap_err());
-        assert!(error.contains("d\u{e9}/x y.bin here: run `git lfs fetch origin"), "{error}");
+        let fails = || format!("{:#}", find(&scratch, &second).unwrap_err());
+        assert!(fails().contains("x y.bin here, and this repository has no remote to fetch it from"), "{}", fails());
+        for (remote, named) in [("upstream", "upstream"), ("origin", "origin"), ("another", "origin")] {
+            scratch.git(&["remote", "add", remote, "https://git.example.org/app"]);
+            let says = format!("d\u{e9}/x y.bin here: run `git lfs fetch {named} {}`", second.short());
+            assert!(fails().contains(&says), "{}", fails());
+        }
         let place = scratch.path().join(".git/lfs/objects").join(LargeFile::new(OID, 3).unwrap().path());
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::write(&place, "hi").unwrap();

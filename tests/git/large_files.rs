@@ -110,6 +110,8 @@ fn a_large_file_that_is_not_here_is_one_error_before_anything_is_touched() {
     fs::remove_file(project.path("data.bin")).unwrap();
     project.git(&["checkout", "-q", "."]);
     fs::remove_dir_all(project.path(".git/lfs/objects")).unwrap();
+    project.deploy(&[]).ends(2).says("data.bin here, and this repository has no remote to fetch it from");
+    project.git(&["remote", "add", "origin", "https://git.example.org/app"]);
     let ran = project.deploy(&[]).ends(2).says("data.bin here: run `git lfs fetch origin");
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     assert_eq!(Links::of(&farm, 0), Links::default());
