@@ -26,6 +26,11 @@ pub trait PackSource: Send + Sync {
     fn stored(&self, _: &LargeFile) -> Option<&Path> {
         None
     }
+
+    /// A path of the revision at which this content of a large file stands.
+    fn large_file_path(&self, _oid: &str) -> Option<&str> {
+        None
+    }
 }
 
 /// Appends `length` bytes of a file, from `offset` on.
@@ -84,5 +89,9 @@ impl PackSource for Packs {
 
     fn stored(&self, file: &LargeFile) -> Option<&Path> {
         Packs::stored(self, file)
+    }
+
+    fn large_file_path(&self, oid: &str) -> Option<&str> {
+        Packs::large_file_path(self, oid)
     }
 }

@@ -8,7 +8,7 @@ use super::loss::{Loss, lost, unreachable, why};
 use super::talk::{Failure, StageReply};
 use super::terms::ASK_TIMEOUT;
 use super::{Call, HostResult, Step, Task};
-use crate::wire::{CUT_OFF, Facts, Fault, NO_DEPLOYER, Outcome, Recorded, Stage};
+use crate::wire::{CUT_OFF, DAMAGED, Facts, Fault, LARGE_FILE, NO_DEPLOYER, Outcome, Recorded, Stage};
 
 /// The pause between two queries about a stage.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
@@ -127,7 +127,7 @@ impl Work<'_> {
                 Err(error) => return Fault::failed(format!("cannot make the pack for this host: {error:#}")).into(),
             };
             let deadline = self.deadline();
-            let answer = match self.exec(&request, payload, deadline, abort.as_ref()) {
+            let mut answer = match self.exec(&request, payload, deadline, abort.as_ref()) {
                 Ok(answer) => answer,
                 Err(Failure::Ended(fault)) => return fault.into(),
                 Err(failure) => {
@@ -156,6 +156,14 @@ impl Work<'_> {
                 self.session.lacks.clear();
                 continue;
             }
+            self.name_large_file(stage, &mut answer);
+            if lost_large_files(&answer) && stage == Stage::Fetch && again > 0 {
+                again -= 1;
+                if let Err(fault) = self.fresh_probe() {
+                    return fault.into();
+                }
+                continue;
+            }
             if let Some(first) = &mut self.session.first {
                 first.begun = true;
             }
@@ -163,6 +171,16 @@ impl Work<'_> {
                 self.note_fetched();
             }
             return answer.into();
+        }
+    }
+
+    /// Names a large file by its path: the target has only its content's name while it receives that.
+    fn name_large_file(&self, stage: Stage, answer: &mut StageReply) {
+        if let (Stage::Fetch, Err(Fault::Failed { reason, .. })) = (stage, &mut answer.outcome)
+            && let Some(oid) = reason.strip_prefix(LARGE_FILE).and_then(|rest| rest.split(' ').next())
+            && let Some(path) = self.shared.packs.large_file_path(oid)
+        {
+            *reason = reason.replacen(oid, &format!("{path} ({oid})"), 1);
         }
     }
 
@@ -261,4 +279,9 @@ impl Work<'_> {
 fn lacked_deploy_host(answer: &StageReply) -> bool {
     let tells = |reason: &str| reason.contains(NO_DEPLOYER) || reason.ends_with(CUT_OFF);
     matches!(&answer.outcome, Err(Fault::Failed { reason, .. }) if tells(reason))
+}
+
+/// Whether a fetch failed only because large files of the target were damaged, which it lacks now.
+fn lost_large_files(answer: &StageReply) -> bool {
+    matches!(&answer.outcome, Err(Fault::Failed { reason, .. }) if reason.ends_with(DAMAGED))
 }

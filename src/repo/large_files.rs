@@ -17,6 +17,8 @@ const NAMED: usize = 3;
 pub struct StoredFile {
     pub file: LargeFile,
     pub path: PathBuf,
+    /// Its path in the revision, as it is shown.
+    pub shown: String,
 }
 
 /// A repository whose commit may have large files, and where they may be.
@@ -59,7 +61,10 @@ pub(super) fn located(searched: &[Searched<'_>], below: &str) -> anyhow::Result<
             match place {
                 // git-lfs makes an empty file of its own accord.
                 _ if file.bytes() == 0 => {}
-                Some(place) => found.push((path, StoredFile { file, path: place })),
+                Some(place) => {
+                    let shown = path.clone();
+                    found.push((path, StoredFile { file, path: place, shown }));
+                }
                 None => match places().find_map(|stored| Some((length(&stored)?, stored))) {
                     Some(stored) => unlike.push((path, file.bytes(), stored)),
                     None => {

@@ -69,6 +69,8 @@ pub struct Packs {
     large_files: Vec<LargeFile>,
     /// Where they are.
     stored: HashMap<LargeFile, PathBuf>,
+    /// The path of each in the revision, by its SHA-256.
+    large_file_paths: HashMap<String, String>,
     /// Whether this repository has a commit, for those that were asked for so far.
     known: Mutex<HashMap<Revision, bool>>,
     /// How far back each commit of the first parents lies: the revision's, then each submodule's.
@@ -80,9 +82,9 @@ pub struct Packs {
 impl Packs {
     pub fn new(repo: Repo, revision: Revision) -> Packs {
         let (inner, shallow) = Default::default();
-        let (large_files, stored) = Default::default();
+        let (large_files, stored, large_file_paths) = Default::default();
         let (known, lines, made) = Default::default();
-        Packs { repo, revision, inner, shallow, large_files, stored, known, lines, made }
+        Packs { repo, revision, inner, shallow, large_files, stored, large_file_paths, known, lines, made }
     }
 
     /// With the other parts of the revision. `shallow`: the commits whose parents are not here, of all its repositories.
@@ -97,6 +99,7 @@ impl Packs {
             inner,
             large_files: parts.large_files.iter().map(|it| it.file.clone()).collect(),
             stored: parts.large_files.iter().map(|it| (it.file.clone(), it.path.clone())).collect(),
+            large_file_paths: parts.large_files.iter().map(|it| (it.file.oid().to_owned(), it.shown.clone())).collect(),
             ..self
         }
     }
@@ -109,6 +112,11 @@ impl Packs {
     /// Where a large file is.
     pub fn stored(&self, file: &LargeFile) -> Option<&Path> {
         self.stored.get(file).map(PathBuf::as_path)
+    }
+
+    /// A path of the revision at which this content of a large file stands; in a submodule, too.
+    pub fn large_file_path(&self, oid: &str) -> Option<&str> {
+        self.large_file_paths.get(oid).map(String::as_str)
     }
 
     /// The pack that brings the revision to a host that has the commits `cached`, each with all that belongs to it.

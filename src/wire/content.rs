@@ -9,6 +9,13 @@ use super::{ArtifactSource, Revision, SharedPaths};
 /// How a target ends a failure for want of the rest of a file that the deploy host sends.
 pub const CUT_OFF: &str = "the connection to the deploy host was lost";
 
+/// How the reason of a fetch begins that received something wrong: the name of a large file's content follows.
+pub const LARGE_FILE: &str = "the large file ";
+
+/// How the reason of a fetch ends that found large files of the target damaged: they are gone from its store, so that
+/// another probe asks for them.
+pub const DAMAGED: &str = "damaged in the store of this host, and was removed from it: it has to be sent again";
+
 /// A tag that describes a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescribingTag {

@@ -34,7 +34,8 @@ pub use config_file::{Access, ConfigFile, OutputFormat};
 pub use config_path::{config_path_taken, config_paths_collide};
 pub use confirmation::Confirmation;
 pub use content::{
-    CUT_OFF, DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
+    CUT_OFF, DAMAGED, DescribingTag, DescribingTags, ExternalContent, Fetch, LARGE_FILE, LargeFile, LfsSource, Source,
+    SubmoduleSource,
 };
 pub use drain::{Drain, DrainOn, DrainPart, DrainReply, Drained, NO_DEPLOYER};
 pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};

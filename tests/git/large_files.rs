@@ -190,6 +190,70 @@ fn a_large_file_that_a_kept_tree_lost_has_its_content_again_after_a_rollback() {
     }
 }
 
+/// Replaces every content in a host's store with zeros of the same length.
+fn damage_store(farm: &Farm, n: usize) {
+    let objects = farm.srv(&address(n)).join(CACHE).join("lfs/objects");
+    let list = std::process::Command::new("find").arg(&objects).args(["-type", "f"]).output().unwrap();
+    let paths = String::from_utf8(list.stdout).unwrap();
+    assert!(!paths.is_empty());
+    for path in paths.lines() {
+        let length = fs::metadata(path).unwrap().len();
+        // Trees may share its blocks, and keep what they have.
+        fs::remove_file(path).unwrap();
+        fs::write(path, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    }
+}
+
+#[test]
+fn a_content_that_was_damaged_in_a_host_s_store_is_sent_again_in_the_same_deployment() {
+    let farm = Farm::up();
+    let project = project(&farm, 2);
+    project.configure("link_files: no");
+    project.write("data.bin", &big(1));
+    project.commit("large");
+    project.deploy(&[]).ends(0);
+    damage_store(&farm, 1);
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    let ran = project.deploy(&["-v"]).ends(0);
+    assert_eq!(received(&ran), ["1"], "only the host that needs it is sent it: {ran:?}");
+    all_on(&farm, 2, &two);
+    for n in 0..2 {
+        assert_eq!(text(&live(&farm, n).join("data.bin")), big(1));
+    }
+    // A forced deployment heals a tree that was given a damaged one.
+    damage_store(&farm, 1);
+    fs::write(live(&farm, 1).join("data.bin"), vec![0; big(1).len()]).unwrap();
+    project.deploy(&["-f"]).ends(0);
+    assert_eq!(text(&live(&farm, 1).join("data.bin")), big(1));
+    project.run(&["status", "--verify"]).ends(0);
+}
+
+#[test]
+fn a_kept_tree_whose_large_file_cannot_be_restored_stays_as_it_was_and_a_deployment_of_it_brings_the_file() {
+    let farm = Farm::up();
+    let project = project(&farm, 1);
+    project.write("data.bin", &big(1));
+    let one = project.commit("large");
+    project.deploy(&[]).ends(0);
+    project.git(&["rm", "-q", "data.bin"]);
+    project.commit("nothing large");
+    project.deploy(&[]).ends(0);
+    let cache = farm.srv(&address(0)).join(CACHE);
+    let file = cache.join("revs").join(&one).join("data.bin");
+    fs::remove_file(&file).unwrap();
+    fs::remove_dir_all(cache.join("lfs")).unwrap();
+    let short = &one[..10];
+    for _ in 0..2 {
+        let says = format!("git-lfs found no content for data.bin: `hoist deploy -r {short}` brings it");
+        project.run(&["rollback", "--yes", "--to", short]).ends(1).says(&says);
+        assert!(!file.exists(), "a pointer is in its place");
+    }
+    project.deploy(&["-r", short]).ends(0);
+    all_on(&farm, 1, &one);
+    assert_eq!(text(&live(&farm, 0).join("data.bin")), big(1));
+}
+
 #[test]
 fn a_damaged_content_on_the_deploy_host_reaches_no_tree() {
     let farm = Farm::up();
@@ -201,7 +265,8 @@ fn a_damaged_content_on_the_deploy_host_reaches_no_tree() {
     let path = objects.join(&oid[..2]).join(&oid[2..4]).join(&oid);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&path, "wrong\n").unwrap();
-    project.deploy(&[]).ends(1).says("is damaged on the deploy host");
+    let says = format!("the large file data.bin ({oid}) is damaged on the deploy host: run `git lfs fsck` there");
+    project.deploy(&[]).ends(1).says(&says);
     assert_eq!(Links::of(&farm, 0), Links::default());
     assert_eq!(stored(&farm, 0), 0);
 }
@@ -297,15 +362,21 @@ case ${1:-} in
 init) git config filter.fat.smudge cat ;;
 pull)
 	remote=$(git config -f .gitfat rsync.remote)
-	export remote
+	kept=$(git rev-parse --absolute-git-dir)/fat/objects
+	mkdir -p "$kept"
+	export remote kept
 	git ls-files -z | xargs -0 -n 1 sh -c '
 		if [ "$(head -c 12 "$0")" = "#\$# git-fat " ]; then
 			sum=$(head -c 52 "$0" | tail -c 40)
-			if [ -e "$remote/$sum" ]; then cp "$remote/$sum" "$0"; fi
+			if [ ! -e "$kept/$sum" ] && [ -e "$remote/$sum" ]; then cp "$remote/$sum" "$kept"; fi
+			if [ -e "$kept/$sum" ]; then cp "$kept/$sum" "$0"; fi
 		fi' ;;
 *) echo usage >&2; exit 1 ;;
 esac
 "##;
+
+/// The SHA-1 of `large` and a newline.
+const LARGE: &str = "7f7097b041ccf68cc5561e9600da4655d21c6d18";
 
 #[test]
 fn what_git_fat_keeps_is_pulled_by_the_target() {
@@ -313,7 +384,7 @@ fn what_git_fat_keeps_is_pulled_by_the_target() {
     let farm = farm_with(&bin);
     let project = Project::new(&farm, 0, 2);
     let remote = tempfile::tempdir().unwrap();
-    let sum = "0123456789".repeat(4);
+    let sum = LARGE;
     let names = ["data.fat".as_ref(), Path::new(OsStr::from_bytes(b"caf\xe9.fat"))];
     for name in names {
         fs::write(project.path("").join(name), format!("#$# git-fat {sum} {:>20}\n", 6)).unwrap();
@@ -325,10 +396,18 @@ fn what_git_fat_keeps_is_pulled_by_the_target() {
     let two = project.commit("fat");
     project.deploy(&[]).ends(1).says("git-fat found no content for ");
     assert_eq!(Links::of(&farm, 0), Links::default());
-    fs::write(remote.path().join(&sum), "large\n").unwrap();
+    fs::write(remote.path().join(sum), "wrong\n").unwrap();
+    project.deploy(&[]).ends(1).says("what git-fat brings for ").says(&format!("is damaged: its SHA-1 is not {sum}"));
+    assert_eq!(Links::of(&farm, 0), Links::default());
+    fs::write(remote.path().join(sum), "large\n").unwrap();
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &two);
     for name in names {
         assert_eq!(text(&live(&farm, 1).join(name)), "large\n", "{}", name.display());
     }
+    // What git-fat has kept of it may be damaged as well.
+    fs::write(live(&farm, 1).join(".git/fat/objects").join(sum), "wrong\n").unwrap();
+    fs::write(live(&farm, 1).join("data.fat"), "other\n").unwrap();
+    project.deploy(&["-f"]).ends(0);
+    assert_eq!(text(&live(&farm, 1).join("data.fat")), "large\n");
 }

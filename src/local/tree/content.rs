@@ -1,6 +1,6 @@
 //! What a working tree is to have beside the revision's own files, and what it was given.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::wire;
@@ -47,6 +47,8 @@ pub struct ExternalContent {
     pub is_artifact: Option<bool>,
     /// Paths that the live revision shares, though that is no longer configured.
     pub inherited: SharedPaths,
+    /// The SHA-256 of large files that came with the request: they were looked at on their way into the store.
+    pub received: HashSet<String>,
     /// The tags that describe the revision, where they came with the request.
     pub describing: Option<DescribingTags>,
 }
@@ -58,7 +60,10 @@ impl ExternalContent {
         let (layout, out) = (job.layout.clone(), job.out.clone());
         let (link_files, inherited) = (job.request.link_files, SharedPaths::default());
         let (is_artifact, describing) = (None, None);
-        ExternalContent { layout, deadline: job.deadline, out, link_files, wanted, is_artifact, inherited, describing }
+        let sent = job.request.fetch.iter().flat_map(|fetch| &fetch.large_files);
+        let received = sent.map(|file| file.oid().to_owned()).collect();
+        let deadline = job.deadline;
+        ExternalContent { layout, deadline, out, link_files, wanted, is_artifact, inherited, received, describing }
     }
 
     /// Those that an earlier revision has or had, for whoever has to check it out anew; when even that is not known,

@@ -1,22 +1,31 @@
 //! Files that git-fat keeps out of git. It fetches them by itself, with rsync, from where the repository's `.gitfat` says.
 
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::wire::Revision;
 
 use super::content::{ExternalContent, Part};
 use super::git::Git;
+use super::index::Hash;
 use super::put;
 use super::put::Put;
-use crate::local::fault::Fault;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::deadline::Deadline;
+use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::way;
 use crate::local::shared::record::Record;
 
 /// What stands in git for a file of git-fat's is this long, and begins like this: git-fat's own format.
 const PLACEHOLDER: (u64, &[u8]) = (74, b"#$# git-fat ");
+
+/// Digits of the SHA-1 that follows.
+const SUM: usize = 40;
+
+/// How much of a file is in memory at once.
+const PIECE: usize = 256 << 10;
 
 /// Says where its server is, at the top of a tree.
 const CONFIGURATION: &str = ".gitfat";
@@ -41,32 +50,102 @@ pub fn check_out(extras: &ExternalContent, revision: &Revision, part: &Part) -> 
     let answer = git.call(&["ls-files", "-z"], Feed::Nothing)?;
     git.expect(&answer, "ls-files")?;
     let record = Record::of(&part.tree);
-    let is_left = |path: &&Path| !record.covers(path) && is_placeholder(&part.tree, path);
-    let left: Vec<PathBuf> = answer.paths().filter(is_left).map(Path::to_owned).collect();
+    let left: Vec<Left> = answer
+        .paths()
+        .filter(|path| !record.covers(path))
+        .filter_map(|path| Some(Left { path: path.to_owned(), placeholder: placeholder(&part.tree, path)? }))
+        .collect();
     if left.is_empty() {
         return Ok(());
     }
+    let paths: Vec<PathBuf> = left.iter().map(|file| file.path.clone()).collect();
     let beside = put::beside(&extras.layout, revision, "fat");
     let put = Put { git, top: &part.tree, tree: &part.tree, beside };
     // It opens files by their paths, and reads its configuration beside them: it works where nobody else writes.
-    let with_configuration = [&left[..], &[PathBuf::from(CONFIGURATION)]].concat();
+    let with_configuration = [&paths[..], &[PathBuf::from(CONFIGURATION)]].concat();
     put.filled_files(&with_configuration, |beside| {
-        call(&Git::at(&part.git_dir, beside, extras.deadline), "pull")?;
-        match left.iter().find(|path| is_placeholder(beside, path)) {
-            Some(path) => Err(Fault::failed(format!("git-fat found no content for {}", path.display()))),
+        let git = Git::at(&part.git_dir, beside, extras.deadline);
+        let pull = || {
+            call(&git, "pull")?;
+            match left.iter().find(|file| is_placeholder(beside, &file.path)) {
+                Some(file) => Err(Fault::failed(format!("git-fat found no content for {}", file.path.display()))),
+                None => damaged(beside, &left, extras.deadline),
+            }
+        };
+        let damaged = pull()?;
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        // git-fat keeps what it has fetched, and takes that for whole from then on.
+        for file in damaged {
+            files::remove(&part.git_dir.join("fat/objects").join(file.sum()))?;
+            let place = beside.join(&file.path);
+            fs::write(&place, &file.placeholder).tried("write", &place)?;
+        }
+        match pull()?.first() {
+            Some(file) => Err(Fault::failed(format!(
+                "what git-fat brings for {} is damaged: its SHA-1 is not {}",
+                file.path.display(),
+                file.sum()
+            ))),
             None => Ok(()),
         }
     })?;
-    put.remember(&left)?;
+    put.remember(&paths)?;
     extras.out.info("git-fat checked its files out");
     Ok(())
 }
 
-/// Whether a file of a tree is one that stands in git for a file of git-fat's. No link is followed to it.
-fn is_placeholder(tree: &Path, path: &Path) -> bool {
+/// A file that git-fat is to fill.
+struct Left {
+    path: PathBuf,
+    placeholder: Vec<u8>,
+}
+
+impl Left {
+    /// The SHA-1 of the content, in hexadecimal digits.
+    fn sum(&self) -> String {
+        let digits = &self.placeholder[PLACEHOLDER.1.len()..][..SUM];
+        digits.iter().filter(|digit| digit.is_ascii_hexdigit()).map(|digit| char::from(*digit)).collect()
+    }
+}
+
+/// Those of these files that were filled with another content than their placeholders name. It reads each once more, at
+/// the speed of SHA-1; only files that are new in a tree are looked at.
+fn damaged<'a>(beside: &Path, left: &'a [Left], deadline: Deadline) -> Result<Vec<&'a Left>, Fault> {
+    let mut damaged = Vec::new();
+    for file in left {
+        let place = beside.join(&file.path);
+        let mut input = File::open(&place).tried("read", &place)?;
+        let (mut hash, mut piece) = (Hash::new(SUM / 2), vec![0; PIECE]);
+        loop {
+            deadline.check()?;
+            match input.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => hash.add(&piece[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).tried("read", &place),
+            }
+        }
+        let sum: String = hash.end().iter().map(|byte| format!("{byte:02x}")).collect();
+        if sum != file.sum() {
+            damaged.push(file);
+        }
+    }
+    Ok(damaged)
+}
+
+/// Whether a file of a tree is one that stands in git for a file of git-fat's.
+pub fn is_placeholder(tree: &Path, path: &Path) -> bool {
+    placeholder(tree, path).is_some()
+}
+
+/// What stands in git for a file of git-fat's, where that is in the file's place. No link is followed to it.
+fn placeholder(tree: &Path, path: &Path) -> Option<Vec<u8>> {
     let may_be = fs::symlink_metadata(tree.join(path)).is_ok_and(|found| found.len() == PLACEHOLDER.0);
     let entry = || way::in_tree(tree, path, false).ok().flatten();
     let file = may_be.then(entry).flatten().and_then(|entry| entry.open_file().ok());
-    let mut start = [0; PLACEHOLDER.1.len()];
-    file.is_some_and(|mut file| file.read_exact(&mut start).is_ok() && start == PLACEHOLDER.1)
+    let mut text = Vec::new();
+    file?.take(PLACEHOLDER.0).read_to_end(&mut text).ok()?;
+    (text.len() as u64 == PLACEHOLDER.0 && text.starts_with(PLACEHOLDER.1)).then_some(text)
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -17,10 +18,12 @@ use super::checkout;
 use super::content;
 use super::content::ExternalContent;
 use super::external;
+use super::fat;
 use super::git::Git;
 use super::index;
 use super::index::{Hash, IndexEntry, Read, Stat};
 use super::index_stamp;
+use super::lfs;
 use super::put;
 use super::put::{Folders, Put};
 use crate::local::fault::{Fault, Tried};
@@ -34,6 +37,7 @@ use crate::local::shared;
 use crate::local::shared::record::Record;
 use crate::local::state::config_files;
 use crate::local::state::config_files::Lost;
+use crate::local::state::layout;
 use crate::local::state::layout::Layout;
 
 /// Files that are named to the operator, at the most.
@@ -282,11 +286,34 @@ fn put_back(job: &Job, revision: &Revision, lacks: &Lacks) -> Result<(), Fault> 
     }
     if !lacks.parts.is_empty() {
         // Submodules that are gone, and the content of files that stand as pointers now.
-        external::add(&extras, revision, &top)?;
+        external::add(&extras, revision, &top).inspect_err(|_| withdraw(&extras, &top, lacks))?;
     }
     extras.shared().settle(&top, revision)?;
     config_files::bring_back(layout, revision, Some(&lacks.rendered))?;
     sys::sync_file_system(&top).tried("sync", &top)
+}
+
+/// Removes pointers from a tree that [`put_back`] put there and could not fill, so that it lacks what it lacked before, and
+/// counts as complete as before. A pointer in a file's place would never be missed.
+fn withdraw(extras: &ExternalContent, top: &Path, lacks: &Lacks) {
+    // What was written in a submodule meanwhile is not known: the tree is to be checked out anew.
+    if extras.wanted.submodules.is_some() || lacks.parts.iter().any(|part| part.is_broken) {
+        return;
+    }
+    let remove = |path: &Path| -> io::Result<()> {
+        let Some(entry) = way::in_tree(top, path, false)? else { return Ok(()) };
+        match lfs::is_pointer(&entry) || fat::is_placeholder(top, path) {
+            true => entry.remove_if_there().map(drop),
+            false => Ok(()),
+        }
+    };
+    let mut paths =
+        lacks.parts.iter().flat_map(|part| part.files.iter().map(|path| Path::new(&part.prefix).join(path)));
+    let removed = paths.try_for_each(|path| remove(&path));
+    if removed.is_ok() {
+        // Where it cannot be removed, the tree is checked out anew.
+        let _ = files::remove(&layout::half_marker(top));
+    }
 }
 
 /// Where the tracked files are listed that a revision's own checks have removed or emptied.
