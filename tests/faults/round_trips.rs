@@ -141,7 +141,7 @@ fn measured(out: &str, host: &str) -> BTreeMap<String, (Parts, f64)> {
 /// The delays are longer than a busy machine holds anything up, and each is found in its own part.
 #[test]
 fn every_moment_is_in_one_part_and_each_delay_in_its_own() {
-    const DELAY: f64 = 1.0;
+    const DELAY: f64 = 2.0;
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);
     let [first, second] = [address(0), address(1)];
@@ -149,7 +149,7 @@ fn every_moment_is_in_one_part_and_each_delay_in_its_own() {
     let proxy = Proxy::with(&first, farm.port, Some(Delay::of_greeting(Duration::from_secs_f64(DELAY))));
     project.write("hoist/default", &format!("{first}:{}\n{second}\n", proxy.port));
     also_known(&farm, &proxy);
-    project.check("slow", "promote", "sleep 1");
+    project.check("slow", "promote", &format!("sleep {DELAY}"));
     project.configure("batch_size: 1");
     project.commit("a slow check");
     let ran = project.hoist(&["deploy", "--yes", "--timings", "--format", "json"]).output().unwrap();
