@@ -12,6 +12,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FlagInfoKind, FromArgs};
 use crate::invocation::Invocation;
 use crate::text::did_you_mean;
 
+use super::ahead::{Ahead, Asked, NO_FOLDER, ambiguous};
 use super::flags::{HELP, WRAPS};
 use super::version::{version, wanted_format};
 use super::{Hoist, complete, other_tools, values};
@@ -41,51 +42,16 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
         let word = word.into_string().map_err(|word| UsageError(complaint("", &format!("{word:?} is not UTF-8"))))?;
         text.push(word);
     }
-    let mut folders = Vec::new();
-    let mut ahead: Vec<String> = Vec::new();
-    let mut place = 0;
-    // `hoist --help deploy`, `hoist --version deploy`: what stands ahead of the command is meant for hoist.
-    loop {
-        let word = text
-            .get(place)
-            .map(String::as_str)
-            .map(whole_ahead)
-            .transpose()
-            .map_err(|why| UsageError(complaint("", &why)))?;
-        match word.as_deref() {
-            None => return Err(UsageError(complaint("", "a command is missing"))),
-            Some("--version" | "-V") => return say_version("", &text),
-            Some("-h" | "--help") => {
-                return help(None, environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why)));
-            }
-            Some("-C") => {
-                let folder = text.get(place + 1).ok_or_else(|| UsageError(complaint("", NO_FOLDER)))?;
-                folders.push(folder.into());
-                place += 2;
-            }
-            Some(word) if word.starts_with("-C") => {
-                folders.push(word[2..].into());
-                place += 1;
-            }
-            // What most commands have may stand ahead of the command too; one that lacks it says so.
-            Some(word) if AHEAD.contains(&word.split('=').next().unwrap_or_default()) => {
-                let value = if word.contains('=') { None } else { text.get(place + 1).cloned() };
-                place += 1 + usize::from(value.is_some());
-                ahead.push(word.to_owned());
-                ahead.extend(value);
-            }
-            Some(word) if ALONE_AHEAD.contains(&word) => {
-                ahead.push(word.to_owned());
-                place += 1;
-            }
-            Some(word) if cluster_ahead(word).is_some() => {
-                text.splice(place..=place, cluster_ahead(word).into_iter().flatten());
-            }
-            Some(word) if word.starts_with('-') && word != "--" => {
-                return Err(UsageError(complaint("", &format!("unknown flag {word:?} before the command"))));
-            }
-            Some(_) => break,
-        }
+    let of_hoist = |why: &str| UsageError(complaint("", why));
+    let ahead = Ahead::take(&mut text).map_err(|why| of_hoist(&why))?;
+    match ahead.asked {
+        Asked::Command => {}
+        Asked::Version => return say_version("", &text),
+        Asked::Help => return help(None, environments).map(Parsed::Say).map_err(|why| of_hoist(&why)),
+    }
+    let place = ahead.words;
+    if place == text.len() {
+        return Err(of_hoist("a command is missing"));
     }
     let name = text[place].as_str();
     if name == complete::COMMAND {
@@ -94,21 +60,18 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
     if name == HELP {
         // `hoist help deploy`, and `hoist help --help`, which means the same as `hoist help`.
         let command = text.get(place + 1).map(String::as_str).filter(|word| !word.starts_with('-') && *word != HELP);
-        return help(command, environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why)));
+        return help(command, environments).map(Parsed::Say).map_err(|why| of_hoist(&why));
     }
     let hoist = Hoist::get_args_info();
     let Some(command) = hoist.commands.iter().find(|command| command.name == name) else {
-        return Err(UsageError(complaint(
-            "",
-            &unknown_command(&text[place..], &said_ahead(&folders, &ahead), environments),
-        )));
+        return Err(of_hoist(&unknown_command(&text[place..], &ahead.invocation(), environments)));
     };
-    let mut reading = Reading { command: &command.command, plain: vec![name.to_owned()], folders };
-    ahead.extend_from_slice(&text[place + 1..]);
-    let read = reading.read(WRAPS.contains(&name), &ahead);
+    let words = [&ahead.flags, &text[place + 1..]].concat();
+    let mut reading = Reading { command: &command.command, plain: vec![name.to_owned()], folders: ahead.folders };
+    let read = reading.read(WRAPS.contains(&name), &words);
     match read.map_err(|why| UsageError(complaint(name, &why)))? {
         Asked::Help => help(Some(name), environments).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
-        Asked::Version => say_version(name, &ahead),
+        Asked::Version => say_version(name, &words),
         Asked::Command => {
             let plain: Vec<&str> = reading.plain.iter().map(String::as_str).collect();
             match from_plain(&plain) {
@@ -120,56 +83,8 @@ pub fn parse(words: Vec<std::ffi::OsString>, environments: Environments) -> Resu
     }
 }
 
-/// Flags with a value that may stand ahead of the command.
-const AHEAD: [&str; 7] = ["-c", "--config", "-e", "--environment", "-D", "--define", "--format"];
-
 /// What is short for `--format json`.
 const JSON: &str = "json";
-
-/// Flags without one.
-const ALONE_AHEAD: [&str; 7] = ["--json", "-v", "--verbose", "-q", "--quiet", "-y", "--yes"];
-
-/// Flags that are about hoist itself.
-const OF_HOIST: [&str; 2] = ["--version", "--help"];
-
-/// A word ahead of the command, with the beginning of a long flag made whole.
-fn whole_ahead(word: &str) -> Result<String, String> {
-    let (name, value) = word.split_at(word.find('=').unwrap_or(word.len()));
-    let longs = [AHEAD.as_slice(), &ALONE_AHEAD, &OF_HOIST].concat();
-    let meant: Vec<&str> = longs.into_iter().filter(|long| long.len() > 2 && long.starts_with(name)).collect();
-    match meant.as_slice() {
-        _ if name.len() < 3 || !name.starts_with("--") => Ok(word.to_owned()),
-        [one] => Ok(format!("{one}{value}")),
-        [] => Ok(word.to_owned()),
-        several => Err(ambiguous(name, several)),
-    }
-}
-
-/// `-qyDa:b` as the single words `-q -y -D a:b`; `None`: it is something else.
-fn cluster_ahead(word: &str) -> Option<Vec<String>> {
-    let letters = word.strip_prefix('-').filter(|letters| letters.chars().nth(1).is_some())?;
-    let mut words = Vec::new();
-    for (place, letter) in letters.char_indices() {
-        let flag = format!("-{letter}");
-        let (after, is_alone) = (&letters[place + letter.len_utf8()..], ALONE_AHEAD.contains(&flag.as_str()));
-        match is_alone || ["-h", "-V"].contains(&flag.as_str()) {
-            true => words.push(flag),
-            false if flag == "-C" || AHEAD.contains(&flag.as_str()) => {
-                words.push(flag);
-                words.extend((!after.is_empty()).then(|| after.strip_prefix('=').unwrap_or(after).to_owned()));
-                return Some(words);
-            }
-            false => return None,
-        }
-    }
-    Some(words)
-}
-
-fn ambiguous(name: &str, several: &[&str]) -> String {
-    format!("{name} is ambiguous: {}", several.join(" or "))
-}
-
-const NO_FOLDER: &str = "-C needs a value: <directory>";
 
 /// The help of a command, or of hoist itself.
 ///
@@ -196,26 +111,6 @@ fn say_version(command: &str, words: &[String]) -> Result<Parsed, UsageError> {
     Ok(Parsed::Say(version(format)))
 }
 
-/// What the words ahead of a command say of the configuration.
-fn said_ahead(folders: &[PathBuf], ahead: &[String]) -> Invocation {
-    let folder = (!folders.is_empty()).then(|| folders.iter().collect());
-    let mut said = Invocation { folder, ..Invocation::default() };
-    let mut words = ahead.iter();
-    while let Some(word) = words.next() {
-        let (flag, value) = word.split_once('=').map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
-        if ALONE_AHEAD.contains(&flag) {
-            continue;
-        }
-        let Some(value) = value.or_else(|| words.next().map(String::as_str)) else { break };
-        match flag {
-            "-c" | "--config" => said.config_file = Some(value.into()),
-            "-D" | "--define" => said.defines.push(value.to_owned()),
-            _ => {}
-        }
-    }
-    said
-}
-
 /// What is said to a command that there is not; `words` begin with it, and `ahead` of it that was said.
 fn unknown_command(words: &[String], ahead: &Invocation, environments: Environments) -> String {
     let name = &words[0];
@@ -240,13 +135,6 @@ fn from_plain(line: &[&str]) -> Result<Box<Hoist>, (Result<(), ()>, String)> {
 pub fn complaint(command: &str, why: &str) -> String {
     let name = if command.is_empty() { "hoist".to_owned() } else { format!("hoist {command}") };
     format!("{name}: {why}\nsee `{name} --help`")
-}
-
-/// What the words of a command ask for.
-enum Asked {
-    Command,
-    Help,
-    Version,
 }
 
 struct Flag {
@@ -331,7 +219,6 @@ impl Reading<'_> {
             [] => Err(self.unknown_flag("--", name)),
             several => {
                 let several: Vec<String> = several.iter().map(|long| format!("--{long}")).collect();
-                let several: Vec<&str> = several.iter().map(String::as_str).collect();
                 Err(ambiguous(&format!("--{name}"), &several))
             }
         }

@@ -1,5 +1,6 @@
 //! The command line: the words, the terminal and the signals. `commands` has a file for each command.
 
+mod ahead;
 pub mod argv;
 mod commands;
 mod complete;
