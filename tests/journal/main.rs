@@ -8,6 +8,7 @@ mod scripted;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use hoist::exit_code::ExitCode;
 use hoist::fleet::Step;
 use hoist::invocation::Invocation;
 use hoist::journal::{
-    AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, abandoned, close_untouched, history, open_run, parse,
-    prune, unfinished,
+    AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, Unfinished, abandoned, close_untouched, history, open_run,
+    parse, prune, unfinished,
 };
 use hoist::once::{On, When};
 use hoist::report::{Event, Reporter, RowState};
@@ -481,6 +482,28 @@ impl Reporter for Collected {
     }
 }
 
+/// A run that its deployer does not live to see the end of, and the fleet for whoever takes it up. `None`: it lived, or
+/// had touched nothing.
+fn taken_up(
+    folder: &Path,
+    plan: &Plan,
+    scripts: &[Script],
+    fuse: usize,
+    operator: &mut dyn Operator,
+) -> Option<(Unfinished, Scripted)> {
+    let mut first = Scripted::new(scripts.to_vec(), 42);
+    first.fuse = Fuse::of(fuse);
+    let mut second = Scripted::new(scripts.to_vec(), 7);
+    second.world = first.world.clone();
+    let replay = Replay::new(Journal::create(folder, opened(plan)).unwrap(), vec![], AtTheEnd::GoOn);
+    let died = catch_unwind(AssertUnwindSafe(|| {
+        deploy(plan, &mut replay.fleet(first), &mut Calm, &mut replay.operator(operator), &mut Silent)
+    }));
+    drop(replay);
+    let left = unfinished(folder, &Invocation::default()).unwrap().filter(|_| died.is_err())?;
+    Some((left, second))
+}
+
 /// Somebody who types the same answers.
 struct Typist(Yes);
 
@@ -506,21 +529,10 @@ fn an_answer_is_told_again_as_that_of_whoever_gave_it() {
     let mut told = [0, 0];
     for fuse in 0..90 {
         let folder = folder();
-        let mut first = Scripted::new(scripts.clone(), 42);
-        first.fuse = Fuse::of(fuse);
-        let world = first.world.clone();
-        let replay = Replay::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
-        let died = catch_unwind(AssertUnwindSafe(|| {
-            let mut typist = Typist(YES);
-            deploy(&plan, &mut replay.fleet(first), &mut Calm, &mut replay.operator(&mut typist), &mut Silent)
-        }));
-        drop(replay);
-        let Some(left) = unfinished(folder.path(), &Invocation::default()).unwrap().filter(|_| died.is_err()) else {
+        let Some((left, mut second)) = taken_up(folder.path(), &plan, &scripts, fuse, &mut Typist(YES)) else {
             continue;
         };
         let answers = left.read.records.iter().filter(|record| matches!(record, Record::Answered { .. })).count();
-        let mut second = Scripted::new(scripts.clone(), 7);
-        second.world = world.clone();
         let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, AtTheEnd::GoOn);
         replay.add(Told::ask(&mut second, &plan));
         let mut report = Collected::default();
@@ -567,22 +579,11 @@ fn an_interrupt_of_a_resumed_run_waits_for_nobody_who_is_not_at_work_and_takes_n
     let (mut waited, mut found) = (0, 0);
     for (fuse, interrupt_at) in (0..90).flat_map(|fuse| (0..6).map(move |at| (fuse, at))) {
         let folder = folder();
-        let mut first = Scripted::new(scripts.clone(), 42);
-        first.fuse = Fuse::of(fuse);
-        let world = first.world.clone();
-        let replay = Replay::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
-        let died = catch_unwind(AssertUnwindSafe(|| {
-            deploy(&plan, &mut replay.fleet(first), &mut Calm, &mut replay.operator(&mut { YES }), &mut Silent)
-        }));
-        drop(replay);
-        let Some(left) = unfinished(folder.path(), &Invocation::default()).unwrap().filter(|_| died.is_err()) else {
-            continue;
-        };
+        let Some((left, mut second)) = taken_up(folder.path(), &plan, &scripts, fuse, &mut { YES }) else { continue };
+        let world = second.world.clone();
         let promoted = |host: usize| world.borrow().states[host].current == Some(revision('b'));
         let promoted: Vec<_> =
             plan.targets().enumerate().filter(|(n, _)| promoted(*n)).map(|(_, (_, it))| it).collect();
-        let mut second = Scripted::new(scripts.clone(), 7);
-        second.world = world.clone();
         let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, AtTheEnd::GoOn);
         replay.add(Told::ask(&mut second, &plan));
         let mut report = Collected::default();
