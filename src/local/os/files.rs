@@ -1,10 +1,11 @@
 //! Files and links that are replaced in one step, so that nobody ever meets half of one, and a power cut loses none.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Component, Path, PathBuf};
 
+use super::deadline::Deadline;
 use super::dir::Entry;
 use crate::local::fault::{Fault, Tried};
 use crate::timings;
@@ -12,6 +13,9 @@ use crate::timings::Part;
 
 /// What is not yet, or no longer, in its place has this in its name, behind the name of that place.
 pub const TEMPORARY: &str = ".tmp-";
+
+/// How much of a file is in memory at once.
+const PIECE: usize = 256 << 10;
 
 /// Waits until a file, or the names in a directory, are on the disk.
 pub fn sync(file: &File) -> io::Result<()> {
@@ -276,14 +280,25 @@ pub fn remove_tree(path: &Path, tag: &str) -> Result<(), Fault> {
     remove_leftover(&doomed)
 }
 
+/// Reads a file whole, with little of it in memory at once.
+pub fn read_in_pieces(path: &Path, deadline: Deadline, mut each: impl FnMut(&[u8])) -> Result<(), Fault> {
+    let mut input = File::open(path).tried("read", path)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        deadline.check()?;
+        match input.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(length) => each(&piece[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).tried("read", path),
+        }
+    }
+}
+
 /// Removes a tree that has no name to lose. A file or a link may stand in a tree's place, which goes like it: no link is
 /// followed.
 pub fn remove_leftover(path: &Path) -> Result<(), Fault> {
-    let removed = match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
-        other => other,
-    };
-    match removed {
+    match crate::files::remove_tree(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).tried("remove", path),
         _ => Ok(()),
     }

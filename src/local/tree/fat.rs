@@ -1,7 +1,7 @@
 //! Files that git-fat keeps out of git. It fetches them by itself, with rsync, from where the repository's `.gitfat` says.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::wire::Revision;
@@ -23,9 +23,6 @@ const PLACEHOLDER: (u64, &[u8]) = (74, b"#$# git-fat ");
 
 /// Digits of the SHA-1 that follows.
 const SUM: usize = 40;
-
-/// How much of a file is in memory at once.
-const PIECE: usize = 256 << 10;
 
 /// Says where its server is, at the top of a tree.
 const CONFIGURATION: &str = ".gitfat";
@@ -116,17 +113,8 @@ fn damaged<'a>(beside: &Path, left: &'a [Left], deadline: Deadline) -> Result<Ve
     let mut damaged = Vec::new();
     for file in left {
         let place = beside.join(&file.path);
-        let mut input = File::open(&place).tried("read", &place)?;
-        let (mut hash, mut piece) = (Hash::new(SUM / 2), vec![0; PIECE]);
-        loop {
-            deadline.check()?;
-            match input.read(&mut piece) {
-                Ok(0) => break,
-                Ok(length) => hash.add(&piece[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).tried("read", &place),
-            }
-        }
+        let mut hash = Hash::new(SUM / 2);
+        files::read_in_pieces(&place, deadline, |piece| hash.add(piece))?;
         let sum: String = hash.end().iter().map(|byte| format!("{byte:02x}")).collect();
         if sum != file.sum() {
             damaged.push(file);

@@ -163,17 +163,9 @@ fn is_named(sum: Sha256, file: &LargeFile) -> bool {
 
 /// Whether a file of the store is what its name says.
 fn is_intact(place: &Path, file: &LargeFile, deadline: Deadline) -> Result<bool, Fault> {
-    let mut input = File::open(place).tried("read", place)?;
-    let (mut sum, mut piece) = (Sha256::new(), vec![0; PIECE]);
-    loop {
-        deadline.check()?;
-        match input.read(&mut piece) {
-            Ok(0) => return Ok(is_named(sum, file)),
-            Ok(length) => sum.update(&piece[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).tried("read", place),
-        }
-    }
+    let mut sum = Sha256::new();
+    files::read_in_pieces(place, deadline, |piece| sum.update(piece))?;
+    Ok(is_named(sum, file))
 }
 
 /// Puts the large files into each part of a tree.

@@ -274,11 +274,7 @@ impl ArtifactStore {
 }
 
 fn remove_folder(path: &Path) -> anyhow::Result<()> {
-    let removed = match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::NotADirectory => fs::remove_file(path),
-        other => other,
-    };
-    match removed {
+    match crate::files::remove_tree(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
