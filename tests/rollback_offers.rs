@@ -309,7 +309,8 @@ fn an_unfinished_deployment_is_named_with_its_environment_and_ended_in_no_other(
     // What it says at its end is about the same environment, whoever ends it.
     let ran = project.run(&["rollback", "--yes"]).ends(3);
     ran.says(
-        "nothing was live there before: run `hoist deploy -e staging -D umask:2 -r REVISION -l 127.0.0.1,127.0.0.2`",
+        "nothing was live there before: deploy a revision that works there by `hoist deploy -e staging -D umask:2 -r \
+         REVISION -l 127.0.0.1,127.0.0.2`",
     );
 }
 

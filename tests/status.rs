@@ -39,7 +39,10 @@ fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
     let two = page(&project, "two");
     farm.set_down(&address(3), true);
     let ran = project.deploy(&[]).ends(0);
-    ran.says("1 host still needs its revision: 127.0.0.4 missed this deployment; `hoist reconcile` brings it there");
+    ran.says(
+        "1 host still needs its revision: 127.0.0.4 missed this deployment; `hoist reconcile` brings it there once the \
+         cause is fixed",
+    );
     assert_eq!(Links::of(&farm, 3), Links::finalized(&one));
 
     let ran = status(&project, &[]).ends(1);

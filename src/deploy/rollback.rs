@@ -1,9 +1,12 @@
 //! R10: the rollback, subgroup by subgroup in reverse order.
 
+use indexmap::IndexMap;
+
 use crate::fleet::{Call, Flow, HostId};
 use crate::once::When;
-use crate::targets::Group;
-use crate::wire::Stage;
+use crate::report::{Event, Note};
+use crate::targets::{Group, Target, fold};
+use crate::wire::{Level, Revision, Stage};
 
 use super::calls::stage_call;
 use super::capacity::Capacity;
@@ -69,6 +72,23 @@ impl Deployment<'_> {
         self.undo_steps(When::Before, None)
     }
 
+    /// Names the hosts on which the stage went well, and which run what they ran before it all the same: they had nothing
+    /// to go back to.
+    fn report_left(&mut self, hosts: &[HostId]) {
+        let mut live: IndexMap<Option<Revision>, Vec<Target>> = IndexMap::new();
+        for host in hosts {
+            let row = self.table.row(*host);
+            if row.state() == HostState::Left && !row.as_it_was() {
+                live.entry(row.current().cloned()).or_default().push(row.target.clone());
+            }
+        }
+        for (current, hosts) in live {
+            let stays = current.map_or_else(|| "left as it is".to_owned(), |it| format!("{} stays live", it.short()));
+            let message = format!("nothing was live before on {}: {stays}", fold(&hosts));
+            self.report.event(&Event::Note(Note { level: Level::Warning, message, host: None, step: None }));
+        }
+    }
+
     /// Why a run was halted, for the question about its rollback.
     fn why(&self, halt: &Halt) -> String {
         match halt {
@@ -90,14 +110,16 @@ impl Deployment<'_> {
         let everyone = || vec![(plan.group(group).name.clone(), plan.hosts_of(group))];
         let subgroups = if pace == Pace::AtOnce { everyone() } else { plan.subgroups_of(group) };
         let (later, first): (Vec<_>, Vec<_>) = hosts
-            .into_iter()
+            .iter()
+            .copied()
             .partition(|host| pace == Pace::Budget && self.table.row(*host).goes_out_for(Stage::Rollback));
-        for hosts in [first, later] {
+        for turn in [first, later] {
             for (label, members) in subgroups.iter().rev() {
-                let hosts: Vec<HostId> = hosts.iter().copied().filter(|host| members.contains(*host)).collect();
-                self.roll_back_subgroup(group, &call, label, hosts, pace);
+                let turn: Vec<HostId> = turn.iter().copied().filter(|host| members.contains(*host)).collect();
+                self.roll_back_subgroup(group, &call, label, turn, pace);
             }
         }
+        self.report_left(&hosts);
     }
 
     /// Neither a failure nor an interrupt stops it.

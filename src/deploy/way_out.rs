@@ -51,7 +51,8 @@ pub fn for_not_restored<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [R
                 format!("`{command}` goes back at once, without regard to max_unavailable")
             }
             Way::Nowhere => {
-                format!("nothing was live there before: run `{}`", typed(&format!("-r REVISION -l {list}")))
+                let deploy = typed(&format!("-r REVISION -l {list}"));
+                format!("nothing was live there before: deploy a revision that works there by `{deploy}`")
             }
         };
         format!("{names}: {then}")

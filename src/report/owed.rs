@@ -45,7 +45,10 @@ pub fn owed_line(owed: &[OwedHost], reconcile: &str) -> Option<String> {
     }
     let (verb, whose) = if owed.len() == 1 { ("needs", "its") } else { ("need", "their") };
     let (count, parts) = (counted(owed.len(), "host"), parts.join(", "));
-    (!owed.is_empty()).then(|| format!("{count} still {verb} {whose} revision: {parts}; `{reconcile}` brings it there"))
+    // A host that a deployment has missed had a reason, which the table of hosts names: down, drained, locked, ahead.
+    let when = if owed.iter().all(|owed| owed.why == WhyOwed::New) { "" } else { " once the cause is fixed" };
+    let said = format!("{count} still {verb} {whose} revision: {parts}; `{reconcile}` brings it there{when}");
+    (!owed.is_empty()).then_some(said)
 }
 
 #[cfg(test)]
@@ -67,14 +70,15 @@ mod tests {
         assert_eq!(owed(&[]), None);
         assert_eq!(
             owed(&[("web3", WhyOwed::Missed)]).unwrap(),
-            "1 host still needs its revision: web3 missed this deployment; `hoist reconcile` brings it there"
+            "1 host still needs its revision: web3 missed this deployment; `hoist reconcile` brings it there once \
+             the cause is fixed"
         );
         let all = [("web3", WhyOwed::New), ("web1", WhyOwed::Missed), ("web2", WhyOwed::Missed)];
         let line = owed(&[&all[..], &[("db1", WhyOwed::MissedEarlier), ("db2", WhyOwed::New)]].concat()).unwrap();
         assert_eq!(
             line,
             "5 hosts still need their revision: web[1-2] missed this deployment, db1 missed an earlier deployment, \
-             db2,web3 are new; `hoist reconcile` brings it there"
+             db2,web3 are new; `hoist reconcile` brings it there once the cause is fixed"
         );
     }
 }

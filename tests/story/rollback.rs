@@ -60,6 +60,15 @@ pub fn r10_rollback(told: &Told, calls: &[Called]) {
     {
         assert_eq!(*task_restore, told.scripted.before[host], "what is restored is what was live at the probe");
     }
+    let left = |host: &Host| {
+        let row = &told.verdict.rows[*host];
+        row.state == RowState::Left && told.scripted.current[*host] != told.scripted.before[*host]
+    };
+    let said = told
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Note(note) if note.message.starts_with("nothing was live before on ")));
+    assert!(said || !(0..plan.size()).any(|host| left(&host)), "nobody says that a rollback changed nothing");
     for call in calls.iter().filter(|call| call.step == Step::Run(Stage::Rollback)) {
         let subgroups: HashSet<_> = call.tasks.iter().map(|host| subgroup_of(plan, *host)).collect();
         assert!(subgroups.len() == 1 || at_once(told), "more hosts at once went back than went forward");
