@@ -83,6 +83,15 @@ fn hosts_that_caught_up_or_were_added_are_gone_back_from_with_the_others_and_no_
 }
 
 #[test]
+fn a_host_that_is_new_is_left_as_it_is_and_nothing_is_said_to_be_deployed_there() {
+    let (farm, project, one, _) = with_two(0, 2);
+    project.write("hoist/default", &(0..3).map(|n| address(n) + "\n").collect::<String>());
+    let ran = project.run(&["rollback", "--yes"]).ends(0);
+    ran.says("left as it is, since nothing is live there: 127.0.0.3\n");
+    all_on(&farm, 2, &one);
+}
+
+#[test]
 fn a_deployment_to_some_hosts_is_undone_on_these_alone() {
     let (farm, project, _, two) = with_two(0, 3);
     let to_one = |words: &str| {
@@ -93,7 +102,7 @@ fn a_deployment_to_some_hosts_is_undone_on_these_alone() {
     };
     let (three, _) = (to_one("three"), to_one("four"));
     let ran = project.run(&["rollback", "--yes"]).ends(0);
-    ran.says("left as they are, since they got something else: 127.0.0.[1-2]\n");
+    ran.says("left as they are, since what is undone was not deployed there: 127.0.0.[1-2]\n");
     all_on(&farm, 2, &two);
     assert_eq!(Links::of(&farm, 2), Links::finalized(&three));
     project.run(&["rollback", "--yes"]).ends(2).says("already rolled back");

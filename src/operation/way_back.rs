@@ -79,8 +79,10 @@ pub struct WayBack {
     pub there: Vec<Target>,
     /// Where it is live, and what stands against serving it.
     pub amiss: Vec<(String, Vec<Target>)>,
-    /// Hosts with which it has nothing to do: they got what they run by themselves. They are none of `size`.
+    /// Hosts with which it has nothing to do: what it undoes was not deployed to them. They are none of `size`.
     pub apart: Vec<Target>,
+    /// Those of them on which nothing is live: new ones, for example.
+    apart_empty: Vec<Target>,
     /// Hosts that do not keep the revision.
     pub lacking: Vec<Target>,
     /// Hosts that did not say what they run.
@@ -99,7 +101,8 @@ impl WayBack {
         (to, why, apart): Found,
         views: &[View],
     ) -> WayBack {
-        let views: Vec<&View> = views.iter().filter(|view| !apart.contains(&view.target)).collect();
+        let (others, views): (Vec<&View>, Vec<&View>) = views.iter().partition(|view| apart.contains(&view.target));
+        let apart_empty = others.iter().filter(|view| view.was_read() && view.live().is_none());
         let to = &to;
         let names = |which: &dyn Fn(&View) -> bool| -> Vec<Target> {
             views.iter().filter(|view| which(view)).map(|view| view.target.clone()).collect()
@@ -121,6 +124,7 @@ impl WayBack {
             empty: names(&|view| view.was_read() && view.live().is_none()),
             there: names(&|view| view.was_read() && view.serves(to)),
             amiss: amiss(&views, to),
+            apart_empty: apart_empty.map(|view| view.target.clone()).collect(),
             apart,
             lacking: names(&|view| view.was_read() && !view.kept().contains(to)),
             unreachable: names(&|view| !view.was_read()),
@@ -183,9 +187,15 @@ impl WayBack {
             let deploy = self.invocation.command(&format!("deploy -r {short}{only}"));
             lines.push(format!("not kept on {missing}: `{deploy}` deploys it there"));
         }
-        if !self.apart.is_empty() {
-            lines.push(format!("left as they are, since they got something else: {}", fold(&self.apart)));
-        }
+        let left = |hosts: &[&Target], why: &str| match hosts {
+            [] => None,
+            [it] => Some(format!("left as it is, since {why}: {it}")),
+            _ => Some(format!("left as they are, since {why}: {}", fold(hosts.iter().copied()))),
+        };
+        let (empty, live): (Vec<&Target>, Vec<&Target>) =
+            self.apart.iter().partition(|target| self.apart_empty.contains(target));
+        lines.extend(left(&live, "what is undone was not deployed there"));
+        lines.extend(left(&empty, "nothing is live there"));
         if !self.unreachable.is_empty() {
             let others = pattern(&self.unreachable, "!");
             lines.push(format!(
