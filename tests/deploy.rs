@@ -216,19 +216,21 @@ fn services_are_restarted_at_promote_and_again_on_rollback() {
 
 #[test]
 fn a_restart_a_dry_run_and_stages_without_fetch_are_about_what_was_deployed_last_and_not_about_head() {
-    let (farm, project) = Project::on_farm(0, 2);
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = Project::deployed(0, 2);
     project.write("index.html", "two\n");
     let two = project.commit("two");
     project.deploy(&["-s", "fetch"]).ends(0);
     project.write("index.html", "three\n");
     let three = project.commit("three");
     let about = "using the newest deployment tag, hoist/sync/";
+    // What was only fetched was never live, and it is not what restarts.
+    project.configure("service_name: web");
+    project.configure("service_command: /bin/true {service}");
+    let restarted = project.deploy(&["--service-restart", "--format", "json"]).ends(0).events().remove(0);
+    assert_eq!(restarted["revision"], one.as_str());
     project.run(&["plan", "-s", "promote"]).ends(0).says(about).says(&format!("revision    {two}"));
     project.deploy(&["-s", "promote,finalize"]).ends(0).says(about);
     all_on(&farm, 2, &two);
-    project.configure("service_name: web");
-    project.configure("service_command: /bin/true {service}");
     // A script that only a newer revision has is in nobody's way.
     project.write("hoist/checks.yaml", "checks:\n  new: {type: script, stage: promote, command: new.sh}\n");
     project.write("hoist/scripts/new.sh", "#!/bin/sh\n");
@@ -239,6 +241,25 @@ fn a_restart_a_dry_run_and_stages_without_fetch_are_about_what_was_deployed_last
     // A revision that the configuration names is one that is named.
     project.configure(&format!("git_rev: {three}"));
     assert_eq!(run("--dry-run")["revision"], three.as_str());
+}
+
+#[test]
+fn a_run_that_names_no_revision_is_about_what_was_deployed_in_its_environment() {
+    let (farm, project, one) = Project::deployed(0, 2);
+    project.write("hoist/environments/test/default", &(address(2) + "\n"));
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    project.deploy(&["-s", "fetch"]).ends(0);
+    project.deploy(&["-e", "test", "-r", &one]).ends(0);
+    let about = "using the newest deployment tag of environment test, hoist/sync/";
+    project.run(&["plan", "-e", "test", "-s", "promote"]).ends(0).says(about).says(&format!("revision    {one}"));
+    let about = "using the newest deployment tag of no environment, hoist/sync/";
+    project.deploy(&["-s", "promote,finalize"]).ends(0).says(about);
+    all_on(&farm, 2, &two);
+    // Nothing was deployed there that it could be about.
+    project.write("hoist/environments/other/default", &(address(2) + "\n"));
+    let ran = project.run(&["plan", "-e", "other", "-s", "promote"]).ends(0);
+    assert!(!ran.out.contains("newest deployment tag"), "{}", ran.out);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::config::{Config, Note};
-use crate::repo::{Named, Repo, Tags, Tree};
+use crate::repo::{Named, NewestTag, Repo, Tags, Tree};
 use crate::text;
 use crate::text::some;
 use crate::wire::{ConfigFile, Level, Origin, Revision, SharedKind, Stage};
@@ -19,14 +19,15 @@ pub const SHOWN: usize = 5;
 /// What the runs before this one deployed, for a run that is about the last of them.
 #[derive(Debug, Clone, Default)]
 pub struct Deployed {
-    /// The revisions whose last deployment was undone.
-    pub undone: HashSet<Revision>,
+    /// The revisions that it cannot be about: their last deployment was undone, or, where services are restarted, they
+    /// were only fetched.
+    pub not_these: HashSet<Revision>,
     /// The last one of the others.
     pub last: Option<Revision>,
 }
 
 /// The revision of a run if the command line names none, and a remark. A run that brings no code is for the last
-/// revision that was deployed and not rolled back; `HEAD` may be newer. If that is an artifact, the journals name it; of
+/// revision that was deployed in this environment and not rolled back; `HEAD` may be newer. If that is an artifact, the journals name it; of
 /// commits, the deployment tags also tell what other deploy hosts deployed.
 pub fn unnamed(
     config: &Config,
@@ -44,12 +45,23 @@ pub fn unnamed(
         let note = format!("no revision given and no fetch stage: using artifact {short}, which was deployed last");
         return Ok((last.to_string(), Some((Level::Info, note))));
     }
-    let Some((tag, is_newest)) = Tags::new(repo, &config.control_name).newest(&deployed.undone)? else {
+    let environment = config.environment.as_deref();
+    let newest = Tags::new(repo, &config.control_name).newest(environment, &deployed.not_these)?;
+    let Some(NewestTag { name, passed_over }) = newest else {
         return Ok((config.settings.git_rev.clone(), None));
     };
-    let which = if is_newest { "" } else { " that was not rolled back" };
-    let note = format!("no revision given and no fetch stage: using the newest deployment tag{which}, {tag}");
-    Ok((format!("refs/tags/{tag}"), Some((Level::Info, note))))
+    let of = match environment {
+        Some(environment) => format!(" of environment {environment}"),
+        None if passed_over.environments => " of no environment".to_owned(),
+        None => String::new(),
+    };
+    let which = match kind {
+        _ if !passed_over.revisions => "",
+        Kind::ServiceRestart => " that was live and not rolled back",
+        _ => " that was not rolled back",
+    };
+    let note = format!("no revision given and no fetch stage: using the newest deployment tag{of}{which}, {name}");
+    Ok((format!("refs/tags/{name}"), Some((Level::Info, note))))
 }
 
 /// Fails if a revision has files of its own at a shared path: its tree cannot have both.

@@ -139,10 +139,9 @@ impl History {
         undone
     }
 
-    /// The revision of the last run, of those whose last deployment was not undone.
-    pub fn last_deployed(&self) -> Option<&Revision> {
-        let undone = self.undone();
-        self.runs.iter().map(|past| &past.revision).rfind(|revision| !undone.contains(*revision))
+    /// The revision of the last run that is for none of these.
+    pub fn last_but(&self, except: &HashSet<Revision>) -> Option<&Revision> {
+        self.runs.iter().map(|past| &past.revision).rfind(|revision| !except.contains(*revision))
     }
 
     /// The deployment that brought a revision last.
@@ -280,7 +279,10 @@ mod tests {
     #[test]
     fn what_was_deployed_last_is_what_was_not_undone_since() {
         let undone = |digit| PastRun { undone: true, ..run(Deploy, digit, "a", "") };
-        let last = |runs| history(runs).last_deployed().map(|revision| revision.as_str()[..1].to_owned());
+        let last = |runs| {
+            let history = history(runs);
+            history.last_but(&history.undone()).map(|revision| revision.as_str()[..1].to_owned())
+        };
         assert_eq!(last(Vec::new()), None);
         assert_eq!(last(vec![run(Deploy, 'a', "a", "a"), undone('b')]).as_deref(), Some("a"));
         let again = vec![run(Deploy, 'a', "a", "a"), undone('b'), run(Deploy, 'b', "a", "a")];

@@ -173,7 +173,13 @@ pub fn deployed_before(config: &Config, choice: &Choice) -> Result<Deployed, Ref
         return Ok(Deployed::default());
     }
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    Ok(Deployed { undone: history.undone(), last: history.last_deployed().cloned() })
+    let mut not_these = history.undone();
+    if choice.kind == Kind::ServiceRestart {
+        let all = history.runs.iter().map(|past| &past.revision);
+        not_these.extend(all.filter(|revision| history.was_only_fetched(revision)).cloned());
+    }
+    let last = history.last_but(&not_these).cloned();
+    Ok(Deployed { not_these, last })
 }
 
 /// Refuses a message of one word that names something else: without the flag for that, something else would be deployed,

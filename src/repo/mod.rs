@@ -30,7 +30,7 @@ pub use operator::{operator, operator_names};
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;
-pub use tags::{Tagged, TaggedRun, Tags};
+pub use tags::{NewestTag, PassedOver, Tagged, TaggedRun, Tags};
 pub use tree::{Tree, TreeSize};
 
 #[cfg(test)]

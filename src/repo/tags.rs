@@ -1,6 +1,6 @@
 //! The tags that deployments leave in the repository: `hoist/sync/2026-11-23/0001`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::time::Duration;
 
@@ -37,6 +37,22 @@ pub struct Tagged {
     pub run: Option<(String, Option<String>)>,
 }
 
+/// The newest deployment tag of those that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewestTag {
+    pub name: String,
+    pub passed_over: PassedOver,
+}
+
+/// Whether there are newer tags, and why they were passed over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    /// They are of other environments.
+    pub environments: bool,
+    /// They name revisions that were not asked for.
+    pub revisions: bool,
+}
+
 /// The run that leaves a tag: lines of the tag's text, behind the message and the operator.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TaggedRun<'a> {
@@ -69,14 +85,22 @@ impl<'a> Tags<'a> {
         Ok((self.name(&(date.to_owned(), last.unwrap_or(0).saturating_add(1))), serials.len()))
     }
 
-    /// The newest tag that names none of these revisions, and whether it is the newest of all.
-    pub fn newest(&self, except: &HashSet<Revision>) -> anyhow::Result<Option<(String, bool)>> {
+    /// The newest tag of an environment, `None` being that of no name, that names none of these revisions. A tag of
+    /// Scap's, of an earlier build or of somebody's own does not tell its environment, and may be of any.
+    pub fn newest(&self, environment: Option<&str>, except: &HashSet<Revision>) -> anyhow::Result<Option<NewestTag>> {
+        let tagged: HashMap<String, Tagged> = self.all()?.into_iter().map(|tag| (tag.name.clone(), tag)).collect();
         let mut serials = self.serials()?;
         serials.sort();
-        for (place, serial) in serials.iter().rev().enumerate() {
+        let mut passed_over = PassedOver::default();
+        for serial in serials.iter().rev() {
             let name = self.name(serial);
-            if except.is_empty() || !except.contains(&self.repo.resolve(&format!("refs/tags/{name}"))?) {
-                return Ok(Some((name, place == 0)));
+            let Some(tag) = tagged.get(&name) else { continue };
+            if tag.run.as_ref().is_some_and(|(_, of)| of.as_deref() != environment) {
+                passed_over.environments = true;
+            } else if except.contains(&tag.revision) {
+                passed_over.revisions = true;
+            } else {
+                return Ok(Some(NewestTag { name, passed_over }));
             }
         }
         Ok(None)
@@ -253,15 +277,35 @@ mod tests {
         let made = tags.tag(DAY, &head, "new page", &alice(), NO_RUN).unwrap();
         assert_eq!(made, ("hoist/sync/2026-11-23/0042".to_owned(), 3), "with those of the other day");
         assert_eq!(Tags::new(&scratch.repo, "scap").next_tag(DAY).unwrap().0, "scap/sync/2026-11-23/0100");
-        let none = HashSet::new();
-        assert_eq!(tags.newest(&none).unwrap(), Some(("hoist/sync/2026-11-24/0077".into(), true)));
-        assert_eq!(Tags::new(&Scratch::new().repo, "hoist").newest(&none).unwrap(), None);
-        let second = scratch.commit("a", b"2");
-        scratch.git(&["tag", "hoist/sync/2026-11-24/0078"]);
-        let except = HashSet::from([second]);
-        assert_eq!(tags.newest(&except).unwrap(), Some(("hoist/sync/2026-11-24/0077".into(), false)));
-        assert_eq!(tags.newest(&HashSet::from([head])).unwrap(), Some(("hoist/sync/2026-11-24/0078".into(), true)));
         assert!(tags.next_tag("today").is_err() && tags.next_tag("2026-11-2x").is_err());
+    }
+
+    #[test]
+    fn the_newest_tag_is_the_environments_own_and_of_no_revision_that_is_left_out() {
+        let scratch = Scratch::new();
+        let tags = Tags::new(&scratch.repo, "hoist");
+        let none = HashSet::new();
+        assert_eq!(tags.newest(None, &none).unwrap(), None);
+        let [first, second, third] = ["1", "2", "3"].map(|text| scratch.commit("a", text.as_bytes()));
+        scratch.git(&["tag", "hoist/sync/2026-11-22/0009", first.as_str()]);
+        let tag = |revision, environment| {
+            let of = TaggedRun { run: "20261123T144552.123Z-4711-7d3f", environment };
+            tags.tag(DAY, revision, "m", &alice(), of).unwrap();
+        };
+        tag(&second, None);
+        tag(&third, Some("beta"));
+        let newest = |environment, except: &[&Revision]| {
+            let except = except.iter().map(|revision| (*revision).clone()).collect();
+            tags.newest(environment, &except).unwrap().map(|tag| {
+                let PassedOver { environments, revisions } = tag.passed_over;
+                (tag.name["hoist/sync/2026-11-".len()..].to_owned(), environments, revisions)
+            })
+        };
+        assert_eq!(newest(Some("beta"), &[]), Some(("23/0002".into(), false, false)));
+        assert_eq!(newest(None, &[]), Some(("23/0001".into(), true, false)));
+        assert_eq!(newest(None, &[&second]), Some(("22/0009".into(), true, true)), "it tells of no environment");
+        assert_eq!(newest(Some("beta"), &[&third]), Some(("22/0009".into(), true, true)));
+        assert_eq!(newest(Some("gamma"), &[&first]), None);
     }
 
     #[test]
