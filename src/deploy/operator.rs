@@ -6,8 +6,8 @@ use crate::report::{Event, Reporter};
 /// A question to the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// After a group that is not the last.
-    Continue { kind: Kind, group: String },
+    /// After a group that is not the last. `done`: on so many of its hosts the stages before finalize went well.
+    Continue { kind: Kind, group: String, done: usize, hosts: usize },
     /// A gate cannot tell how the service is; the default is no.
     Inconclusive { gate: String, reason: String },
     /// Before a rollback; the default is yes. `at_once`: it may also go faster than the budget allows.
@@ -37,11 +37,17 @@ impl Question {
 impl std::fmt::Display for Question {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Question::Continue { kind, group } => {
-                match kind {
-                    Kind::Rollback => write!(f, "{group} is done. Roll back the next group?")?,
-                    Kind::ServiceRestart => write!(f, "{group}: services restarted. Continue?")?,
-                    Kind::Deploy | Kind::DryRun => write!(f, "{group} deploy successful. Continue?")?,
+            Question::Continue { kind, group, done, hosts } => {
+                let only = match done < hosts {
+                    true => format!(" on {done} of {} only", crate::text::hosts(*hosts)),
+                    false => String::new(),
+                };
+                match (kind, only.as_str()) {
+                    (Kind::Rollback, _) => write!(f, "{group} is done{only}. Roll back the next group?")?,
+                    (Kind::ServiceRestart, _) => write!(f, "{group}: services restarted{only}. Continue?")?,
+                    // Scap's words.
+                    (Kind::Deploy | Kind::DryRun, "") => write!(f, "{group} deploy successful. Continue?")?,
+                    (Kind::Deploy | Kind::DryRun, _) => write!(f, "{group} deployed{only}. Continue?")?,
                 }
                 write!(f, " [y]es/[n]o/[c]ontinue all groups")
             }

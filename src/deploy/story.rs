@@ -125,7 +125,13 @@ impl Deployment<'_> {
         }
         // After an interrupt the operator is not asked whether to continue.
         self.heed_interrupt()?;
-        let answer = self.ask(&Question::Continue { kind: self.plan.kind, group: self.plan.group(group).name.clone() });
+        let (plan, hosts) = (self.plan, self.plan.hosts_of(group));
+        let answer = self.ask(&Question::Continue {
+            kind: plan.kind,
+            group: plan.group(group).name.clone(),
+            done: self.complete(hosts.clone()).len(),
+            hosts: hosts.count(),
+        });
         self.heed_interrupt()?;
         match answer {
             Answer::No => Err(Halt::Declined),

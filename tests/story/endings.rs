@@ -297,3 +297,24 @@ fn hosts_that_are_back_and_fail_a_check_are_named_with_it_and_not_called_mixed()
     assert!(text.contains("host[0-1] (check page failed)"), "{text}");
     assert!(!text.contains("mixed"), "{text}");
 }
+
+#[test]
+fn after_a_group_that_did_not_wholly_succeed_the_question_says_how_many_hosts_did() {
+    let groups = || plan(vec![(2, None, FailureLimit::Hosts(2)), (2, None, FailureLimit::Hosts(0))], 2);
+    let asked = |scripts: Vec<Script>| {
+        let told = tell(groups(), scripts, vec![], None, 7);
+        let question = |event: &Event| match event {
+            Event::Asked { question, .. } if question.contains("Continue?") => Some(question.clone()),
+            _ => None,
+        };
+        told.events.iter().find_map(question).unwrap()
+    };
+    assert!(asked(vec![Script::good(); 4]).contains(" deploy successful. Continue?"));
+    let mut scripts = vec![Script::good(); 4];
+    scripts[1] = failing(Stage::Promote, Act::FailLate);
+    let question = asked(scripts.clone());
+    assert!(question.contains(" deployed on 1 of 2 hosts only. Continue?"), "{question}");
+    scripts[0].probe = Act::Unreachable;
+    let question = asked(scripts);
+    assert!(question.contains(" deployed on 0 of 2 hosts only. Continue?"), "{question}");
+}
