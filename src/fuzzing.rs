@@ -56,6 +56,11 @@ pub fn undefined(template: &str, file: &ConfigFile) -> Vec<String> {
     crate::jinja::undefined(&templates, file, &serde_json::Map::new()).into_iter().map(|it| it.name).collect()
 }
 
+/// The words of a command; `None`: a quote is not closed.
+pub fn words(line: &str) -> Option<Vec<String>> {
+    crate::text::words(line)
+}
+
 /// A YAML file as templates would get it.
 pub fn yaml(text: &str) -> Result<serde_json::Value, String> {
     crate::yaml::parse(text.as_bytes(), "x.yaml").map(|node| node.to_json()).map_err(|error| format!("{error:#}"))

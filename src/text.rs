@@ -82,9 +82,45 @@ pub fn first(names: &[String], count: usize, most: usize) -> String {
     names[..names.len().min(most)].join(", ") + more
 }
 
-/// The words of a command line, quoted as for a POSIX shell; nothing is expanded. `None` when a quote is not closed.
+/// The words of a command line, quoted as for Python's `shlex.split`, which is what Scap runs commands by; nothing is
+/// expanded, and `#` is a character like others. `None` when a quote is not closed.
 pub fn words(line: &str) -> Option<Vec<String>> {
-    shlex::split(line)
+    split(line, false)
+}
+
+/// The same of a line that may end in a comment, which a `#` outside of quotes begins.
+pub fn words_and_comment(line: &str) -> Option<Vec<String>> {
+    split(line, true)
+}
+
+fn split(line: &str, comments: bool) -> Option<Vec<String>> {
+    let (mut words, mut word) = (Vec::new(), None::<String>);
+    let mut quote = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('"'), '\\') => {
+                let next = chars.next()?;
+                let word = word.get_or_insert_default();
+                if next != '"' && next != '\\' {
+                    word.push('\\');
+                }
+                word.push(next);
+            }
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '\\') => word.get_or_insert_default().push(chars.next()?),
+            (None, '#') if comments => break,
+            (None, ' ' | '\t' | '\r' | '\n') => words.extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
 }
 
 /// A word as a POSIX shell has to be given it.
@@ -154,6 +190,20 @@ pub fn told_with_term<T: std::fmt::Debug>(read: impl Fn(&str) -> Result<T, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_split_as_python_s_shlex_splits_it() {
+        let read = |line: &str| words_and_comment(line).map(|words| words.join("|"));
+        assert_eq!(read("web1 a=b  c='d e' # f").as_deref(), Some("web1|a=b|c=d e"));
+        assert_eq!(read(r#"w a="x \" y" b=\# c="\n""#).as_deref(), Some(r#"w|a=x " y|b=#|c=\n"#));
+        assert_eq!(read("web1#x").as_deref(), Some("web1"));
+        assert_eq!(read("a ''").as_deref(), Some("a|"));
+        assert_eq!((read("a 'b"), read("a \\")), (None, None));
+        let read = |line: &str| words(line).map(|words| words.join("|"));
+        assert_eq!(read("a # b#c").as_deref(), Some("a|#|b#c"));
+        assert_eq!(read(r#""\$x" "\`" \$y"#).as_deref(), Some(r"\$x|\`|$y"));
+        assert_eq!(read("a\u{a0}b\r\nc").as_deref(), Some("a\u{a0}b|c"));
+    }
 
     #[test]
     fn a_slip_of_the_finger_is_answered_with_the_nearest_word() {

@@ -74,6 +74,8 @@ fn parse_into(bytes: &[u8], name: &str, problems: &mut Problems) -> Result<File,
     let text = crate::text::utf8(bytes).map_err(|line| Problem::not_utf8(name, line))?;
     let (sections, headings, section, open) = Default::default();
     let mut reader = Reader { name, problems, sections, headings, section, open };
+    // A lone carriage return ends a line, as for Python.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     for (index, line) in text.lines().enumerate() {
         let read = reader.line(index + 1, line);
         reader.problems.keep(read);
@@ -246,6 +248,7 @@ mod tests {
     #[test]
     fn a_byte_order_mark_and_carriage_returns_are_no_part_of_the_text() {
         assert_eq!(values("\u{feff}[global]\r\na: b\r\nc = d\r\n"), [item("a", "b", 2), item("c", "d", 3)]);
+        assert_eq!(values("[global]\ra: b\rc = d\r"), [item("a", "b", 2), item("c", "d", 3)]);
     }
 
     #[test]

@@ -107,12 +107,12 @@ impl Config {
     /// A key of a group that `server_groups` does not name here. It may be named in another environment, or elsewhere.
     fn of_no_group(&self, name: &str, group: &str) -> (Level, String) {
         let sources = keys::SOURCES.map(|key| keys::of_group(group, key));
-        let elsewhere = |file: &ini::Item| {
-            sources.contains(&file.key)
-                || (file.key == "server_groups"
-                    && values::list(&file.value).iter().any(|it| it.to_lowercase() == group))
+        let is_named = |file: &ini::Item| {
+            file.key == "server_groups" && values::list(&file.value).iter().any(|it| it.to_lowercase() == group)
         };
-        let meant = self.nearest_key(name);
+        let elsewhere = |file: &ini::Item| sources.contains(&file.key) || is_named(file);
+        // Of a group that is deployed to elsewhere it is no slip.
+        let meant = self.nearest_key(name).filter(|_| self.layers.any_section(is_named).is_none());
         let known = self.layers.any_section(elsewhere).is_some() || !self.environments().is_empty();
         let is_told = !(known && meant.is_none()) && self.groups_are_known();
         let level = if is_told { Level::Warning } else { Level::Debug };

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use regex::Regex;
 
 use crate::problem::Problem;
+use crate::text;
 
 use super::hosts::expand;
 use super::values;
@@ -46,7 +47,7 @@ pub fn read(bytes: &[u8], file: &str, inventory: &mut Inventory) -> Result<(), P
             continue;
         }
         let wrong = |why: String| place.problem(why);
-        let words = if kind == Kind::Hosts { values::words(line) } else { None };
+        let words = if kind == Kind::Hosts { text::words_and_comment(line) } else { None };
         if !is_utf8 && words.map_or(line.to_owned(), |words| words.concat()).contains(char::REPLACEMENT_CHARACTER) {
             return Err(Problem::not_utf8(file, index + 1));
         }
@@ -114,7 +115,7 @@ pub fn read(bytes: &[u8], file: &str, inventory: &mut Inventory) -> Result<(), P
 /// A line with a host or a range of hosts, and variables.
 fn host(line: &str, place: &Place, group: &str, inventory: &mut Inventory) -> Result<(), Problem> {
     let wrong = |why: String| place.problem(why);
-    let words = values::words(line).ok_or_else(|| wrong("a quote or a backslash is not closed".into()))?;
+    let words = text::words_and_comment(line).ok_or_else(|| wrong("a quote or a backslash is not closed".into()))?;
     let Some((pattern, settings)) = words.split_first() else { return Ok(()) };
     if pattern == "---" {
         return Err(wrong("\"---\" begins a YAML file, and this is read as INI: correct the file's YAML".into()));

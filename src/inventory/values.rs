@@ -5,37 +5,6 @@ use serde_json::Value;
 use super::literal;
 use crate::jinja;
 
-/// Splits a line as a POSIX shell does, with comments; `None`: a quote is not closed.
-pub fn words(line: &str) -> Option<Vec<String>> {
-    let (mut words, mut word) = (Vec::new(), None::<String>);
-    let mut quote = None;
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some('"'), '\\') => {
-                let next = chars.next()?;
-                let word = word.get_or_insert_default();
-                if next != '"' && next != '\\' {
-                    word.push('\\');
-                }
-                word.push(next);
-            }
-            (Some(_), c) => word.get_or_insert_default().push(c),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, '\\') => word.get_or_insert_default().push(chars.next()?),
-            (None, '#') => break,
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (None, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    quote.is_none().then_some(words)
-}
-
 /// A value of an INI inventory. Ansible reads it as a literal of Python where it is one, and as text otherwise.
 pub fn ini(text: &str) -> Value {
     let text = text.trim();
@@ -61,16 +30,6 @@ pub fn text(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_is_split_as_python_s_shlex_splits_it() {
-        let read = |line: &str| words(line).map(|words| words.join("|"));
-        assert_eq!(read("web1 a=b  c='d e' # f").as_deref(), Some("web1|a=b|c=d e"));
-        assert_eq!(read(r#"w a="x \" y" b=\# c="\n""#).as_deref(), Some(r#"w|a=x " y|b=#|c=\n"#));
-        assert_eq!(read("web1#x").as_deref(), Some("web1"));
-        assert_eq!(read("a ''").as_deref(), Some("a|"));
-        assert_eq!((read("a 'b"), read("a \\")), (None, None));
-    }
 
     #[test]
     fn what_is_no_literal_is_text() {

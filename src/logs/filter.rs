@@ -102,6 +102,21 @@ impl Token {
         FIELDS.iter().find(|(name, _)| !self.quoted && *name == self.text).map(|(_, field)| *field)
     }
 
+    /// What to write in place of a word that other expressions join their terms by.
+    fn connective(&self) -> Option<&'static str> {
+        match self.text.as_str() {
+            _ if self.quoted => None,
+            "and" | "AND" | "&&" => {
+                Some("all terms have to hold anyway: leave the word out, or quote it to search for it in the message")
+            }
+            "or" | "OR" | "||" => Some(
+                "all terms have to hold, and there is no `or`: write one term with a pattern, such as msg ~ \"a|b\", or \
+                 quote the word to search for it in the message",
+            ),
+            _ => None,
+        }
+    }
+
     fn operator(&self) -> Option<&'static str> {
         OPERATORS.into_iter().find(|operator| !self.quoted && *operator == self.text)
     }
@@ -190,6 +205,9 @@ fn terms(tokens: &[Token]) -> Result<Vec<Term>, Wrong> {
             if let Some(operator) = tokens.as_slice().first().filter(known).or(Some(first).filter(known)) {
                 let why = format!("unknown field {:?} before {:?}", first.text, operator.text);
                 return Err((first.at, why));
+            }
+            if let Some(why) = first.connective() {
+                return Err((first.at, why.to_owned()));
             }
             terms.push(text_term(Field::Message, "~", first)?);
             continue;

@@ -77,6 +77,8 @@ fn a_bad_expression_is_one_error_with_its_place_and_what_is_allowed() {
         (&["host == a level is 3"], 17, "unknown operator \"is\"; quote the expression, since ~, < and >"),
         (&["colour == red"], 1, "unknown field \"colour\" before \"==\""),
         (&["== red"], 1, "unknown field"),
+        (&["host == web1 or level == DEBUG"], 14, "there is no `or`: write one term with a pattern"),
+        (&["host == web1", "and", "msg ~ x"], 14, "leave the word out"),
         (&["level >= LOUD"], 10, "unknown level \"LOUD\": write DEBUG"),
         (&["level ~ WARN"], 9, "a level cannot be searched"),
         (&["host >= a"], 9, ">= works for levels only"),

@@ -27,8 +27,8 @@ pub struct TargetFile {
 /// Reads the target file `name`: an absolute path as such, anything else from the first of `folders` that has it.
 /// `shown` turns paths into what messages call them; `check` refuses a file before it is read.
 ///
-/// A line holds one host, its first word; blank lines, and what follows a `#`, are passed over. So is an indented line, as
-/// dsh and Scap do it, but with a remark.
+/// A line holds one host, its first word; blank lines, and what follows a `#`, are passed over. So are an indented line, as
+/// dsh and Scap do it, and further words, but with a remark.
 ///
 /// # Errors
 /// When there is no such file (with the places that were looked at), or none that can be read.
@@ -101,14 +101,28 @@ fn parse(bytes: &[u8], label: &str, indented: Indented) -> (Vec<Target>, Vec<Pro
             continue;
         };
         let line = line.split('#').next().unwrap_or_default();
-        let Some(word) = line.split_whitespace().next() else { continue };
+        let mut words = line.split_whitespace();
+        let (Some(word), second) = (words.next(), words.next()) else { continue };
         if indented == Indented::IsPassedOver && line.starts_with(char::is_whitespace) {
             let why = format!("{word:?} is ignored because its line is indented: remove the indentation");
             problems.push(Problem::at(label, number, why).remark(Level::Warning));
             continue;
         }
         match word.parse::<Target>() {
-            Ok(target) => targets.push(target),
+            Ok(target) => {
+                targets.push(target);
+                if let Some(second) = second {
+                    let rule = "a line holds one host: write a second one on a line of its own, and a comment behind #";
+                    let problem = match indented {
+                        Indented::IsAHost => Problem::at(label, number, format!("{second:?} after {word:?}: {rule}")),
+                        Indented::IsPassedOver => {
+                            let why = format!("{second:?} is ignored, because {rule}");
+                            Problem::at(label, number, why).remark(Level::Warning)
+                        }
+                    };
+                    problems.push(problem);
+                }
+            }
             Err(why) => problems.push(Problem::at(label, number, several(word).unwrap_or(why))),
         }
     }
@@ -179,7 +193,19 @@ mod tests {
         let notes: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let why = "is ignored because its line is indented: remove the indentation";
         assert_eq!(notes, [format!("canary:2: \"web2\" {why}"), format!("canary:3: \"web\" {why}")]);
+        let text = b"web1\n  web2\n\tweb3\n   # nothing\n \n";
         assert_eq!(parse_targets(text, "hosts").unwrap().len(), 3, "a list of the operator's own is no target file");
+    }
+
+    #[test]
+    fn a_second_host_on_a_line_is_no_target_and_is_named() {
+        let (targets, problems) = parse(b"web1 # old\nweb2 web3 web4\n", "canary", Indented::IsPassedOver);
+        assert_eq!(targets, ["web1".parse().unwrap(), "web2".parse().unwrap()]);
+        let notes: Vec<String> = problems.iter().map(Problem::to_string).collect();
+        assert!(notes[0].starts_with("canary:2: \"web3\" is ignored, because a line holds one host"), "{notes:?}");
+        assert_eq!((notes.len(), problems[0].severity), (1, Level::Warning));
+        let listed = parse_targets(b"web2 web3\n", "hosts").unwrap_err().to_string();
+        assert!(listed.starts_with("hosts:1: \"web3\" after \"web2\": a line holds one host"), "{listed}");
     }
 
     #[test]

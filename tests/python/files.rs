@@ -86,3 +86,14 @@ pub fn ini_differences(texts: &[String]) -> String {
     }
     wrong
 }
+
+/// As [`yaml_differences`], of the words of commands and `shlex.split`.
+pub fn differences_of_words(texts: &[String]) -> String {
+    let asked = json!({"render": [], "templates": {}, "variables": "", "yaml": [], "ini": [], "words": texts});
+    let answers = oracle(&asked);
+    let theirs = answers["words"].as_array().unwrap().iter().map(|it| it.get("ok").cloned().unwrap_or_default());
+    let both = texts.iter().zip(theirs).map(|(text, theirs)| (text, theirs, json!(fuzzing::words(text))));
+    both.filter(|(_, theirs, ours)| theirs != ours)
+        .map(|(text, theirs, ours)| format!("{text:?}\n  shlex: {theirs}\n  hoist: {ours}\n"))
+        .collect()
+}

@@ -14,7 +14,7 @@ mod suites;
 
 use std::collections::BTreeMap;
 
-use files::{ini_differences, yaml_differences};
+use files::{differences_of_words, ini_differences, yaml_differences};
 use oracle::{Case, both, differences, files_below, folder, read};
 
 /// One template a line.
@@ -110,6 +110,14 @@ fn texts(name: &str) -> Vec<String> {
 fn yaml_has_the_values_that_pyyaml_gives_it_or_is_refused() {
     let texts = texts("yaml.txt");
     let wrong = yaml_differences(&texts);
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn commands_have_the_words_that_shlex_gives_them() {
+    let texts = texts("words.txt");
+    assert!(texts.len() > 20);
+    let wrong = differences_of_words(&texts);
     assert!(wrong.is_empty(), "{wrong}");
 }
 

@@ -3,8 +3,10 @@
 import configparser
 import datetime
 import fnmatch
+import io
 import json
 import re
+import shlex
 import sys
 
 import jinja2
@@ -79,7 +81,8 @@ def plain(value):
 def ini(text):
     # Not strict: of a key that stands twice the later one counts.
     parser = configparser.ConfigParser(interpolation=None, strict=False)
-    parser.read_string(text)
+    # As a file is read, whose lines may end in any way.
+    parser.read_file(io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
     return [[section, [[key, parser[section][key]] for key in parser[section]]] for section in parser.sections()]
 
 
@@ -89,6 +92,7 @@ answer = {
     "yaml": [outcome(lambda: plain(yaml.safe_load(text))) for text in asked["yaml"]],
     "undeclared": [outcome(lambda: sorted(jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(text))))
                    for text in asked.get("undeclared", [])],
+    "words": [outcome(lambda: shlex.split(text)) for text in asked.get("words", [])],
     "ini": [outcome(lambda: ini(text)) for text in asked["ini"]],
     "globs": [[name for name in asked.get("names", []) if fnmatch.fnmatchcase(name, glob)]
               for glob in asked.get("globs", [])],

@@ -164,6 +164,16 @@ fn an_unknown_key_is_a_warning_with_the_nearest_known_one_wherever_it_stands() {
 }
 
 #[test]
+fn a_key_of_a_group_that_another_environment_deploys_to_is_no_slip() {
+    let repo = Repo::configured("server_groups: phab1\nphab1_dsh_targets: a\nphab2_dsh_targets: b\n");
+    repo.write("hoist/environments/codfw/hoist.cfg", "[global]\nserver_groups: phab2\n");
+    repo.write("hoist/a", "web1\n");
+    repo.write("hoist/b", "web2\n");
+    let config = repo.environment("codfw").config();
+    assert_eq!(notes(&config, Level::Warning), [""; 0]);
+}
+
+#[test]
 fn a_slip_in_a_group_key_a_stage_key_or_a_section_is_told_with_what_was_meant() {
     let lines = "server_groups: canary, default\ncanary_dsh_targets: y\ncanray_group_size: 1\ncanary_bacth_size: 1\n\
                  feth_batch_size: 2\nother_group_size: 1\ncanary_falure_limit: 1\n[globl]\nbatch_size: 1\n";

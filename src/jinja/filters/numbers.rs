@@ -34,6 +34,7 @@ pub fn int(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         Value::Float(number) if number.is_infinite() => Err(refuse("int cannot be applied to an infinite number")),
         Value::Float(number) => truncated(*number, default),
         Value::Text(text) | Value::Markup(text) => {
+            refuse_other_digits(text, "int")?;
             let base = arguments.get(1).map_or(Ok(10), Value::whole).ok().and_then(|base| u32::try_from(base).ok());
             let text = strip(text, None, true, true);
             let base = base.filter(|base| *base == 0 || (2..=36).contains(base));
@@ -51,6 +52,14 @@ pub fn int(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
             }
         }
         _ => Ok(default()),
+    }
+}
+
+/// Python also takes the digits of other scripts, whose values are in Unicode's tables.
+fn refuse_other_digits(text: &str, filter: &str) -> Result<(), Error> {
+    match text.chars().find(|c| !c.is_ascii() && c.is_numeric()) {
+        Some(c) => Err(refuse(format!("{filter} supports the digits from 0 to 9, not {c:?}"))),
+        None => Ok(()),
     }
 }
 
@@ -101,7 +110,10 @@ pub fn float(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let default = || arguments.get(0).cloned().unwrap_or(Value::Float(0.0));
     match value {
         Value::Undefined(_) => Err(value.unfit("float")),
-        Value::Text(text) | Value::Markup(text) => Ok(real(text).map_or_else(default, Value::Float)),
+        Value::Text(text) | Value::Markup(text) => {
+            refuse_other_digits(text, "float")?;
+            Ok(real(text).map_or_else(default, Value::Float))
+        }
         _ => Ok(value.real().map_or_else(|_| default(), Value::Float)),
     }
 }
