@@ -67,8 +67,9 @@ fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), C
                 return Err(ConnectError::new(ConnectErrorKind::Auth, message));
             }
             Login::Broken(error) => {
+                let failed = attempt.failed("logging in to", error, Instant::now(), Some(&socket));
                 hang_up(session, &socket);
-                return Err(attempt.failed("logging in to", error, Instant::now()));
+                return Err(failed);
             }
         }
     }
@@ -199,7 +200,7 @@ impl Attempt<'_> {
             server_text::listen(&session);
             Ok(session)
         });
-        let mut session = prepared.map_err(|error| self.failed("preparing a session with", error, began))?;
+        let mut session = prepared.map_err(|error| self.failed("preparing a session with", error, began, None))?;
         session.set_timeout(u32::try_from(self.timeout().as_millis().max(1)).unwrap_or(u32::MAX));
         session.set_tcp_stream(socket.clone());
         let checked = match session.handshake() {
@@ -218,11 +219,11 @@ impl Attempt<'_> {
                     Some(disagreement) => Err(route.disagrees(&disagreement, &wanted, known)),
                     // A peer that agrees went away in the middle of it.
                     None if is_gone => Err(self.gone_in_key_exchange()),
-                    None => Err(self.failed("the SSH handshake with", error, began)),
+                    None => Err(self.failed("the SSH handshake with", error, began, Some(&socket))),
                 }
             }
             Err(error) if is_hung_up(&error) && !has_version(&session) => Err(self.shut_out(&session)),
-            Err(error) => Err(self.failed("the SSH handshake with", error, began)),
+            Err(error) => Err(self.failed("the SSH handshake with", error, began, Some(&socket))),
         };
         match checked {
             Ok(()) => Ok((session, socket, permit)),
@@ -253,9 +254,13 @@ impl Attempt<'_> {
         ConnectError::new(ConnectErrorKind::HungUp, message)
     }
 
-    fn failed(&self, doing: &str, error: ssh2::Error, began: Instant) -> ConnectError {
+    fn failed(&self, doing: &str, error: ssh2::Error, began: Instant, socket: Option<&Socket>) -> ConnectError {
         let place = self.place();
-        let why = error.message().to_lowercase();
+        let why = match socket {
+            _ if error_code::of(&error) == error_code::BANNER_RECV => "it sent no SSH banner".to_owned(),
+            Some(socket) => error_code::text(&error, || tcp::how_it_ended(socket)),
+            None => error.message().to_lowercase(),
+        };
         let timed_out = error_code::of(&error) == error_code::TIMEOUT || began.elapsed() >= self.timeout();
         if timed_out {
             let limit = self.timeout();

@@ -171,6 +171,6 @@ pub fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error_code::of(&error) == error_code::EAGAIN => Ok(false),
-        Err(error) => Err(error.message().to_lowercase()),
+        Err(error) => Err(error_code::text(&error, || "the connection broke".to_owned())),
     }
 }

@@ -326,7 +326,7 @@ impl Thread {
                 }
                 // The library gives up opening a channel after a minute.
                 error_code::TIMEOUT => Err(Refusal::TimedOut),
-                _ => return Err(error.message().to_lowercase()),
+                _ => return Err(error_code::text(&error, || tcp::how_it_ended(&self.socket))),
             },
         };
         let request = self.opening.take();
@@ -343,7 +343,8 @@ impl Thread {
     fn pause(&self, liveness: &mut Liveness, soon: bool) -> Result<(), String> {
         let room = self.has_room();
         if room && self.part.is_none() {
-            self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
+            let why = |error: ssh2::Error| error_code::text(&error, || tcp::how_it_ended(&self.socket));
+            self.session.keepalive_send().map_err(why)?;
         }
         tcp::acknowledge_at_once(&self.socket);
         // Nothing is read either until there is room again.

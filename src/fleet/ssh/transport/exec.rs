@@ -152,9 +152,9 @@ impl Running {
     }
 
     fn try_keep_alive(&mut self, link: &mut Link) -> Result<(), String> {
-        link.session.keepalive_send().map_err(text)?;
+        link.session.keepalive_send().map_err(|error| link.why(&error))?;
         for is_err in [false, true] {
-            self.take_in(is_err)?;
+            self.take_in(link, is_err)?;
         }
         let until = Instant::now() + GRACE;
         // A partially sent packet has to be completed before anything else is sent.
@@ -233,16 +233,16 @@ impl Running {
             }
             let (mut moved, mut more) = (false, false);
             if !part_sent {
-                match self.read_turn(&mut leave_by, on)? {
+                match self.read_turn(link, &mut leave_by, on)? {
                     ReadProgress::Paused => return Ok(None),
                     ReadProgress::Some => more = true,
                     ReadProgress::Moved => moved = true,
                     ReadProgress::Quiet => {}
                 }
                 if self.channel.eof() {
-                    match done(self.channel.wait_close()) {
+                    match done(link, self.channel.wait_close()) {
                         // Both streams have ended and the status was received, so there is no more output.
-                        Ok(true) if done(self.channel.close())? => return Ok(Some(self.end(on))),
+                        Ok(true) if done(link, self.channel.close())? => return Ok(Some(self.end(on))),
                         Ok(_) => {}
                         Err(why) => return Err(why),
                     }
@@ -319,6 +319,7 @@ impl Running {
 
     fn read_turn(
         &mut self,
+        link: &Link,
         leave_by: &mut Option<Instant>,
         on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Result<ReadProgress, String> {
@@ -327,11 +328,11 @@ impl Running {
         }
         let mut turn = ReadProgress::Quiet;
         for _ in 0..TURN {
-            let mut moved = self.take_in(false)?;
+            let mut moved = self.take_in(link, false)?;
             // To read a stream, the library takes all that has come in off the socket.
             let mut queued = self.channel.queued() > 0;
             if queued {
-                moved |= self.take_in(true)?;
+                moved |= self.take_in(link, true)?;
                 queued = self.channel.queued() > 0;
             }
             if moved {
@@ -348,13 +349,13 @@ impl Running {
     }
 
     /// Reads received data of one stream into undelivered lines; returns whether there was any.
-    fn take_in(&mut self, is_err: bool) -> Result<bool, String> {
+    fn take_in(&mut self, link: &Link, is_err: bool) -> Result<bool, String> {
         with_chunk(|chunk| {
             let bytes = match self.channel.read(is_err, chunk) {
                 Ok(0) => return Ok(false),
                 Ok(bytes) => bytes,
                 Err(error) if error_code::of(&error) == error_code::EAGAIN => return Ok(false),
-                Err(error) => return Err(text(error)),
+                Err(error) => return Err(link.why(&error)),
             };
             let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
             lines.feed(&chunk[..bytes], &mut |line| unheard.push_back((is_err, line.to_vec())));
@@ -373,7 +374,7 @@ impl Running {
             };
             let Some(piece) = self.feed.piece(complain) else {
                 if self.feed.is_over() && !self.input_ended {
-                    self.input_ended = done(self.channel.send_eof())?;
+                    self.input_ended = done(link, self.channel.send_eof())?;
                 }
                 return Ok(WriteProgress::Nothing);
             };
@@ -398,7 +399,7 @@ impl Running {
                     }
                     return Ok(if part { WriteProgress::Part } else { WriteProgress::Nothing });
                 }
-                Err(error) => return Err(text(error)),
+                Err(error) => return Err(link.why(&error)),
             }
         }
         Ok(WriteProgress::Some)
@@ -417,7 +418,7 @@ pub(super) fn close(channel: &mut Channel, link: &mut Link) {
     let until = Instant::now() + GRACE;
     while link.broken().is_none() {
         let why = if link.has_room() {
-            match done(channel.close()) {
+            match done(link, channel.close()) {
                 Ok(_) => return,
                 Err(why) => why,
             }
@@ -434,14 +435,10 @@ pub(super) fn close(channel: &mut Channel, link: &mut Link) {
 }
 
 /// Whether a call has completed, or has to be repeated later.
-fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
+fn done(link: &Link, result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error_code::of(&error) == error_code::EAGAIN => Ok(false),
-        Err(error) => Err(text(error)),
+        Err(error) => Err(link.why(&error)),
     }
-}
-
-fn text(error: ssh2::Error) -> String {
-    error.message().to_lowercase()
 }

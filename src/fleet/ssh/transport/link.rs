@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::Session;
 
+use super::error_code;
 use super::memory;
 use super::socket::Socket;
 use super::tcp;
@@ -56,7 +57,8 @@ impl Link {
     /// Whether the peer still has the connection open, as far as the kernel has heard.
     pub fn is_alive(&mut self) -> bool {
         if self.broken.is_none() && tcp::is_closed(&self.stream) {
-            self.break_off("the host closed the connection");
+            let why = tcp::how_it_ended(&self.stream);
+            self.break_off(&why);
         }
         self.broken.is_none()
     }
@@ -76,6 +78,11 @@ impl Link {
     /// Whether files are sent no faster than a limit says.
     pub fn is_limited(&self) -> bool {
         self.transfer_limit.is_some()
+    }
+
+    /// What happened when a call failed, for people.
+    pub(super) fn why(&self, error: &ssh2::Error) -> String {
+        error_code::text(error, || tcp::how_it_ended(&self.stream))
     }
 
     /// Ends the session.
@@ -111,7 +118,7 @@ impl Link {
         let longest = self.keepalive.every / 4;
         // The library counts in seconds, and its first keepalive is due at once: a session that is over by then needs none.
         if self.kept_alive.get().elapsed() >= longest.min(Duration::from_secs(1)) && self.has_room() {
-            self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
+            self.session.keepalive_send().map_err(|error| self.why(&error))?;
             self.kept_alive.set(Instant::now());
         }
         tcp::acknowledge_at_once(&self.stream);

@@ -78,7 +78,7 @@ impl Link {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let message = error.message().to_lowercase();
+            let message = self.why(&error);
             let lost = match error_code::of(&error) {
                 error_code::EAGAIN if Instant::now() >= deadline => {
                     // A channel that is being opened cannot be cancelled.
@@ -91,8 +91,8 @@ impl Link {
                 },
                 error_code::CHANNEL_FAILURE => return Err(OpenError::NoChannel(message)),
                 error_code::CHANNEL_REQUEST_DENIED => return Err(OpenError::Denied(message)),
-                // The library has no message for it here.
-                _ if !self.is_alive() => "the host closed the connection".to_owned(),
+                // The library has no number for it here.
+                _ if !self.is_alive() => self.broken().unwrap_or(&message).to_owned(),
                 _ => message,
             };
             self.break_off(&lost);

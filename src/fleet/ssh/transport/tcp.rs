@@ -90,6 +90,31 @@ pub fn is_closed(stream: &impl AsFd) -> bool {
     }
 }
 
+/// How a connection ended that is no longer usable, as far as the kernel tells. It tells an error once: to whoever reads or
+/// writes first.
+pub fn how_it_ended(stream: &impl AsFd) -> String {
+    let error = sockopt::socket_error(stream).ok().and_then(Result::err);
+    match error {
+        Some(rustix::io::Errno::TIMEDOUT) => return "the host did not acknowledge what was sent to it".to_owned(),
+        Some(rustix::io::Errno::CONNRESET) => return "the connection was reset".to_owned(),
+        Some(rustix::io::Errno::PIPE) | None => {}
+        Some(error) => return format!("the connection broke: {}", std::io::Error::from(error)),
+    }
+    match tcp_info(stream) {
+        // A socket pair, whose other end something else relays.
+        None => "the connection was closed".to_owned(),
+        Some(info) if HOST_CLOSED.contains(&info.tcpi_state) => "the host closed the connection".to_owned(),
+        Some(info) => match info.tcpi_last_data_recv / 1000 {
+            0 => "the connection broke".to_owned(),
+            silent => format!("the connection broke, {silent} s after the host was last heard"),
+        },
+    }
+}
+
+/// The states of a TCP connection whose peer has closed it: CLOSE_WAIT, LAST_ACK, CLOSING and TIME_WAIT, by Linux's numbers
+/// (include/net/tcp_states.h).
+const HOST_CLOSED: [u8; 4] = [8, 9, 11, 6];
+
 /// A queue of this many bytes is long: a keepalive alone, which even a stopped peer's kernel acknowledges, is not.
 const LONG_QUEUE: usize = 16 * 1024;
 
@@ -139,6 +164,11 @@ impl Liveness {
 
 /// The time since data last came in; `None` when the kernel does not say.
 fn last_data_received(stream: &impl AsFd) -> Option<Duration> {
+    tcp_info(stream).map(|info| Duration::from_millis(info.tcpi_last_data_recv.into()))
+}
+
+/// What the kernel tells of a TCP connection; `None`: the socket is something else.
+fn tcp_info(stream: &impl AsFd) -> Option<libc::tcp_info> {
     // SAFETY: tcp_info is plain numbers, for which all zeroes is a value; the kernel writes at most `length` bytes.
     let (info, told) = unsafe {
         let mut info: libc::tcp_info = std::mem::zeroed();
@@ -148,7 +178,7 @@ fn last_data_received(stream: &impl AsFd) -> Option<Duration> {
             libc::getsockopt(stream.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info_at, &mut length);
         (info, told)
     };
-    (told == 0).then(|| Duration::from_millis(info.tcpi_last_data_recv.into()))
+    (told == 0).then_some(info)
 }
 
 /// Bytes that were written and that the peer's kernel has not acknowledged.
@@ -169,6 +199,40 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::net::TcpListener;
+
+    /// Both ends of a connection.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (ours, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn how_a_connection_ended_is_told_by_the_kernel() {
+        let gone = |ours: &TcpStream| {
+            let until = Instant::now() + Duration::from_secs(30);
+            while !is_closed(ours) {
+                assert!(Instant::now() < until, "nobody noticed");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let (ours, theirs) = pair();
+        drop(theirs);
+        gone(&ours);
+        assert_eq!(how_it_ended(&ours), "the host closed the connection");
+        // Closed with something unread, it is reset.
+        let (mut ours, theirs) = pair();
+        ours.write_all(b"unread").unwrap();
+        assert!(wait(&theirs, true, false, Duration::from_secs(30)).unwrap());
+        drop(theirs);
+        assert!(wait(&ours, true, false, Duration::from_secs(30)).unwrap());
+        assert_eq!(how_it_ended(&ours), "the connection was reset");
+        assert!(is_closed(&ours));
+        assert_eq!(how_it_ended(&ours), "the connection broke", "the error was told");
+        let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        drop(other);
+        assert_eq!(how_it_ended(&one), "the connection was closed");
+    }
 
     #[test]
     fn a_closed_connection_is_closed_though_the_peers_last_words_wait_to_be_read() {
