@@ -263,6 +263,7 @@ fn a_host_that_was_lost_in_a_stage_and_stays_away_is_unknown_and_owed() {
     assert_eq!((&lost["standing"], &lost["owed"]["revision"]), (&"behind".into(), &two.as_str().into()));
     assert_eq!(lost["current"], serde_json::Value::Null, "it is not known what it runs");
     project.run(&["status", "--offline"]).ends(1).says("?");
+    project.run(&["plan"]).ends(0).says("it is not known what 1 host runs: 127.0.0.2");
     farm.set_down(&address(1), false);
     project.run(&["reconcile", "--yes"]).ends(0);
     assert_eq!(Links::of(&farm, 1), Links::finalized(&two));

@@ -177,7 +177,8 @@ fn expect_request(out: &Out) -> Result<Sender<()>, Fault> {
     let out = out.clone();
     let waits = threads::start(move || {
         if is_there.recv_timeout(FIRST_BYTE) == Err(RecvTimeoutError::Timeout) {
-            let outcome = Err(Fault::failed(format!("no request came within {FIRST_BYTE:?}: {TAKEN}")));
+            let why = "the connection may let nothing through to this host, or";
+            let outcome = Err(Fault::failed(format!("no request came within {FIRST_BYTE:?}: {why} {TAKEN}")));
             out.event(&TargetEvent::Ended { outcome, state: None });
             out.flush(Duration::from_secs(5));
             std::process::exit(1);

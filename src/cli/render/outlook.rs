@@ -37,10 +37,12 @@ fn running(plan: &Plan, outlook: &Outlook) -> Vec<String> {
     let seen = if outlook.asked { "" } else { " as last seen" };
     let mut by_live: BTreeMap<Option<&Revision>, Vec<&Target>> = BTreeMap::new();
     let mut amiss: BTreeMap<(&Revision, &str), Vec<&Target>> = BTreeMap::new();
-    let (mut silent, mut unknown, mut not_finalized) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut silent, mut unseen, mut unknown, mut not_finalized) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for view in &outlook.views {
         match (outlook.asked && !view.was_read(), &view.known.state) {
             (true, _) => silent.push(&view.target),
+            (_, None) if view.known.contact.is_none() => unseen.push(&view.target),
+            // It was lost in the middle of a stage.
             (_, None) => unknown.push(&view.target),
             (_, Some(State { current: Some(live), .. })) if view.unfit().is_some() => {
                 amiss.entry((live, view.unfit().unwrap_or_default())).or_default().push(&view.target);
@@ -73,8 +75,12 @@ fn running(plan: &Plan, outlook: &Outlook) -> Vec<String> {
             fold(not_finalized)
         ));
     }
+    if !unseen.is_empty() {
+        lines.push(format!("{} not seen yet: {}", hosts(unseen.len()), fold(unseen)));
+    }
     if !unknown.is_empty() {
-        lines.push(format!("{} not seen yet: {}", hosts(unknown.len()), fold(unknown)));
+        let verb = if unknown.len() == 1 { "runs" } else { "run" };
+        lines.push(format!("it is not known what {} {verb}: {}", hosts(unknown.len()), fold(unknown)));
     }
     if !silent.is_empty() {
         lines.push(format!("{} could not be asked: {}", hosts(silent.len()), fold(silent)));
