@@ -141,6 +141,20 @@ impl OnceStep {
         format!("{}step {}", if undo { "undo of " } else { "" }, self.name)
     }
 
+    /// What follows in a run on its way back if somebody says that the step, or its undoing, ran; and what if it did not.
+    pub fn meanings_on_the_way_back(&self, undo: bool) -> [&'static str; 2] {
+        match (undo, self.undoes.is_some()) {
+            // Undone by a run that goes back from a finished deployment, and that is itself turned back.
+            (_, true) => ["the step stays undone", "the step stays done"],
+            (true, false) => ["it is not undone again", "the undo is run again"],
+            (false, false) if self.undo.is_some() => ["it is undone", "nothing is undone"],
+            (false, false) if self.irreversible => {
+                ["going back past it takes words at a terminal", "nothing bars the way"]
+            }
+            (false, false) => ["it stays done", "nothing is left of it"],
+        }
+    }
+
     /// How `--step` calls it, or its undoing.
     pub fn key(&self, undo: bool) -> String {
         let undo = undo || self.undoes.is_some();

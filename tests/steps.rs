@@ -152,6 +152,40 @@ fn a_step_runs_once_whoever_dies_and_what_its_host_does_not_know_is_asked() {
 }
 
 #[test]
+fn a_run_on_its_way_back_says_what_each_answer_about_a_step_does_there() {
+    let scene = Scene::new("");
+    let project = &scene.project;
+    let here = &scene.here;
+    let (command, undo) = (here.command("tell"), here.command("untell"));
+    project.write(
+        "hoist/steps.yaml",
+        &format!("steps:\n  tell:\n    command: {command}\n    undo: {undo}\n    on: deploy-host\n    when: before\n"),
+    );
+    let back = "the run is on its way back: `hoist rollback --step tell=done` says that it ran, and it is undone; `hoist \
+                rollback --step tell=not-done` says that it did not, and nothing is undone; `hoist resume` does the same";
+    let to_end = "it is on its way back: `hoist rollback` completes that, and so does `hoist resume`";
+    let told = "add --step tell=done (it is undone) or --step tell=not-done (nothing is undone)";
+    for (command, answer, did, says) in [
+        ("resume", "tell=done", "tell untell", "not deployed; no host was changed; step tell was undone"),
+        ("resume", "tell=not-done", "tell", "not deployed; nothing was touched"),
+        ("rollback", "tell=done", "tell untell", "not deployed; no host was changed; step tell was undone"),
+    ] {
+        scene.next(&format!("{command} {answer}"));
+        scene.killed_in(here, "tell");
+        here.go_on("tell");
+        project.run(&["status", "--offline"]).ends(1).says("continue it with `hoist resume`, or undo it with");
+        project.run(&["rollback", "--dry-run"]).ends(0).says(told);
+        project.run(&["rollback", "--yes"]).ends(6).says(back);
+        project.run(&["status", "--offline"]).ends(1).says(to_end).says(told);
+        project.run(&["deploy", "--yes"]).ends(6).says(to_end);
+        project.run(&[command, "--yes", "--step", answer]).ends(1).says(says);
+        assert_eq!(here.ran(), did, "{command} {answer}");
+        all_on(&scene.farm, 2, &scene.one);
+    }
+    project.run(&["history", "-n", "1"]).ends(0).says("failed, hosts as before");
+}
+
+#[test]
 fn a_step_whose_host_is_down_at_the_probe_ends_the_run_before_anything_is_touched() {
     let (farm, project, one) = Project::deployed(0, 2);
     project.configure("failure_limit: 1\nconnect_timeout: 3");

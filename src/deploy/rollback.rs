@@ -26,8 +26,11 @@ impl Deployment<'_> {
         if !self.plan.kind.changes_revision() {
             return End::Halted;
         }
-        if matches!(halt, Halt::Undecided) || self.settle_steps().is_err() {
-            return End::Undecided;
+        if matches!(halt, Halt::Undecided) {
+            return End::Undecided { goes_back: false };
+        }
+        if self.settle_steps().is_err() {
+            return End::Undecided { goes_back: true };
         }
         let touched = self.table.rows().iter().filter(|row| needs_rollback(row)).count();
         let mut pace = self.plan.rollback_pace;
@@ -41,7 +44,7 @@ impl Deployment<'_> {
         }
         match self.go_back(pace) {
             Ok(()) => End::Halted,
-            Err(_) => End::Undecided,
+            Err(_) => End::Undecided { goes_back: true },
         }
     }
 

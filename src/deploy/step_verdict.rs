@@ -18,8 +18,8 @@ struct Left {
 impl Verdict {
     /// The same, with the steps that are not as the hosts are: done and not undone, or nobody knows.
     pub(super) fn with_steps(self, end: End, steps: &Steps, plan: &Plan) -> Verdict {
-        if end == End::Undecided {
-            return self.undecided(steps, plan);
+        if let End::Undecided { goes_back } = end {
+            return self.undecided(steps, plan, goes_back);
         }
         if end.is_untouched() {
             return self;
@@ -30,11 +30,15 @@ impl Verdict {
             (false, false) => self.left(ran, plan),
         };
         let left: Vec<Left> = steps.0.iter().filter_map(left).collect();
-        if left.is_empty() {
-            return self;
+        let mut text = self.text.clone();
+        if steps.0.iter().any(|ran| !matches!(ran.end, OnceEnd::NotBegun { .. })) {
+            // No host was touched, but a step ran.
+            text = text.replace("; nothing was touched", "; no host was changed");
         }
-        // No host was touched, but a step ran.
-        let mut text = self.text.replace("; nothing was touched", "; no host was changed");
+        if text != self.text {
+            let undone = steps.0.iter().filter(|ran| ran.end == OnceEnd::Done && ran.undone == Some(OnceEnd::Done));
+            undone.for_each(|ran| text += &format!("; step {} was undone", plan.steps[ran.index].name));
+        }
         left.iter().filter_map(|left| left.text.as_ref()).for_each(|more| text += &format!("; {more}"));
         let code = match self.code {
             ExitCode::Success | ExitCode::Tolerated | ExitCode::NotFinalized | ExitCode::Failed
@@ -48,7 +52,7 @@ impl Verdict {
     }
 
     /// Names the step that nobody says anything of, and the flags that do.
-    fn undecided(self, steps: &Steps, plan: &Plan) -> Verdict {
+    fn undecided(self, steps: &Steps, plan: &Plan, goes_back: bool) -> Verdict {
         let unknown = |end: &OnceEnd| match end {
             OnceEnd::Unknown { reason } => Some(reason.clone()),
             _ => None,
@@ -63,11 +67,22 @@ impl Verdict {
         let text = format!("stopped: it is not known whether {what} ran ({reason}); the run stays unfinished");
         let key = step.key(undo);
         let typed = |command: &str, is: &str| plan.invocation.command(&format!("{command} --step {key}={is}"));
-        let ways_out = vec![format!(
-            "if it ran, continue with `{}`; if it did not, `{}` runs it; `hoist rollback` takes the same flag",
-            typed("resume", "done"),
-            typed("resume", "not-done"),
-        )];
+        let way_out = if goes_back {
+            let [done, not_done] = step.meanings_on_the_way_back(undo);
+            format!(
+                "the run is on its way back: `{}` says that it ran, and {done}; `{}` says that it did not, and {not_done}; \
+                 `hoist resume` does the same",
+                typed("rollback", "done"),
+                typed("rollback", "not-done"),
+            )
+        } else {
+            format!(
+                "if it ran, continue with `{}`; if it did not, `{}` runs it; `hoist rollback` takes the same flag",
+                typed("resume", "done"),
+                typed("resume", "not-done"),
+            )
+        };
+        let ways_out = vec![way_out];
         Verdict { text, ways_out, ..self }
     }
 

@@ -38,7 +38,10 @@ pub enum End {
     /// Nothing was touched.
     InterruptedUntouched,
     /// R16: it is not known whether a step ran, and nobody says so: the run stays unfinished.
-    Undecided,
+    Undecided {
+        /// The run was on its way back: whoever ends it completes that.
+        goes_back: bool,
+    },
 }
 
 impl End {
@@ -95,7 +98,7 @@ impl Verdict {
             finalized: through.then(finalized),
             stayed: stayed(table, plan),
             rolled_back_for: None,
-            open: end == End::Undecided,
+            open: matches!(end, End::Undecided { .. }),
             locked: table.rows().iter().filter_map(lock_on).collect(),
         }
     }
@@ -162,7 +165,7 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
         }
         End::NoUsableHost => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
-        End::Undecided => {
+        End::Undecided { .. } => {
             let text = "stopped: it is not known whether a step ran, and the run stays unfinished".to_owned();
             (text, ExitCode::Unfinished).into()
         }

@@ -8,6 +8,7 @@ pub fn how_it_failed(text: &str) -> &'static str {
         // Earlier builds wrote "back where they were, verified".
         () if says("rolled back and verified") || says(", verified") => "failed, rolled back",
         () if says("left unchanged") && says("got another revision") => "another revision on hosts",
+        () if says("no host was changed") => "failed, hosts as before",
         () if says("left unchanged") || says("what it ran before") || says("what they ran before") => {
             "failed, hosts as before"
         }

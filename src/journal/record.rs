@@ -55,12 +55,6 @@ impl Opened {
             limit: None,
         }
     }
-
-    /// What ends the run, told to somebody who called a command with the flags `here`.
-    pub fn ways_out(&self, here: &Invocation) -> String {
-        let run = self.invocation(here);
-        format!("continue it with `{}`, or undo it with `{}`", run.command("resume"), run.command("rollback"))
-    }
 }
 
 fn first_format() -> u32 {

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use crate::fleet::Step;
+use crate::invocation::Invocation;
+use crate::wire::Stage;
 
+use super::once::once_of;
 use super::parse::ReadRecords;
 use super::record::{Opened, Record};
 
@@ -27,6 +30,33 @@ impl Unfinished {
             _ => false,
         };
         self.read.records.iter().chain(&self.read.later).any(touches) || self.read.damage.is_some()
+    }
+
+    /// Whether the run was on its way back when its deployer left it: going on with it means to complete that.
+    pub fn goes_back(&self) -> bool {
+        let steps = self.opened.plan.steps.len();
+        let mut finalizes = false;
+        let mut leads_back = |record: &Record| match record {
+            Record::Called { call, .. } => {
+                finalizes |= call.step == Step::Run(Stage::Finalize);
+                call.step == Step::Run(Stage::Rollback)
+            }
+            Record::OnceBegun { number, .. } => once_of(steps, *number).1,
+            // The last finalize is not stopped by one.
+            Record::Interrupted => !finalizes,
+            _ => false,
+        };
+        self.read.records.iter().any(&mut leads_back)
+    }
+
+    /// What ends the run, told to somebody who called a command with the flags `here`.
+    pub fn ways_out(&self, here: &Invocation) -> String {
+        let run = self.opened.invocation(here);
+        let [resume, rollback] = ["resume", "rollback"].map(|command| run.command(command));
+        match self.goes_back() {
+            true => format!("it is on its way back: `{rollback}` completes that, and so does `{resume}`"),
+            false => format!("continue it with `{resume}`, or undo it with `{rollback}`"),
+        }
     }
 
     /// Bytes of whole records.

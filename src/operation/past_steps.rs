@@ -102,6 +102,8 @@ pub struct StepTried {
     pub end: Option<OnceEnd>,
     /// What `--step` would say of it, where somebody has to say how it ended.
     pub asked_as: Option<String>,
+    /// What follows on the way back if it ran, and what if it did not.
+    back: [&'static str; 2],
 }
 
 impl StepTried {
@@ -118,6 +120,7 @@ impl StepTried {
                 on: target.map_or_else(|| "the deploy host".to_owned(), |(_, target)| target.to_string()),
                 end: past.end.clone(),
                 asked_as: is_open.then(|| step.key(past.undo)),
+                back: step.meanings_on_the_way_back(past.undo),
             })
         });
         tried.collect()
@@ -134,15 +137,16 @@ impl StepTried {
         format!("{}step {}", if self.undo { "undo of " } else { "" }, self.name)
     }
 
-    /// What somebody has to say of it before its run can be ended; `None`: nothing.
-    pub fn to_be_told(&self) -> Option<String> {
+    /// What somebody has to say of it before its run can be ended, or taken back (`goes_back`); `None`: nothing.
+    pub fn to_be_told(&self, goes_back: bool) -> Option<String> {
         let (key, title, on) = (self.asked_as.as_ref()?, self.title(), &self.on);
         let why = match &self.end {
             Some(OnceEnd::Unknown { reason }) => format!(" ({reason})"),
             _ => String::new(),
         };
+        let [done, not_done] = self.back.map(|then| if goes_back { format!(" ({then})") } else { String::new() });
         Some(format!(
-            "it is not known whether {title} on {on} ran{why}: add --step {key}=done or --step {key}=not-done"
+            "it is not known whether {title} on {on} ran{why}: add --step {key}=done{done} or --step {key}=not-done{not_done}"
         ))
     }
 }

@@ -165,7 +165,7 @@ impl Preview {
             Preview::Unfinished(unfinished, invocation) => {
                 let mut lines = unfinished_lines(unfinished);
                 lines.extend(Undoing::of_unfinished(unfinished).preview());
-                lines.extend(StepTried::of_unfinished(unfinished).iter().filter_map(StepTried::to_be_told));
+                lines.extend(StepTried::of_unfinished(unfinished).iter().filter_map(|step| step.to_be_told(true)));
                 lines.push(format!("`{}` undoes it on every host that it touched", invocation.command("rollback")));
                 lines
             }

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::deploy::Plan;
 use crate::fleet_state::Owed;
 use crate::locks::LockOwner;
-use crate::operation::{Skew, Standing, Status, StepTried, View};
+use crate::operation::{Skew, Standing, Status, View};
 use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns, cut_line};
@@ -48,8 +48,9 @@ pub fn text(status: &Status) -> Page {
     }
     if let Some(unfinished) = &status.unfinished {
         page.line(format!("{unfinished} is not finished"));
-        page.line(unfinished.opened.ways_out(&status.invocation));
-        status.steps.iter().filter_map(StepTried::to_be_told).for_each(|line| page.line(line));
+        page.line(unfinished.ways_out(&status.invocation));
+        let goes_back = unfinished.goes_back();
+        status.steps.iter().filter_map(|step| step.to_be_told(goes_back)).for_each(|line| page.line(line));
     }
     for skew in status.skew() {
         let one = |(revision, hosts): &(Revision, Vec<Target>)| format!("{} on {}", revision.short(), fold(hosts));

@@ -108,7 +108,7 @@ fn tell_unfinished(config: &Config, front: &dyn Frontend) {
     if let (Some(unfinished), _) = journal::open_run(&state_folder(config))
         && !unfinished.live
     {
-        let ways_out = unfinished.opened.ways_out(&config.invocation);
+        let ways_out = unfinished.ways_out(&config.invocation);
         front.tell(&format!("warning: a deployment would be refused: {unfinished} is not finished: {ways_out}"));
     }
 }

@@ -62,7 +62,7 @@ pub fn refuse_another_environment(config: &Config, unfinished: &Unfinished) -> R
 }
 
 fn not_finished(config: &Config, unfinished: &Unfinished) -> Refused {
-    let ways_out = unfinished.opened.ways_out(&config.invocation);
+    let ways_out = unfinished.ways_out(&config.invocation);
     Refused::Because(ExitCode::Unfinished, format!("{unfinished} is not finished\n{ways_out}"))
 }
 
