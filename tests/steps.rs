@@ -186,6 +186,37 @@ fn a_run_on_its_way_back_says_what_each_answer_about_a_step_does_there() {
 }
 
 #[test]
+fn a_rollback_that_died_in_an_undo_is_not_turned_back_before_somebody_says_how_that_ended() {
+    let scene = Scene::new("");
+    let (project, here) = (&scene.project, &scene.here);
+    for (answer, says) in [("done", "step tell on the deploy host stays undone"), ("not-done", "not rolled back to")] {
+        let next = scene.next(answer);
+        project.deploy(&[]).ends(0);
+        here.ran();
+        here.pause("untell");
+        let mut command = project.hoist(&["rollback", "--yes"]);
+        let mut dying = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        here.under_way("untell");
+        dying.kill().unwrap();
+        dying.wait().unwrap();
+        here.go_on("untell");
+        let told =
+            "add --step tell.undo=done (the step stays undone) or --step tell.undo=not-done (the step stays done)";
+        project.run(&["rollback", "--dry-run"]).ends(0).says(told);
+        let way = "`hoist rollback --step tell.undo=done` says that it ran, and the step stays undone";
+        project.run(&["rollback", "--yes"]).ends(6).says(way);
+        let ended = project.run(&["rollback", "--yes", "--step", &format!("tell.undo={answer}")]);
+        ended.ends(1).says(says);
+        assert_eq!(here.ran(), "untell");
+        all_on(&scene.farm, 2, &next);
+        // What a later rollback undoes follows from that.
+        let undoes = "undo of step tell: on the deploy host, before any host goes back";
+        let preview = project.run(&["rollback", "--dry-run", &scene.one]).ends(0);
+        assert_eq!(preview.out.contains(undoes), answer == "not-done", "{}", preview.out);
+    }
+}
+
+#[test]
 fn a_step_whose_host_is_down_at_the_probe_ends_the_run_before_anything_is_touched() {
     let (farm, project, one) = Project::deployed(0, 2);
     project.configure("failure_limit: 1\nconnect_timeout: 3");

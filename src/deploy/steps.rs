@@ -248,13 +248,14 @@ impl Deployment<'_> {
         self.steps.0.iter().filter(undone).map(|ran| self.plan.steps[ran.index].name.clone()).collect()
     }
 
-    /// Before a rollback it has to be known whether steps ran that it undoes, or that bar it.
+    /// Before a rollback it has to be known whether steps ran that it undoes, or that bar it; and of a run that itself goes
+    /// back, whether it has undone what a finished deployment did: its hosts would return to a revision that needs it.
     pub(super) fn settle_steps(&mut self) -> Result<(), Halt> {
         for place in 0..self.steps.0.len() {
             let ran = &self.steps.0[place];
             let step = &self.plan.steps[ran.index];
             let OnceEnd::Unknown { reason } = ran.end.clone() else { continue };
-            if ran.asked || !(step.irreversible || step.undo.is_some()) {
+            if ran.asked || !(step.irreversible || step.undo.is_some() || step.undoes.is_some()) {
                 continue;
             }
             let one = Try { index: ran.index, host: ran.host, undo: false, before: 0, by_word: false };
