@@ -273,7 +273,47 @@ fn a_wanted_revision_that_is_gone_from_the_repository_is_named_with_its_hosts() 
     project.git(&["reflog", "expire", "--expire=now", "--all"]);
     project.git(&["gc", "-q", "--prune=now"]);
     let ran = project.run(&["reconcile", "--yes"]).ends(2);
-    ran.says(&format!("127.0.0.1: {}, which is wanted there, is not in this repository any more", &two[..10]));
+    let gone = format!("127.0.0.1: {}, which is wanted there, is not in this repository any more", &two[..10]);
+    ran.says(&gone);
+    let events = project.run(&["reconcile", "--yes", "--format", "json"]).ends(2).events();
+    let end = events.last().unwrap();
+    assert_eq!(
+        (&end["event"], &end["status"], &end["rows"][0]["host"]),
+        (&"ended".into(), &2.into(), &"127.0.0.1".into())
+    );
+    // Nothing is brought to others before it is known that all can be brought.
+    std::fs::remove_file(farm.srv(&address(1)).join(CACHE).join("current")).unwrap();
+    let others = "hoist reconcile -l '!127.0.0.1'";
+    project.run(&["reconcile", "--yes"]).ends(2).says(&gone).says(others);
+    assert_ne!(Links::of(&farm, 1), Links::finalized(&one));
+    project.run(&["reconcile", "--yes", "-l", "!127.0.0.1"]).ends(0);
+    assert_eq!(Links::of(&farm, 1), Links::finalized(&one));
+}
+
+#[test]
+fn the_last_line_of_a_reconcile_has_its_status_and_the_hosts_that_it_left_whatever_ended_it() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    project.configure("failure_limit: 1");
+    project.check("room", "finalize", "! test -e /srv/no");
+    project.commit("A check");
+    project.deploy(&[]).ends(0);
+    page(&project, "two");
+    project.run(&["deploy", "--yes", "-l", "127.0.0.1,127.0.0.2"]).ends(0);
+    // One deployment for the first host, whose finalize fails, and another one for the third.
+    for n in [0, 2] {
+        std::fs::remove_dir_all(farm.srv(&address(n)).join(CACHE)).unwrap();
+    }
+    std::fs::write(farm.srv(&address(0)).join("no"), "").unwrap();
+    farm.set_down(&address(1), true);
+    let events = project.run(&["reconcile", "--yes", "--format", "json"]).ends(4).events();
+    let ends: Vec<_> = events.iter().filter(|event| event["event"] == "ended").collect();
+    assert_eq!((ends.len(), events.last(), &ends[1]["status"]), (2, Some(ends[1]), &4.into()), "{ends:?}");
+    let left = [0, 1].map(|n| (&ends[1]["rows"][n]["host"], &ends[1]["rows"][n]["state"]));
+    let [away, waits] = ["127.0.0.2", "127.0.0.3"].map(serde_json::Value::from);
+    assert_eq!(left, [(&away, &"unreachable".into()), (&waits, &"not_attempted".into())], "{}", ends[1]);
+    let said = project.run(&["reconcile", "--yes"]).ends(4).says("1 host is unreachable and left out: 127.0.0.2");
+    said.says("127.0.0.3: not attempted, since an earlier deployment of this command ended with status 4");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::journal::{History, PastRun};
 use crate::repo::Repo;
 use crate::report::{HostRow, RowState};
 use crate::targets::{Group, Target, fold};
-use crate::text::{counted, hosts};
+use crate::text::{counted, hosts, quoted};
 use crate::wire::{Confirmation, Drained, Revision};
 
 use super::elsewhere::count_elsewhere;
@@ -127,37 +127,33 @@ pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Front
     if let Some(confirmed) = confirmed_now(&in_sync) {
         front.remark(&confirmed);
     }
-    let unconfirmed = unconfirmed(&in_sync);
     if astray.is_empty() {
         let done = nothing_to_do(&in_sync);
-        return match unconfirmed {
+        return match unconfirmed(&in_sync) {
             None => {
                 front.nothing_to_do(&done);
                 Ok(ExitCode::Success)
             }
             Some((why, rows)) => {
                 front.answer(&done);
-                Err(failed(front, why, rows))
+                Err(failed(front, ExitCode::Failed, why, rows))
             }
         };
     }
     let (wanted, _) = wanted(astray.iter().filter(|view| view.may_be_brought()));
     front.can_ask()?;
     lines(&astray).iter().chain(&leads(&wanted, &repo, &history)).for_each(|line| front.remark(line));
+    refuse_gone(&config, &repo, &wanted, &astray, front)?;
     if !wanted.is_empty() {
         front.insist(&question(&wanted))?;
     }
-    let code = bring(&config, &repo, astray, in_sync, Undoing::default(), options, front)?;
-    match unconfirmed.filter(|_| code == ExitCode::Success) {
-        Some((why, rows)) => Err(failed(front, why, rows)),
-        None => Ok(code),
-    }
+    bring(&config, &repo, astray, in_sync, Undoing::default(), options, front)
 }
 
 /// The end of a command that did not do its work on these hosts, which no run of it told.
-fn failed(front: &dyn Frontend, why: String, rows: Vec<HostRow>) -> Refused {
-    front.ends(&why, ExitCode::Failed, rows);
-    Refused::Because(ExitCode::Failed, why)
+fn failed(front: &dyn Frontend, code: ExitCode, why: String, rows: Vec<HostRow>) -> Refused {
+    front.ends(&why, code, rows);
+    Refused::Because(code, why)
 }
 
 /// The row of a host on which no run worked.
@@ -304,61 +300,174 @@ pub fn bring(
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
     let (wanted, unclear) = wanted(views.iter().filter(|view| view.may_be_brought()));
-    let away: Vec<&View> = views.iter().filter(|view| !view.may_be_brought()).collect();
-    let reason = |view: &View| {
-        let trouble = view.inquiry.as_ref().and_then(|it| it.trouble.clone());
-        let drained = view.drained().map(Drained::as_last_seen);
-        trouble.into_iter().chain(drained).collect::<Vec<_>>().join("; ")
-    };
-    let mut rows: Vec<HostRow> = away.iter().map(|view| row(view, RowState::Unreachable, reason(view))).collect();
-    let is_unclear = |view: &&View| unclear.contains(&view.target);
-    let not_known = || "it is not known which revision it should run".to_owned();
-    rows.extend(views.iter().filter(is_unclear).map(|view| row(view, RowState::NotAttempted, not_known())));
-    let away: Vec<Target> = away.into_iter().map(|view| view.target.clone()).collect();
+    refuse_gone(config, repo, &wanted, &views, front)?;
+    let mut left = Left::of(config, &views, &unclear, &others);
+    let idle: Vec<HostRow> = views.iter().map(|view| row(view, RowState::NotAttempted, String::new())).collect();
+    let rows_of = |targets: &[Target]| idle.iter().filter(|row| targets.contains(&row.host)).cloned().collect();
     let mut seen: Vec<View> = views.into_iter().chain(others).collect();
-    let (mut end, mut last) = (ExitCode::Success, ExitCode::Success);
-    for (revision, targets) in wanted.clone() {
-        if !is_here(repo, &revision)? {
-            let (on, short) = (fold(&targets), revision.short());
-            return Err(Refused::new(format!(
-                "{on}: {short}, which is wanted there, is not in this repository any more: fetch it, or deploy another \
-                 revision"
-            )));
+    let (mut end, mut last, mut stopped) = (ExitCode::Success, None, None);
+    for (revision, targets) in &wanted {
+        if let Some(code) = stopped {
+            left.waits(rows_of(targets), code);
+            continue;
         }
-        let holder = deploy::holder(message(targets.len(), &revision))?;
-        let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
-        let choice = Choice { rev, hosts, ..Choice::default() };
-        let mut prepared = deploy::prepare(config, repo, &choice, &Deployed::default(), &holder)?;
-        std::mem::take(&mut undoing).plan_into(&mut prepared);
-        count_elsewhere(config, &mut prepared, &seen, front)?;
-        // How these are once the run is over has to be asked anew.
-        seen.retain(|view| !targets.contains(&view.target));
-        let ssh = ssh::prepare(config, prepared.plan.targets().map(|(_, target)| target))?;
-        let code = begin(config, repo, &prepared, ssh, options, front)?;
-        last = code;
-        match code {
-            ExitCode::Success => {}
-            ExitCode::Tolerated => end = code,
-            _ => return Ok(code),
+        let on = (revision, targets.as_slice());
+        let undoing = std::mem::take(&mut undoing);
+        match bring_to(config, repo, on, &mut seen, undoing, options, front) {
+            Ok(code) => {
+                last = Some(code);
+                match code {
+                    ExitCode::Success => {}
+                    ExitCode::Tolerated => end = code,
+                    _ => stopped = Some(code),
+                }
+            }
+            // Only the first can be refused with nothing touched.
+            Err(refused) if last.is_none() => return Err(refused),
+            Err(refused) => {
+                let code = if refused.code() == ExitCode::Usage { ExitCode::Failed } else { refused.code() };
+                left.are_idle(rows_of(targets), refused.to_string());
+                stopped = Some(code);
+            }
         }
+    }
+    if left.is_empty() {
+        let code = stopped.unwrap_or(end);
+        if last != Some(code) {
+            front.ends("hosts of an earlier deployment failed within the failure limit", code, Vec::new());
+        }
+        return Ok(code);
     }
     let touched = if wanted.is_empty() { "; nothing was touched" } else { "" };
-    let mut left = Vec::new();
-    if !away.is_empty() {
-        left.push(format!("{} unreachable and left out: {}", are(away.len()), fold(&away)));
+    let Left { lines, rows } = left;
+    Err(failed(front, stopped.unwrap_or(ExitCode::Failed), lines.join("\n") + touched, rows))
+}
+
+/// One of these deployments. `seen`: how hosts are, without those of this or an earlier one, whose state has to be asked anew
+/// once it is over.
+fn bring_to(
+    config: &Config,
+    repo: &Repo,
+    (revision, targets): (&Revision, &[Target]),
+    seen: &mut Vec<View>,
+    undoing: Undoing,
+    options: &Options,
+    front: &dyn Frontend,
+) -> Result<ExitCode, Refused> {
+    let holder = deploy::holder(message(targets.len(), revision))?;
+    let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.to_vec()));
+    let choice = Choice { rev, hosts, ..Choice::default() };
+    let mut prepared = deploy::prepare(config, repo, &choice, &Deployed::default(), &holder)?;
+    undoing.plan_into(&mut prepared);
+    count_elsewhere(config, &mut prepared, seen, front)?;
+    seen.retain(|view| !targets.contains(&view.target));
+    let ssh = ssh::prepare(config, prepared.plan.targets().map(|(_, target)| target))?;
+    begin(config, repo, &prepared, ssh, options, front)
+}
+
+/// The hosts that the command leaves as they are though they are not as they should be: why, for people and for programs.
+struct Left {
+    lines: Vec<String>,
+    rows: Vec<HostRow>,
+}
+
+impl Left {
+    /// Those that did not say what they run, those of which it is not known what they should run, and those that could not
+    /// be confirmed.
+    fn of(config: &Config, views: &[View], unclear: &[Target], others: &[View]) -> Left {
+        let mut left = Left { lines: Vec::new(), rows: Vec::new() };
+        let away: Vec<&View> = views.iter().filter(|view| !view.may_be_brought()).collect();
+        let reason = |view: &View| {
+            let trouble = view.inquiry.as_ref().and_then(|it| it.trouble.clone());
+            let drained = view.drained().map(Drained::as_last_seen);
+            trouble.into_iter().chain(drained).collect::<Vec<_>>().join("; ")
+        };
+        left.rows.extend(away.iter().map(|view| row(view, RowState::Unreachable, reason(view))));
+        if !away.is_empty() {
+            let (are, names) = (are(away.len()), fold(away.iter().map(|view| &view.target)));
+            left.lines.push(format!("{are} unreachable and left out: {names}"));
+        }
+        let unclear: Vec<&View> = views.iter().filter(|view| unclear.contains(&view.target)).collect();
+        let not_known = || "it is not known which revision it should run".to_owned();
+        left.rows.extend(unclear.iter().map(|view| row(view, RowState::NotAttempted, not_known())));
+        if !unclear.is_empty() {
+            // What helps where the hosts of a fleet should run different revisions, or none.
+            let deploy = config.invocation.command("deploy -r REVISION -l HOSTS");
+            let names = fold(unclear.iter().map(|view| &view.target));
+            left.lines.push(format!("it is not known which revision {names} should run: deploy one with `{deploy}`"));
+        }
+        if let Some((why, rows)) = unconfirmed(others) {
+            left.lines.push(why);
+            left.rows.extend(rows);
+        }
+        left
     }
-    if !unclear.is_empty() {
-        // What helps where the hosts of a fleet should run different revisions, or none.
-        let deploy = config.invocation.command("deploy -r REVISION -l HOSTS");
-        left.push(format!("it is not known which revision {} should run: deploy one with `{deploy}`", fold(&unclear)));
+
+    /// These hosts were to be brought to their revision after a deployment that ended so.
+    fn waits(&mut self, rows: Vec<HostRow>, code: ExitCode) {
+        let why =
+            format!("not attempted, since an earlier deployment of this command ended with status {}", code.status());
+        self.are_idle(rows, why);
     }
-    if !left.is_empty() {
-        return Err(failed(front, left.join("\n") + touched, rows));
+
+    /// The deployment to these hosts did not begin.
+    fn are_idle(&mut self, rows: Vec<HostRow>, why: String) {
+        self.lines.push(format!("{}: {why}", fold(rows.iter().map(|row| &row.host))));
+        self.rows.extend(rows.into_iter().map(|row| HostRow { reason: Some(why.clone()), ..row }));
     }
-    if end != last {
-        front.ends("hosts of an earlier deployment failed within the failure limit", end, Vec::new());
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
-    Ok(end)
+}
+
+/// Fails before anything is touched where a revision that is wanted cannot be brought anywhere any more.
+fn refuse_gone(
+    config: &Config,
+    repo: &Repo,
+    wanted: &WantedOn,
+    views: &[View],
+    front: &dyn Frontend,
+) -> Result<(), Refused> {
+    let Some(why) = gone(config, repo, wanted)? else { return Ok(()) };
+    let mut rows = Vec::new();
+    for (revision, targets) in wanted {
+        if is_here(repo, revision)? {
+            continue;
+        }
+        let reason = || format!("{}, which it should run, is not in this repository any more", revision.short());
+        let its = views.iter().filter(|view| targets.contains(&view.target));
+        rows.extend(its.map(|view| row(view, RowState::NotAttempted, reason())));
+    }
+    Err(failed(front, ExitCode::Usage, why, rows))
+}
+
+/// Which of these revisions this repository has not, and what helps.
+fn gone(config: &Config, repo: &Repo, wanted: &WantedOn) -> Result<Option<String>, Refused> {
+    let mut gone: Vec<&(Revision, Vec<Target>)> = Vec::new();
+    for one in wanted {
+        if !is_here(repo, &one.0)? {
+            gone.push(one);
+        }
+    }
+    if gone.is_empty() {
+        return Ok(None);
+    }
+    let one = |(revision, on): &&(Revision, Vec<Target>)| {
+        format!("{}: {}, which is wanted there, is not in this repository any more", fold(on), revision.short())
+    };
+    let names: Vec<String> = gone.iter().flat_map(|(_, on)| on).map(ToString::to_string).collect();
+    let others = match gone.len() == wanted.len() {
+        true => String::new(),
+        false => {
+            let without: Vec<String> = names.iter().map(|name| format!("!{name}")).collect();
+            let command = config.invocation.command(&format!("reconcile -l {}", quoted(&without.join(","))));
+            format!("; `{command}` brings the others to theirs")
+        }
+    };
+    let deploy = config.invocation.command(&format!("deploy -r REVISION -l {}", quoted(&names.join(","))));
+    let all = gone.iter().map(one).collect::<Vec<_>>().join("; ");
+    Ok(Some(format!("{all}: fetch it, or deploy another revision with `{deploy}`{others}; nothing was touched")))
 }
 
 /// Whether this repository has a revision, or what is no commit but was made here.
