@@ -180,10 +180,14 @@ impl Frontend for Console {
     }
 
     fn ends(&self, verdict: &str, code: ExitCode, rows: Vec<HostRow>) {
+        let end = Event::ended(verdict, code, rows, 0.0);
         if self.show.format == report::Format::Json {
-            let mut reporter = self.reporter();
-            reporter.event(&Event::ended(verdict, code, rows, 0.0));
+            let mut reporter = self.shown();
+            reporter.event(&end);
             reporter.flush();
+        }
+        if let Some(filed) = &self.filed {
+            filed.ends(&end);
         }
     }
 
@@ -237,8 +241,7 @@ impl Frontend for Console {
     }
 
     fn reporter(&self) -> Box<dyn Reporter> {
-        let fold = |hosts: &[&Target]| fold(hosts.iter().copied());
-        let shown = report::to_stdout(self.show.format, self.show.verbosity, fold, self.ci);
+        let shown = self.shown();
         match &self.filed {
             Some(filed) => Box::new(Tee::new(vec![shown, Box::new(filed.clone())])),
             None => shown,
@@ -254,6 +257,12 @@ impl Frontend for Console {
 }
 
 impl Console {
+    /// The reporter of standard output.
+    fn shown(&self) -> Box<dyn Reporter> {
+        let fold = |hosts: &[&Target]| fold(hosts.iter().copied());
+        report::to_stdout(self.show.format, self.show.verbosity, fold, self.ci)
+    }
+
     /// What the operator can do after an interrupt: `abort`, at a terminal, and `stop`.
     fn advise(&self, abort: &str, stop: &str) -> String {
         self.keyboard.discard();

@@ -38,14 +38,43 @@ impl End<'_> {
     }
 }
 
+/// The same, to be kept.
+pub struct OwnEnd {
+    pub verdict: String,
+    ways_out: Vec<String>,
+    status: u8,
+    rows: Vec<HostRow>,
+    seconds: f64,
+}
+
+impl OwnEnd {
+    pub fn of(end: &End) -> OwnEnd {
+        OwnEnd {
+            verdict: end.verdict.to_owned(),
+            ways_out: end.ways_out.to_vec(),
+            status: end.status,
+            rows: end.rows.to_vec(),
+            seconds: end.seconds,
+        }
+    }
+
+    pub fn end(&self) -> End<'_> {
+        let OwnEnd { verdict, ways_out, status, rows, seconds } = self;
+        End { verdict, ways_out, status: *status, rows, seconds: *seconds }
+    }
+}
+
 /// What a run is about, by the names that reports have for it.
 pub type About = [(&'static str, String); 5];
 
 /// What was seen of a run so far.
 #[derive(Default)]
 pub struct Collected {
+    /// Of the last run.
     pub about: Option<About>,
-    /// When the first event came, in RFC 3339.
+    /// Of those before it in one command, the first one first.
+    pub earlier: Vec<About>,
+    /// When the first run began, in RFC 3339.
     pub began: Option<String>,
     hosts: HashMap<Target, HostSteps>,
     /// The last sample of each gate for each label, in the order of the first; group, label, sample.
@@ -91,7 +120,8 @@ impl Collected {
                 let about =
                     [repo.clone(), revision.to_string(), run.to_string(), by.to_string(), cut_line(message).into()];
                 let mut values = about.into_iter();
-                self.began = Some(clock::rfc3339_utc());
+                self.began.get_or_insert_with(clock::rfc3339_utc);
+                self.earlier.extend(self.about.take());
                 self.about = Some(
                     ["repository", "revision", "run", "operator", "message"]
                         .map(|name| (name, values.next().unwrap_or_default())),

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::collected::{Collected, End};
+use super::collected::{Collected, End, OwnEnd};
 use super::{Event, Reporter, junit, step_summary};
 use crate::files::{no_links, shared};
 use crate::wire::Level;
@@ -24,7 +24,8 @@ pub struct ReportFiles {
     pub outputs: Option<PathBuf>,
 }
 
-/// Reports of one command, in files. It is a reporter of its run; a command that has none ends it by hand.
+/// Reports of one command, in files. It is a reporter of its runs, one after the other; a command that has none ends it by
+/// hand.
 #[derive(Clone)]
 pub struct Filed(Arc<Mutex<State>>);
 
@@ -32,7 +33,8 @@ struct State {
     command: &'static str,
     files: ReportFiles,
     collected: Collected,
-    is_written: bool,
+    /// The ends that were told so far: of each run, and then of the command, where that ends otherwise.
+    ends: Vec<OwnEnd>,
     warning: Option<String>,
 }
 
@@ -56,15 +58,28 @@ impl Filed {
             let text = junit::of_command(command, None, &[NO_END.to_owned()]);
             replace(junit, &text).map_err(|error| format!("--junit: {error}"))?;
         }
-        let (collected, is_written, warning) = Default::default();
-        Ok(Filed(Arc::new(Mutex::new(State { command, files, collected, is_written, warning }))))
+        let (collected, ends, warning) = Default::default();
+        Ok(Filed(Arc::new(Mutex::new(State { command, files, collected, ends, warning }))))
     }
 
     /// The command has ended, for a reason if it was refused. Says what could not be written of that.
     pub fn end(&self, status: u8, why: Option<&str>) -> Option<String> {
         let mut state = self.state();
-        if state.is_written && why.is_none() {
-            return None;
+        match (state.ends.last(), why) {
+            (Some(last), Some(why)) if last.verdict != why => {
+                let end = Event::Ended {
+                    verdict: why.to_owned(),
+                    ways_out: Vec::new(),
+                    owed: Vec::new(),
+                    status,
+                    rows: Vec::new(),
+                    seconds: 0.0,
+                };
+                state.ends_with(&end, false);
+                return state.warning.take();
+            }
+            (Some(_), _) => return state.warning.take(),
+            (None, _) => {}
         }
         let text = why.unwrap_or("nothing was deployed");
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -74,11 +89,27 @@ impl Filed {
         state.write(&junit, &summary, &outputs);
         state.warning.take()
     }
+
+    /// The command ends otherwise than its runs, if it has any: with hosts that it left out, say.
+    pub fn ends(&self, end: &Event) {
+        self.state().ends_with(end, false);
+    }
 }
 
 impl State {
+    /// Takes an end to those before it, of a run or of the command, and writes all of it.
+    fn ends_with(&mut self, event: &Event, is_of_run: bool) {
+        let Some(end) = End::of(event) else { return };
+        self.ends.push(OwnEnd::of(&end));
+        let (nothing, command) = (Collected::default(), self.command);
+        let ends: Vec<End> = self.ends.iter().map(OwnEnd::end).collect();
+        let junit = junit::of_runs(command, &self.collected, &ends);
+        let summary = step_summary::of_run(command, if is_of_run { &self.collected } else { &nothing }, &end);
+        let outputs = step_summary::outputs(&self.collected, end.status, end.verdict);
+        self.write(&junit, &summary, &outputs);
+    }
+
     fn write(&mut self, junit: &str, summary: &str, outputs: &str) {
-        self.is_written = true;
         let ReportFiles { junit: junit_file, summary: summary_file, outputs: outputs_file } = &self.files;
         let written = [
             junit_file.as_ref().map(|file| replace(file, junit)),
@@ -94,13 +125,7 @@ impl Reporter for Filed {
     fn event(&mut self, event: &Event) {
         let mut state = self.state();
         state.collected.event(event);
-        if let Some(end) = End::of(event) {
-            let State { command, collected, .. } = &*state;
-            let junit = junit::of_run(command, collected, &end);
-            let summary = step_summary::of_run(command, collected, &end);
-            let outputs = step_summary::outputs(collected, end.status, end.verdict);
-            state.write(&junit, &summary, &outputs);
-        }
+        state.ends_with(event, true);
     }
 
     fn warning(&mut self) -> Option<Event> {

@@ -12,10 +12,16 @@ use crate::terminal::cut_line;
 /// The suite of what is about no group.
 const WHOLE: &str = "gates";
 
-/// The document on a run that ended.
-pub fn of_run(command: &str, collected: &Collected, end: &End) -> String {
+/// The document on a command whose runs ended so, one after the other; the last end is that of the command.
+pub fn of_runs(command: &str, collected: &Collected, ends: &[End]) -> String {
+    let mut rows: Vec<&HostRow> = Vec::new();
+    for row in ends.iter().flat_map(|end| end.rows) {
+        // What was said last of a host counts.
+        rows.retain(|earlier| earlier.host != row.host || earlier.group != row.group);
+        rows.push(row);
+    }
     let mut groups: Vec<&str> = Vec::new();
-    let named = end.rows.iter().map(|row| &row.group).chain(collected.gates.iter().map(|(group, ..)| group));
+    let named = rows.iter().map(|row| &row.group).chain(collected.gates.iter().map(|(group, ..)| group));
     for group in named.map(|group| if group.is_empty() { WHOLE } else { group }) {
         if !groups.contains(&group) {
             groups.push(group);
@@ -24,7 +30,7 @@ pub fn of_run(command: &str, collected: &Collected, end: &End) -> String {
     let mut suites = Vec::new();
     for group in groups {
         let mut suite = TestSuite::new(safe(group));
-        for row in end.rows.iter().filter(|row| row.group == group) {
+        for row in rows.iter().filter(|row| row.group == group) {
             let steps = collected.steps(&row.host);
             suite.add_test_case(host(row, &steps));
             suite.add_test_cases(rollback(row, &steps));
@@ -36,14 +42,16 @@ pub fn of_run(command: &str, collected: &Collected, end: &End) -> String {
         }
         suites.push(suite);
     }
-    let mut lines = vec![end.text()];
-    lines.extend(collected.halts.iter().chain(end.ways_out).cloned());
-    document(
-        command,
-        Some(collected),
-        suites,
-        whole(command, Some(end.status), NonSuccessKind::Failure, &lines, end.seconds),
-    )
+    let mut lines = Vec::new();
+    // How the command ended comes first.
+    if let Some((end, earlier)) = ends.split_last() {
+        lines.push(end.text());
+        lines.extend(collected.halts.iter().chain(end.ways_out).cloned());
+        lines.extend(earlier.iter().flat_map(|end| std::iter::once(end.text()).chain(end.ways_out.iter().cloned())));
+    }
+    let (status, seconds) = (ends.last().map(|end| end.status), ends.iter().map(|end| end.seconds).sum());
+    let whole = whole(command, status, NonSuccessKind::Failure, &lines, seconds);
+    document(command, Some(collected), suites, whole)
 }
 
 /// The document on a command that ended without a run; without a status, on one that has not ended.
@@ -55,8 +63,15 @@ fn document(command: &str, collected: Option<&Collected>, suites: Vec<TestSuite>
     let mut report = Report::new(format!("hoist {command}"));
     let mut first = TestSuite::new("hoist");
     let began = collected.and_then(|collected| collected.began.clone()).unwrap_or_else(clock::rfc3339_utc);
-    let about = collected.and_then(|collected| collected.about.as_ref()).into_iter().flatten();
-    first.add_properties(about.map(|(name, value)| Property::new(*name, safe(value))));
+    let abouts = collected.into_iter().flat_map(|collected| collected.earlier.iter().chain(&collected.about));
+    let mut about: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in abouts.flatten() {
+        // Of a further run, what is different.
+        if !about.contains(&(name, value)) {
+            about.push((name, value));
+        }
+    }
+    first.add_properties(about.into_iter().map(|(name, value)| Property::new(name, safe(value))));
     first.add_test_case(whole);
     for mut suite in std::iter::once(first).chain(suites) {
         let seconds = suite.test_cases.iter().filter_map(|case| case.time).sum();

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::common::{Project, WAITS, all_on, go, kill_at_check, signal, wait_for_check};
+use crate::common::{CACHE, Project, WAITS, address, all_on, go, kill_at_check, signal, wait_for_check};
 use crate::{own, python, set_bad, with_check};
 
 /// A report: its cases by `suite/name`, each with how it ended, its message, and its text.
@@ -103,6 +103,40 @@ fn a_report_has_a_case_for_each_host_and_gate_and_rollback() {
     assert_eq!(gate.cases[name][0], "failure", "{ends:?}");
     gate.says(name, "7 errors");
     assert_eq!(gate.cases["default/127.0.0.4"][0], "error", "{ends:?}");
+}
+
+#[test]
+fn a_report_of_several_deployments_has_every_host_of_them_and_those_that_were_left_out() {
+    let (farm, project) = Project::on_farm(0, 3);
+    project.deploy(&[]).ends(0);
+    project.write("index.html", "two");
+    let two = project.commit("two");
+    project.deploy(&["-l", "127.0.0.1"]).ends(0);
+    let reinstall = || {
+        for n in [0, 1] {
+            std::fs::remove_dir_all(farm.srv(&address(n)).join(CACHE)).unwrap();
+        }
+    };
+    let words = [&["reconcile", "--yes"][..], &REPORT].concat();
+    reinstall();
+    project.run(&words).ends(0);
+    let hosts = ["default/127.0.0.1", "default/127.0.0.2"].map(|name| format!("{name}: passed"));
+    assert_eq!(Report::of(&project).ends(), [&hosts[..], &["hoist/reconcile: passed".to_owned()]].concat());
+    // A host that nobody reaches is an error beside them.
+    reinstall();
+    farm.set_down(&address(2), true);
+    project.run(&words).ends(1);
+    let report = Report::of(&project);
+    let others = ["default/127.0.0.3: error", "hoist/reconcile: failure"].map(str::to_owned);
+    assert_eq!(report.ends(), [&hosts[..], &others].concat());
+    report.says("default/127.0.0.3", "no answer to the probe");
+    report.says("hoist/reconcile", "1 host is unreachable and left out: 127.0.0.3");
+    assert_eq!(report.whole["properties"]["repository"], "app");
+    let text = std::fs::read_to_string(project.path(REPORT_FILE)).unwrap();
+    assert!(text.contains(&format!("name=\"revision\" value=\"{two}\"")), "{text}");
+    // So it is if there is nothing else to do.
+    project.run(&words).ends(1);
+    assert_eq!(Report::of(&project).ends(), others);
 }
 
 #[test]
