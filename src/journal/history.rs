@@ -171,6 +171,20 @@ pub fn in_another_environment(
     })
 }
 
+/// The finished deployments of a revision of a repository, in any environment, the oldest first. A rollback to it is none:
+/// it brings nothing. What cannot be read is passed over.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn deployments_of(folder: &Path, repo: &str, revision: &Revision) -> Result<Vec<PastRun>> {
+    let wanted = |opened: &Opened| {
+        let plan = &opened.plan;
+        plan.kind == Kind::Deploy && plan.repo == repo && plan.revision == *revision
+    };
+    let past = journals(folder)?.into_iter().filter_map(|path| past_if(&path, wanted).ok()?);
+    Ok(past.filter(|past| past.end.is_some() && past.touched()).map(PastRun::new).collect())
+}
+
 /// The hosts on which the run's revision went live, or was finalized, and was not taken back afterwards.
 fn stayed_on(past: &Past) -> HashSet<HostId> {
     let plan = &past.opened.plan;

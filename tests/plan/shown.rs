@@ -106,6 +106,49 @@ fn a_template_that_changed_may_change_hosts_that_run_the_revision() {
 }
 
 #[test]
+fn what_may_change_is_told_by_what_each_host_has_whatever_was_deployed_to_others_or_rolled_back_since() {
+    let (_farm, project) = Project::on_farm(0, 2);
+    project.render("/srv/app.conf", "{{ x }}\n", &[]);
+    let vars = |x: u8| project.write("hoist/vars.yaml", &format!("x: {x}\n"));
+    vars(1);
+    project.write("hoist/environments/beta/vars.yaml", "x: 9\n");
+    let one = project.commit("render");
+    project.deploy(&[]).ends(0);
+    let ends = |status: i32, more: &[&str]| {
+        project.run(&[&["plan", "--detailed-exitcode", "-r", &one], more].concat()).ends(status)
+    };
+    let line = |what: &str| format!("config      may change on hosts that run the revision already: {what}\n");
+    ends(0, &[]);
+    // Others have it from a deployment to some hosts.
+    vars(2);
+    project.deploy(&["-r", &one, "-l", "127.0.0.1"]).ends(0);
+    for more in [&[][..], &["--ask"], &["-l", "127.0.0.2"]] {
+        ends(10, more).says(&line("hoist/vars.yaml"));
+    }
+    ends(0, &["-l", "127.0.0.1"]);
+    project.deploy(&["-r", &one]).ends(0);
+    ends(0, &[]);
+    // A rollback renders nothing: hosts have what was rendered when the revision was deployed.
+    project.configure("shared_dirs: log");
+    project.deploy(&["-r", &one]).ends(0);
+    vars(3);
+    project.write("index.html", "two\n");
+    project.commit("two");
+    project.deploy(&[]).ends(0);
+    project.run(&["rollback", "--yes"]).ends(0);
+    ends(10, &[]).says(&line("hoist/vars.yaml"));
+    project.deploy(&["-r", &one]).ends(0);
+    ends(0, &[]);
+    // In another environment other files are rendered.
+    ends(10, &["-e", "beta"]).says("hoist/environments/beta/vars.yaml");
+    project.deploy(&["-r", &one, "-e", "beta", "-l", "127.0.0.2"]).ends(0);
+    ends(10, &[]).says("hoist/environments/beta/vars.yaml");
+    ends(0, &["-l", "127.0.0.1"]);
+    ends(10, &["-e", "beta"]);
+    ends(0, &["-e", "beta", "-l", "127.0.0.2"]);
+}
+
+#[test]
 fn a_key_that_makes_another_thing_of_the_revision_may_change_hosts_that_run_it() {
     let (farm, project) = Project::on_farm(0, 1);
     project.render("/srv/app.conf", "a\n", &[]);

@@ -86,7 +86,7 @@ impl Outlook {
             changes,
             not_compared,
             services,
-            new_configuration: new_configuration(config, prepared)?,
+            new_configuration: new_configuration(config, prepared, &views)?,
             transfer: Transfer::of(repo, prepared, &views, asked)?,
             transfer_limit: Some(config.settings.transfer_limit).filter(|limit| *limit > 0),
             duration: estimate(plan, &durations),
@@ -138,29 +138,80 @@ fn changes(repo: &Repo, plan: &Plan, views: &[View]) -> Result<(Vec<Change>, usi
 }
 
 /// What may change hosts that run the revision already. Only the targets can tell whether it does.
-fn new_configuration(config: &Config, prepared: &Prepared) -> Result<Option<Vec<String>>, Refused> {
-    let Prepared { plan, control_files, .. } = prepared;
+fn new_configuration(config: &Config, prepared: &Prepared, views: &[View]) -> Result<Option<Vec<String>>, Refused> {
+    let Prepared { plan, .. } = prepared;
     if !plan.brings_code() && !plan.promotes() && !renders(config, plan) {
         return Ok(None);
     }
-    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    let mut runs = history.runs.iter().rev().filter(|run| run.revision == plan.revision);
-    let Some(last) = runs.clone().find(|run| run.stayed()) else {
+    let runs = journal::deployments_of(&state_folder(config), &plan.repo, &plan.revision)?;
+    if !runs.iter().any(PastRun::stayed) {
         // Nothing is known of a revision that was deployed by somebody else.
         return Ok(renders(config, plan).then(Vec::new));
-    };
-    // The files that a run without promote has rendered since go live with the next one.
-    let is_pending = |run: &&PastRun| !run.promotes && !run.undone && run.rendered;
-    let pending = runs.by_ref().take_while(|run| !run.stayed()).find(is_pending);
-    let now = match renders(config, plan) {
-        true => Some(control_files),
-        false => pending.filter(|_| config.settings.config_deploy && plan.promotes()).map(|run| &run.control_files),
-    };
-    let mut may: Vec<String> =
-        last.asked.iter().flat_map(|then| then.differs_from(&prepared.requests.asked())).collect();
-    may.extend(now.iter().flat_map(|now| changed(&last.control_files, now)));
-    let is_unknown = now.is_some() && last.control_files.is_empty();
+    }
+    let (mut may, mut is_unknown): (Vec<String>, bool) = Default::default();
+    // Hosts that had the same runs are compared once.
+    let mut compared: Vec<(usize, Option<usize>, Option<usize>)> = Vec::new();
+    for view in views {
+        let Some(had) = Had::of(&runs, &view.target) else {
+            is_unknown |= view.serves(&plan.revision) && renders(config, plan);
+            continue;
+        };
+        let key = (had.last, had.rendered, had.pending);
+        if compared.contains(&key) {
+            continue;
+        }
+        compared.push(key);
+        let differing = had.differs(&runs, config, prepared);
+        is_unknown |= differing.is_none();
+        for name in differing.into_iter().flatten() {
+            if !may.contains(&name) {
+                may.push(name);
+            }
+        }
+    }
     Ok((!may.is_empty() || is_unknown).then_some(may))
+}
+
+/// Which deployments of the plan's revision a host has what it has from: a run over some hosts, or in another environment,
+/// leaves the others as they are, and a rollback restores what an earlier one has rendered.
+struct Had {
+    /// The last one that stayed there.
+    last: usize,
+    /// The one whose files are live there, as far as that is known.
+    rendered: Option<usize>,
+    /// A run without promote that has rendered since: its files go live with the next one.
+    pending: Option<usize>,
+}
+
+impl Had {
+    fn of(runs: &[PastRun], target: &Target) -> Option<Had> {
+        let last = runs.iter().rposition(|run| run.stayed_on.contains(target))?;
+        let is_prepared = |run: &PastRun| !run.promotes && !run.undone && run.targets.contains(target);
+        let has_rendered = |run: &PastRun| run.rendered && (run.stayed_on.contains(target) || is_prepared(run));
+        let rendered = runs[..=last].iter().rposition(has_rendered);
+        let pending = runs[last + 1..].iter().position(|run| run.rendered && is_prepared(run)).map(|at| last + 1 + at);
+        Some(Had { last, rendered, pending })
+    }
+
+    /// What is not as it was; `None`: that is not known.
+    fn differs(&self, runs: &[PastRun], config: &Config, prepared: &Prepared) -> Option<Vec<String>> {
+        let Prepared { plan, control_files, requests, .. } = prepared;
+        let then = &runs[self.rendered.unwrap_or(self.last)].control_files;
+        let now = match renders(config, plan) {
+            true => Some(control_files),
+            false => self
+                .pending
+                .filter(|_| config.settings.config_deploy && plan.promotes())
+                .map(|pending| &runs[pending].control_files),
+        };
+        if now.is_some() && then.is_empty() {
+            return None;
+        }
+        let mut may: Vec<String> =
+            runs[self.last].asked.iter().flat_map(|then| then.differs_from(&requests.asked())).collect();
+        may.extend(now.iter().flat_map(|now| changed(then, now)));
+        Some(may)
+    }
 }
 
 /// Whether the plan renders configuration files.
