@@ -275,6 +275,7 @@ fn a_wanted_revision_that_is_gone_from_the_repository_is_named_with_its_hosts() 
     let ran = project.run(&["reconcile", "--yes"]).ends(2);
     let gone = format!("127.0.0.1: {}, which is wanted there, is not in this repository any more", &two[..10]);
     ran.says(&gone);
+    project.run(&["reconcile", "--dry-run"]).ends(2).says(&gone).says("`hoist deploy -r REVISION -l 127.0.0.1`");
     let events = project.run(&["reconcile", "--yes", "--format", "json"]).ends(2).events();
     let end = events.last().unwrap();
     assert_eq!(

@@ -35,6 +35,8 @@ pub struct ReconcilePreview {
     pub unreachable: Vec<Target>,
     /// Hosts of which it is not known what they should run: they are left out, too.
     pub unclear: Vec<Target>,
+    /// Why it would be refused: a revision that is wanted is not in this repository any more.
+    pub gone: Option<String>,
     lines: Vec<String>,
 }
 
@@ -100,6 +102,7 @@ pub fn reconcile_preview(
         in_sync: names(&mut in_sync.iter()),
         unreachable: names(&mut astray.iter().filter(|view| !view.may_be_brought())),
         unclear,
+        gone: gone(&config, &repo, &wanted)?,
         lines,
     })
 }
@@ -471,7 +474,7 @@ fn gone(config: &Config, repo: &Repo, wanted: &WantedOn) -> Result<Option<String
 }
 
 /// Whether this repository has a revision, or what is no commit but was made here.
-fn is_here(repo: &Repo, revision: &Revision) -> anyhow::Result<bool> {
+pub fn is_here(repo: &Repo, revision: &Revision) -> anyhow::Result<bool> {
     Ok(repo.is_artifact(revision) || !repo.has(std::slice::from_ref(revision))?.is_empty())
 }
 

@@ -33,5 +33,8 @@ fn reconcile(args: &Args, console: &Console) -> Result<ExitCode, Refused> {
         Format::Json => drop(answer_json(&render::PreviewAnswer::of(&preview))?),
         _ => drop(render::preview(&preview).answer()),
     }
+    if let Some(why) = preview.gone {
+        return Err(Refused::new(why));
+    }
     Ok(if preview.is_open() { ExitCode::Success } else { ExitCode::Failed })
 }

@@ -14,6 +14,7 @@ use crate::fleet_state::{FleetState, Known, Observation};
 use crate::invocation::Invocation;
 use crate::journal::{Replay, Told, Unfinished};
 use crate::operation::announce::Announcer;
+use crate::operation::reconcile::is_here;
 use crate::operation::{Frontend, distance, state_folder};
 use crate::procfs;
 use crate::repo::Repo;
@@ -160,6 +161,7 @@ impl<'a> RecordedRun<'a> {
         let Verdict { text: verdict, mut ways_out, code, rows, locked, .. } = verdict;
         ways_out.extend(left_locked(&locked, &plan.by.deploy_host, &plan.invocation));
         ways_out.extend(owed_line(&owed, &plan.invocation.command("reconcile")));
+        ways_out.extend(to_be_fetched(self.repo, &owed));
         let seconds = self.began.elapsed().as_secs_f64();
         self.report.event(&Event::Ended { verdict, ways_out, owed, status: code.status(), rows, seconds });
         code
@@ -259,6 +261,19 @@ fn name_drained_before(verdict: &mut Verdict, plan: &Plan, memory: &FleetState) 
         let Some(drained) = memory.of(target).and_then(Known::drained) else { continue };
         row.reason = Some(row.reason.iter().cloned().chain([drained.as_last_seen()]).collect::<Vec<_>>().join("; "));
     }
+}
+
+/// The revisions that hosts still need and that nothing brings there from here: targets may keep what this repository has not.
+fn to_be_fetched(repo: &Repo, owed: &[OwedHost]) -> Option<String> {
+    let mut gone: Vec<&str> = Vec::new();
+    for OwedHost { revision, .. } in owed {
+        // What cannot be read is no reason to say so.
+        if !gone.contains(&revision.short()) && matches!(is_here(repo, revision), Ok(false)) {
+            gone.push(revision.short());
+        }
+    }
+    let is = if gone.len() == 1 { "is" } else { "are" };
+    (!gone.is_empty()).then(|| format!("{} {is} not in this repository: fetch it first", gone.join(", ")))
 }
 
 /// What clears the locks whose processes on this host have ended: what they left running on the hosts does not end.
