@@ -318,6 +318,37 @@ fn the_last_line_of_a_reconcile_has_its_status_and_the_hosts_that_it_left_whatev
 }
 
 #[test]
+fn hosts_of_another_environment_are_not_brought_the_configuration_of_this_one() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("failure_limit: 1");
+    project.write("hoist/environments/prod/vars.yaml", "x: 1\n");
+    project.commit("An environment");
+    project.deploy(&["-e", "prod"]).ends(0);
+    let two = page(&project, "two");
+    farm.set_down(&address(1), true);
+    project.deploy(&["-e", "prod"]).ends(0);
+    farm.set_down(&address(1), false);
+    let why = format!("127.0.0.2: {}, which is wanted there, was deployed in environment prod", &two[..10]);
+    for words in [&["reconcile", "--yes"][..], &["reconcile", "--dry-run"]] {
+        project.run(words).ends(2).says(&why).says("`hoist reconcile -e prod` brings it there");
+    }
+    let limited = project.run(&["reconcile", "--yes", "-l", "127.0.0.2"]).ends(2);
+    limited.says("`hoist reconcile -e prod -l 127.0.0.2`");
+    assert_ne!(Links::of(&farm, 1), Links::finalized(&two));
+    // A new host has what the others have, and from where they have it.
+    project.run(&["reconcile", "--yes", "-e", "prod"]).ends(0);
+    assert_eq!(Links::of(&farm, 1), Links::finalized(&two));
+    project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n");
+    project.run(&["reconcile", "--yes"]).ends(2).says("127.0.0.3: ").says("was deployed in environment prod");
+    // What was deployed without one since is reconciled so.
+    project.deploy(&["-l", "127.0.0.1,127.0.0.2"]).ends(0);
+    project.run(&["reconcile", "--yes", "-e", "prod"]).ends(2).says("was deployed without an environment");
+    project.run(&["reconcile", "--yes"]).ends(0);
+    assert_eq!(Links::of(&farm, 2), Links::finalized(&two));
+}
+
+#[test]
 fn after_a_first_deployment_that_failed_there_is_no_record_and_none_was_lost() {
     let (_farm, project) = Project::on_farm(0, 2);
     project.check("bad", "promote", "false");

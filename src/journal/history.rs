@@ -185,6 +185,49 @@ pub fn deployments_of(folder: &Path, repo: &str, revision: &Revision) -> Result<
     Ok(past.filter(|past| past.end.is_some() && past.touched()).map(PastRun::new).collect())
 }
 
+/// In which environments a revision was last deployed to these targets, each with its targets: of those of which no journal
+/// tells, where it was last deployed to any of `everyone`. What cannot be read is passed over.
+pub fn environments_of(
+    folder: &Path,
+    revision: &Revision,
+    targets: &[Target],
+    everyone: &[&Target],
+) -> Vec<(Option<String>, Vec<Target>)> {
+    let mut found: Vec<(Option<String>, Vec<Target>)> = Vec::new();
+    let mut add = |environment: Option<String>, on: Vec<Target>| match found.iter_mut().find(|it| it.0 == environment) {
+        _ if on.is_empty() => {}
+        Some((_, known)) => known.extend(on),
+        None => found.push((environment, on)),
+    };
+    let (mut rest, mut newest) = (targets.to_vec(), None);
+    let wanted = |opened: &Opened| {
+        let is_for = |(_, target): (_, &Target)| everyone.contains(&target);
+        opened.plan.kind.changes_revision() && opened.plan.revision == *revision && opened.plan.targets().any(is_for)
+    };
+    for path in journals(folder).unwrap_or_default().iter().rev() {
+        if rest.is_empty() {
+            break;
+        }
+        let Ok(Some(past)) = past_if(path, wanted) else { continue };
+        let environment = past.opened.environment.clone();
+        if past.end.is_none() || !past.touched() {
+            continue;
+        }
+        let run = PastRun::new(past);
+        if !run.stayed() {
+            continue;
+        }
+        newest.get_or_insert_with(|| environment.clone());
+        let (its, others) = rest.into_iter().partition(|target| run.targets.contains(target));
+        rest = others;
+        add(environment, its);
+    }
+    if let Some(environment) = newest {
+        add(environment, rest);
+    }
+    found
+}
+
 /// The hosts on which the run's revision went live, or was finalized, and was not taken back afterwards.
 fn stayed_on(past: &Past) -> HashSet<HostId> {
     let plan = &past.opened.plan;

@@ -81,6 +81,7 @@ pub fn reconcile_preview(
         false => look(&config, &repo, groups, limit_hosts, Asking::default(), front)?,
     };
     let (wanted, unclear) = wanted(astray.iter().filter(|view| view.may_be_brought()));
+    refuse_of_another_environment(&config, &wanted, limit_hosts)?;
     let lines = if memory(&config)?.is_empty() {
         vec![nothing_deployed(&config)]
     } else if astray.is_empty() {
@@ -144,6 +145,7 @@ pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Front
         };
     }
     let (wanted, _) = wanted(astray.iter().filter(|view| view.may_be_brought()));
+    refuse_of_another_environment(&config, &wanted, limit_hosts)?;
     front.can_ask()?;
     lines(&astray).iter().chain(&leads(&wanted, &repo, &history)).for_each(|line| front.remark(line));
     refuse_gone(&config, &repo, &wanted, &astray, front)?;
@@ -227,6 +229,27 @@ fn refuse_without_memory(config: &Config) -> Result<(), Refused> {
         state.display(),
         config.invocation.command(&format!("deploy -r {short}"))
     )))
+}
+
+/// Fails where what is wanted of hosts was deployed to them in another environment: the configuration of this one is not
+/// theirs.
+fn refuse_of_another_environment(config: &Config, wanted: &WantedOn, limit_hosts: Option<&str>) -> Result<(), Refused> {
+    let (groups, _) = config.groups(None)?;
+    let everyone: Vec<&Target> = groups.iter().flat_map(|group| &group.targets).collect();
+    for (revision, targets) in wanted {
+        let deployed = journal::environments_of(&state_folder(config), revision, targets, &everyone);
+        let Some((other, on)) = deployed.into_iter().find(|(environment, _)| *environment != config.environment) else {
+            continue;
+        };
+        let there = other.as_ref().map_or("without an environment".to_owned(), |name| format!("in environment {name}"));
+        let reconcile = config.invocation.in_environment(other).limited_to(limit_hosts).on_these_hosts("reconcile");
+        let (on, short) = (fold(&on), revision.short());
+        return Err(Refused::new(format!(
+            "{on}: {short}, which is wanted there, was deployed {there}, with the configuration files of that: `{reconcile}` \
+             brings it there; nothing was touched"
+        )));
+    }
+    Ok(())
 }
 
 fn nothing_deployed(config: &Config) -> String {
