@@ -217,6 +217,34 @@ fn a_rollback_that_died_in_an_undo_is_not_turned_back_before_somebody_says_how_t
 }
 
 #[test]
+fn a_rollback_that_leads_forward_names_the_steps_that_stay_undone() {
+    let scene = Scene::new("");
+    let project = &scene.project;
+    let two = scene.next("two");
+    project.deploy(&[]).ends(0);
+    let stays = "a rollback does not run it again";
+    let back = project.run(&["rollback", "--yes"]).ends(0);
+    assert!(!back.out.contains(stays) && !back.err.contains(stays), "{back:?}");
+    assert_eq!(scene.ran(), did("migrate", "tell untell"));
+    let short = &two[..10];
+    let said = format!("step tell was undone since {short} was deployed, and {stays}: `hoist deploy -r {short}` does");
+    project.run(&["rollback", "--dry-run", &two]).ends(0).says(&format!("warning: {said}"));
+    let preview = json(project, "rollback_preview", &["rollback", "--dry-run", &two]);
+    assert_eq!(preview["not_undone"], serde_json::json!([said]), "{preview}");
+    let forward = project.run(&["rollback", "--yes", &two]).ends(0);
+    assert!(forward.out.contains(&format!("warning: {said}")), "{forward:?}");
+    assert_eq!(scene.ran(), did("", ""));
+    all_on(&scene.farm, 2, &two);
+    // It does, and then nothing is missing.
+    project.deploy(&["-r", &two, "--break-glass", "its step"]).ends(0);
+    assert_eq!(scene.ran(), did("migrate", "tell"));
+    scene.next("three");
+    project.deploy(&["--break-glass", "goes on"]).ends(0);
+    let preview = project.run(&["rollback", "--dry-run", &two]).ends(0).says("undo of step tell");
+    assert!(!preview.out.contains(stays), "{preview:?}");
+}
+
+#[test]
 fn a_step_whose_host_is_down_at_the_probe_ends_the_run_before_anything_is_touched() {
     let (farm, project, one) = Project::deployed(0, 2);
     project.configure("failure_limit: 1\nconnect_timeout: 3");

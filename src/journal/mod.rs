@@ -39,7 +39,7 @@ pub use read::{UNTOUCHED, abandoned, close_untouched, open_run, prune, unfinishe
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};
 pub use room::Space;
-pub use steps_left::{LeftState, LeftStep, RunSteps, left_by};
+pub use steps_left::{LeftState, LeftStep, RunSteps, UndoneSince, left_by};
 pub use times::Times;
 pub use told::{Told, first_seen};
 pub use unfinished::Unfinished;

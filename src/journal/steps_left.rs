@@ -14,6 +14,16 @@ pub struct RunSteps {
     pub left: Vec<LeftStep>,
     /// Those of earlier runs that it has undone, or may have.
     undid: Vec<UndoneStep>,
+    /// Those that it has done, and that were undone: by itself, or by a later run.
+    pub undone_since: Vec<UndoneSince>,
+}
+
+/// A step that was done and is undone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UndoneSince {
+    pub name: String,
+    /// The place of the run that undid it, among those of the history; `None`: the run that had done it.
+    pub by: Option<usize>,
 }
 
 /// A step that a run did, or may have done, and that is not known to be undone.
@@ -49,7 +59,11 @@ struct UndoneStep {
 
 impl RunSteps {
     pub(super) fn of(past: &Past) -> RunSteps {
-        RunSteps { left: left_by(&past.opened.plan, &past.once), undid: undone_by(past) }
+        RunSteps {
+            left: left_by(&past.opened.plan, &past.once),
+            undid: undone_by(past),
+            undone_since: undone_again(past),
+        }
     }
 }
 
@@ -74,6 +88,13 @@ pub fn left_by(plan: &Plan, once: &[PastOnce]) -> Vec<LeftStep> {
     left.collect()
 }
 
+/// Those that a run has itself undone.
+fn undone_again(past: &Past) -> Vec<UndoneSince> {
+    let is_undone = |it: &&PastOnce| it.undo && it.end == Some(OnceEnd::Done);
+    let steps = past.once.iter().filter(is_undone).filter_map(|it| past.opened.plan.steps.get(it.step));
+    steps.map(|step| UndoneSince { name: step.name.clone(), by: None }).collect()
+}
+
 fn undone_by(past: &Past) -> Vec<UndoneStep> {
     let undone = past.once.iter().filter(|it| !it.undo && it.may_have_run()).filter_map(|it| {
         let step = past.opened.plan.steps.get(it.step)?;
@@ -94,7 +115,10 @@ pub(super) fn take_undone(runs: &mut [&mut RunSteps]) {
             };
             let found = earlier.iter_mut().rev().find_map(|run| Some((run.left.iter().position(is_it)?, run)));
             match found {
-                Some((at, run)) if *is_known => drop(run.left.remove(at)),
+                Some((at, run)) if *is_known => {
+                    let LeftStep { step, .. } = run.left.remove(at);
+                    run.undone_since.push(UndoneSince { name: step.name, by: Some(later) });
+                }
                 Some((at, run)) => run.left[at].state = LeftState::UndoUnknown,
                 None => {}
             }

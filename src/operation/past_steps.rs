@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::deploy::{Plan, Prepared, roll_back_past};
+use crate::deploy::{Kind, Plan, Prepared, roll_back_past};
 use crate::invocation::Invocation;
-use crate::journal::{History, LeftState, LeftStep, PastOnce, Record, Unfinished, left_by, past_steps};
+use crate::journal::{
+    History, LeftState, LeftStep, PastOnce, PastRun, Record, UndoneSince, Unfinished, left_by, past_steps,
+};
 use crate::once::{On, OnceEnd, OnceStep, When};
 use crate::targets::Group;
 use crate::text::meant_or_known;
@@ -162,20 +164,22 @@ pub struct Undoing {
     left: Vec<String>,
     /// A sentence for each step that this run cannot undo.
     left_out: Vec<String>,
+    /// A sentence for each step that the revision was deployed with, that was undone since, and that no rollback runs.
+    not_run: Vec<String>,
     /// What `--step` calls the steps of which somebody has to say first how they ended.
     pub asked: Vec<String>,
 }
 
 impl Undoing {
     /// Of a rollback of the hosts of these groups to a revision.
-    pub fn of(history: &History, groups: &[Group], to: &Revision) -> Undoing {
+    pub fn of(history: &History, groups: &[Group], to: &Revision, invocation: &Invocation) -> Undoing {
         let mut runs: BTreeSet<usize> = BTreeSet::new();
         for target in groups.iter().flat_map(|group| &group.targets) {
             let stack = history.stack(target, history.runs.len());
             let above = stack.iter().rposition(|(_, revision)| revision == to).map_or(stack.len(), |place| place + 1);
             runs.extend(stack.iter().skip(above).filter_map(|(run, _)| *run));
         }
-        let mut undoing = Undoing::default();
+        let mut undoing = Undoing { not_run: not_run(history, to, invocation), ..Undoing::default() };
         for run in runs.into_iter().rev().map(|run| &history.runs[run]) {
             let previous = run.before.iter().map(|(_, revision)| revision.clone()).next();
             undoing.take(&run.steps.left, Some((run.revision.clone(), previous)));
@@ -287,7 +291,13 @@ impl Undoing {
     /// Adds the steps to a run that goes back.
     pub fn plan_into(self, prepared: &mut Prepared) {
         prepared.plan.steps.extend(self.steps);
-        prepared.notes.extend(self.left_out.into_iter().map(|note| (Level::Warning, note)));
+        let notes = self.left_out.into_iter().chain(self.not_run);
+        prepared.notes.extend(notes.map(|note| (Level::Warning, note)));
+    }
+
+    /// A sentence for each step that the revision was deployed with and that stays undone.
+    pub fn not_run(&self) -> &[String] {
+        &self.not_run
     }
 
     /// A sentence for each step that is not undone.
@@ -298,8 +308,38 @@ impl Undoing {
     /// A line for each step that is undone, or stays as it is.
     pub fn lines(&self) -> Vec<String> {
         let undo = self.steps.iter().map(|step| format!("{}: {}", step.title(true), step.what_runs()));
-        undo.chain(self.not_undone().cloned()).collect()
+        undo.chain(self.not_undone().cloned())
+            .chain(self.not_run.iter().map(|line| format!("warning: {line}")))
+            .collect()
     }
+}
+
+/// A rollback runs no step but what undoes one. It may lead forward all the same: to a revision whose steps, or those of the
+/// deployments before it, were undone by an earlier rollback.
+fn not_run(history: &History, to: &Revision, invocation: &Invocation) -> Vec<String> {
+    let had_steps = |run: &PastRun| !(run.steps.left.is_empty() && run.steps.undone_since.is_empty());
+    let of_it = |run: &PastRun| run.kind == Kind::Deploy && run.revision == *to;
+    let last = history.runs.iter().rposition(|run| of_it(run) && had_steps(run));
+    let Some(last) = last.or_else(|| history.runs.iter().rposition(of_it)) else { return Vec::new() };
+    let mut names: Vec<&str> = Vec::new();
+    for (place, run) in history.runs.iter().enumerate().take(last + 1) {
+        for UndoneSince { name, by } in &run.steps.undone_since {
+            let by = by.unwrap_or(place);
+            let is_again =
+                history.runs.iter().skip(by + 1).any(|run| run.steps.left.iter().any(|it| it.step.name == *name));
+            if by >= last && !is_again && !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+    }
+    let short = to.short();
+    let deploy = invocation.on_these_hosts(&format!("deploy -r {short}"));
+    let one = |name: &str| {
+        format!(
+            "step {name} was undone since {short} was deployed, and a rollback does not run it again: `{deploy}` does"
+        )
+    };
+    names.into_iter().map(one).collect()
 }
 
 /// The undoing of a step as a step of its own, on the other side of its group.

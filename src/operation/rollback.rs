@@ -263,7 +263,8 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     if way.is_deployed() {
         keep(&mut taking_part, &|target| way.is_brought(target));
     }
-    let undoing = Undoing::of(&history, &groups, &way.to.revision).within(&taking_part, back.limit_hosts.is_some());
+    let undoing = Undoing::of(&history, &groups, &way.to.revision, &config.invocation)
+        .within(&taking_part, back.limit_hosts.is_some());
     // The hosts may keep what this repository has not; the command that the way names deploys from here.
     if !way.lacking.is_empty() && !reconcile::is_here(repo, &way.to.revision)? {
         front.tell(&format!(

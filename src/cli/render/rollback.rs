@@ -153,7 +153,7 @@ impl PreviewAnswer<'_> {
         let answer = PreviewAnswer {
             unfinished: None,
             way_back: None,
-            not_undone: undoing.not_undone().cloned().collect(),
+            not_undone: undoing.not_undone().chain(undoing.not_run()).cloned().collect(),
             steps: undoing.steps.into_iter().map(UndoneAnswer::from).collect(),
             irreversible: undoing.barring,
             asked: undoing.asked,
