@@ -21,6 +21,7 @@ mod kill;
 mod large_files;
 mod lease;
 mod locks;
+mod moved_aside;
 #[path = "../common/ports.rs"]
 mod ports;
 mod preflight;

@@ -250,12 +250,14 @@ pub fn remove_entry(entry: &Entry) -> Result<bool, Fault> {
 /// Gives what stands at `path` another name beside it, `NAME.before-hoist-TIME`, which is returned. A plain file keeps
 /// its old name too, so that whoever replaces it leaves no moment without one.
 pub fn set_aside(path: &Path) -> Result<PathBuf, Fault> {
-    let aside = set_entry_aside(&Entry::of(path).tried("move aside", path)?)?;
+    let entry = Entry::of(path).tried("move aside", path)?;
+    let aside = aside_of(&entry);
+    set_entry_aside(&entry, &aside)?;
     Ok(parent(path).join(aside.name()))
 }
 
-/// As [`set_aside`], in a directory that is held open.
-pub fn set_entry_aside(entry: &Entry) -> Result<Entry, Fault> {
+/// A name that an entry can be given by [`set_entry_aside`]: nothing has it yet.
+pub fn aside_of(entry: &Entry) -> Entry {
     let name = entry.name().to_string_lossy();
     let stamp = crate::clock::run_id_stamp();
     let mut aside = entry.beside(format!("{name}.before-hoist-{stamp}"));
@@ -264,12 +266,21 @@ pub fn set_entry_aside(entry: &Entry) -> Result<Entry, Fault> {
         count += 1;
         aside = entry.beside(format!("{name}.before-hoist-{stamp}-{count}"));
     }
+    aside
+}
+
+/// As [`set_aside`], in a directory that is held open, by a name of [`aside_of`].
+pub fn set_entry_aside(entry: &Entry, aside: &Entry) -> Result<(), Fault> {
     let plain_file = entry.metadata().is_ok_and(|found| found.is_file());
-    if !(plain_file && entry.hard_link(&aside).is_ok()) {
-        entry.rename(&aside).tried("move aside", &entry.path())?;
+    // One that has the name already keeps both.
+    let has_both = || {
+        let identity = |entry: &Entry| entry.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+        entry.hard_link(aside).is_ok() || identity(aside).is_some_and(|there| Some(there) == identity(entry))
+    };
+    if !(plain_file && has_both()) {
+        entry.rename(aside).tried("move aside", &entry.path())?;
     }
-    entry.dir().sync().tried("sync", entry.dir().path())?;
-    Ok(aside)
+    entry.dir().sync().tried("sync", entry.dir().path())
 }
 
 /// Removes a tree that may be large: first its name, in one step, so that no half of it is taken for the whole.

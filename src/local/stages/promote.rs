@@ -1,6 +1,6 @@
 //! The stage `promote`: the revision goes live, and the services are restarted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::files::no_links;
 use crate::wire::{CheckPoint, Revision, RunId, Stage};
@@ -12,15 +12,18 @@ use super::rendered;
 use super::service;
 use super::undrain;
 use crate::local::drain;
-use crate::local::fault::Fault;
+use crate::local::fault::{Fault, Tried};
 use crate::local::job::Job;
+use crate::local::os::dir::Entry;
 use crate::local::os::files;
+use crate::local::state::aside;
 use crate::local::state::config_files;
 use crate::local::state::going_live;
 use crate::local::state::hoist_dir;
 use crate::local::state::layout::{Layout, Link};
 use crate::local::state::lease;
 use crate::local::state::links;
+use crate::local::state::links::{Kept, Linking};
 use crate::local::state::record;
 use crate::local::state::scap_config;
 use crate::local::state::service_path;
@@ -62,7 +65,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
     let ahead = CheckPoint::Before(Stage::Promote);
     if checks::are_due(job, ahead) {
-        begin(job)?;
+        begin(job, &wanted)?;
         checks::run(job, ahead, revision)?;
     }
     links::preflight(layout, revision, &wanted)?;
@@ -74,11 +77,11 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         drain(job)?;
     }
     // A rollback of what was drained, and no more, restarts nothing.
-    begin(job)?;
+    begin(job, &wanted)?;
     going_live::mark(layout, revision)?;
     job.shared().hand_over(revision)?;
     rendered::put_in_place(job)?;
-    go_live(job, revision, &wanted)?;
+    go_live(job, revision, &wanted, None)?;
     remember(layout, revision)?;
     rendered::drop_unlinked(job, &wanted)?;
     rendered::verify(layout, revision)?;
@@ -115,27 +118,35 @@ fn is_done(layout: &Layout, revision: &Revision, wanted: &[String]) -> bool {
 }
 
 /// Swaps all links to a revision: `current`, the service's path, the configuration files. `before` is what was live.
-pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
-    let layout = &job.layout;
+/// `kept`: on the way back, the places that stand as the run found them.
+pub fn go_live(job: &Job, revision: &Revision, wanted: &[String], kept: Option<&Kept>) -> Result<(), Fault> {
+    let (layout, nothing) = (&job.layout, Kept::default());
+    let run = kept.is_none().then_some(&job.request.header.holder.run);
+    let kept = kept.unwrap_or(&nothing);
+    let make_room = |place: &Entry, path: &Path| aside::move_away(layout, run, place, path);
+    let linking = Linking { layout, out: &job.out, make_room: &make_room, kept };
     let before = layout.read(Link::Current);
     scap_config::follow(job, revision, before.as_ref());
     job.point(Link::Current, revision)?;
     // Once it is live, one path that cannot be linked is no reason to leave the others behind.
-    let live = link_live(job, revision);
-    live.and(links::apply((layout, &job.out, &job.request.header.holder.run), revision, wanted, before.as_ref()))
+    let live = if kept.has(layout.live()) { Ok(()) } else { link_live(&linking, revision) };
+    live.and(links::apply(&linking, revision, wanted, before.as_ref()))
 }
 
 /// Points the path that the service uses at a revision.
-fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
-    let (live, target) = (job.layout.live(), job.layout.rev(revision));
-    job.make_way(live)?;
-    if let Some(to) = service_path::foreign_target(&job.layout) {
+fn link_live(linking: &Linking, revision: &Revision) -> Result<(), Fault> {
+    let layout = linking.layout;
+    let live = layout.live();
+    if service_path::is_foreign(layout) {
         // Whoever made it may want it back.
-        let aside = files::set_aside(live)?;
-        let to = to.display();
-        job.out.warn(format!("{} was a link to {to}; it was renamed to {}", live.display(), aside.display()));
+        let was = match service_path::foreign_target(layout) {
+            Some(to) => format!("was a link to {}", to.display()),
+            None => "was not a link".to_owned(),
+        };
+        let aside = (linking.make_room)(&Entry::of(live).tried("move aside", live)?, live)?;
+        linking.out.warn(format!("{} {was}; it was renamed to {}", live.display(), aside.display()));
     }
-    files::point(live, &job.layout.link_target(live, &target))
+    files::point(live, &layout.link_target(live, &layout.rev(revision)))
 }
 
 /// The file whose run has begun with the first thing of promote that leaves a trace, which may be a check's.
@@ -143,16 +154,21 @@ fn begun(layout: &Layout) -> PathBuf {
     layout.own().join("promoting")
 }
 
-fn begin(job: &Job) -> Result<(), Fault> {
+/// What is to be moved aside is noted first: where the file names a run, its notes are whole.
+fn begin(job: &Job, wanted: &[String]) -> Result<(), Fault> {
     hoist_dir::prepare(&job.layout.own())?;
+    aside::note(&job.layout, &job.request.header.holder.run, wanted)?;
     hoist_dir::write(&begun(&job.layout), job.request.header.holder.run.as_str().as_bytes())
 }
 
 /// Whether a run's promote has done anything here: one that refused at once has not.
 pub fn was_begun(layout: &Layout, run: &RunId) -> bool {
-    record::was_started(layout, run, Stage::Promote)
-        && (going_live::is_marked(layout)
-            || no_links::read_own_text(&begun(layout)).is_ok_and(|text| text == run.as_str()))
+    record::was_started(layout, run, Stage::Promote) && (going_live::is_marked(layout) || has_begun(layout, run))
+}
+
+/// Whether a run's promote has come to the first thing that leaves a trace.
+pub fn has_begun(layout: &Layout, run: &RunId) -> bool {
+    no_links::read_own_text(&begun(layout)).is_ok_and(|text| text == run.as_str())
 }
 
 fn remember(layout: &Layout, revision: &Revision) -> Result<(), Fault> {

@@ -1,5 +1,7 @@
 //! The stage `rollback`: back to the revision that was live before, and a look whether that is so.
 
+use std::path::Path;
+
 use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checks;
@@ -12,9 +14,11 @@ use crate::local::drain;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
+use crate::local::state::aside;
 use crate::local::state::going_live;
 use crate::local::state::layout::Link;
 use crate::local::state::links;
+use crate::local::state::links::Kept;
 use crate::local::state::observed;
 use crate::local::state::record;
 use crate::local::tree::checkout;
@@ -86,8 +90,10 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     if let Err(fault) = job.shared().hand_over(restore) {
         job.out.warn(fault.reason());
     }
-    parts.note(promote::go_live(job, restore, &links::stored(layout, restore)));
-    parts.note(links::bring_back(layout, &job.request.header.holder.run));
+    let (run, linked) = (&job.request.header.holder.run, links::stored(layout, restore));
+    let (kept, brought) = aside::bring_back((layout, &job.out, run), promote::has_begun(layout, run), &linked);
+    parts.note(brought);
+    parts.note(promote::go_live(job, restore, &linked, Some(&kept)));
     if !again {
         parts.note(rendered::take_back(job));
     }
@@ -98,7 +104,7 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     }
     parts.prepare(CheckPoint::Before(Stage::RestartService));
     parts.note(service::restart(job));
-    parts.note(verify(job, restore));
+    parts.note(verify(job, restore, &kept));
     let is_running = parts.failed.is_none();
     for at in [Stage::Promote, Stage::RestartService, Stage::Rollback] {
         parts.judge(CheckPoint::After(at));
@@ -180,18 +186,18 @@ impl Parts<'_> {
     }
 }
 
-/// Reads back what the links say now.
-fn verify(job: &Job, restore: &Revision) -> Result<(), Fault> {
+/// Reads back what the links say now. What is kept was read when it got its place again.
+fn verify(job: &Job, restore: &Revision, kept: &Kept) -> Result<(), Fault> {
     let state = observed::look(&job.layout)?;
     if state.current.as_ref() != Some(restore) {
         let now = state.current.map_or("nothing".to_owned(), |current| current.short().to_owned());
         return Err(Fault::failed(format!("{now} is live after the rollback to {}", restore.short())));
     }
-    if !job.layout.is_live(restore) {
+    if !job.layout.is_live(restore) && !kept.has(job.layout.live()) {
         let live = job.layout.live().display();
         return Err(Fault::failed(format!("{live} does not point to {} after the rollback", restore.short())));
     }
-    match state.stray_links.first() {
+    match state.stray_links.iter().find(|path| !kept.has(Path::new(path))) {
         Some(path) => Err(Fault::failed(format!("{path} does not point into {} after the rollback", restore.short()))),
         None => rendered::verify(&job.layout, restore),
     }

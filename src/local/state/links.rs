@@ -4,11 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use crate::files::no_links;
 use crate::paths;
-use crate::wire::{Revision, RunId};
+use crate::wire::Revision;
 
 use super::layout::Layout;
 use crate::local::fault::{Fault, Tried};
@@ -37,42 +35,34 @@ fn save(layout: &Layout, paths: &[String]) -> Result<(), Fault> {
     files::write(&list(layout), &text, 0o666)
 }
 
-/// What stood in a link's place before a run, and the name that it has since.
-#[derive(Serialize, Deserialize)]
-struct Aside {
-    run: RunId,
-    path: PathBuf,
-    aside: PathBuf,
+/// Places of links that a rollback leaves as they are: the run found something else there.
+#[derive(Debug, Default)]
+pub struct Kept {
+    places: Vec<(PathBuf, bool)>,
 }
 
-fn asides(layout: &Layout) -> PathBuf {
-    layout.own().join("set-aside.json")
-}
-
-fn load_asides(layout: &Layout, run: &RunId) -> Vec<Aside> {
-    let text = no_links::read_own(&asides(layout)).unwrap_or_default();
-    let mut found: Vec<Aside> = serde_json::from_slice(&text).unwrap_or_default();
-    found.retain(|aside| aside.run == *run);
-    found
-}
-
-/// Gives those things their places again that this run has set aside, where it left no link.
-pub fn bring_back(layout: &Layout, run: &RunId) -> Result<(), Fault> {
-    let mut first = Ok(());
-    for Aside { path, aside, .. } in load_asides(layout, run) {
-        first = first.and(put_back(&path, &aside));
+impl Kept {
+    /// `listed`: the places that were on the list of links when the run began.
+    pub fn add(&mut self, path: &Path, listed: &[String]) {
+        self.places.push((path.to_owned(), listed.iter().any(|it| Path::new(it) == path)));
     }
-    first
+
+    pub fn has(&self, path: &Path) -> bool {
+        self.places.iter().any(|(kept, _)| kept == path)
+    }
+
+    fn is_listed(&self, path: &Path) -> bool {
+        self.places.iter().any(|(kept, is_listed)| kept == path && *is_listed)
+    }
 }
 
-fn put_back(path: &Path, aside: &Path) -> Result<(), Fault> {
-    let Some(link) = held(path, false)? else { return Ok(()) };
-    let aside = link.beside(aside.file_name().unwrap_or_default());
-    if link.exists() || !aside.exists() {
-        return Ok(());
-    }
-    aside.rename(&link).tried("put back", path)?;
-    link.dir().sync().tried("sync", files::parent(path))
+/// The means to change links.
+pub struct Linking<'a> {
+    pub layout: &'a Layout,
+    pub out: &'a Out,
+    /// Gives what is somebody else's in the place of a link another name, which is returned.
+    pub make_room: &'a dyn Fn(&Entry, &Path) -> Result<PathBuf, Fault>,
+    pub kept: &'a Kept,
 }
 
 /// The place of a link, in its directory that is held open: a service may own a directory on the way, and replace one below
@@ -146,7 +136,7 @@ fn target_of(link: &Path) -> Option<PathBuf> {
 }
 
 /// Whether a path is a link into our working trees, dangling or not.
-fn is_ours(layout: &Layout, path: &Path) -> bool {
+pub fn is_ours(layout: &Layout, path: &Path) -> bool {
     let Some(target) = target_of(path) else { return false };
     if target.starts_with(layout.revs()) || target.starts_with(layout.live()) {
         return true;
@@ -174,15 +164,16 @@ pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Res
 }
 
 /// Links `wanted` into a revision, and removes those links of ours that are not wanted: of the list, and of `before`,
-/// the revision that was live. What else stands in a link's place is set aside, never removed.
+/// the revision that was live. What else stands in a link's place is set aside, never removed, unless it is kept.
 ///
 /// One bad path does not keep the others from their links; the first failure is returned.
 pub fn apply(
-    (layout, out, run): (&Layout, &Out, &RunId),
+    linking: &Linking,
     revision: &Revision,
     wanted: &[String],
     before: Option<&Revision>,
 ) -> Result<(), Fault> {
+    let Linking { layout, kept, .. } = linking;
     let mut all = load(layout);
     all.extend(before.map(|before| stored(layout, before)).unwrap_or_default());
     all.extend_from_slice(wanted);
@@ -192,11 +183,14 @@ pub fn apply(
     let mut first = save(layout, &all);
     let mut left = Vec::new();
     for path in &all {
+        let stays = kept.has(Path::new(path));
         let result = match wanted.contains(path) {
-            true => place((layout, out, run), revision, path),
-            false => take_away(layout, out, path),
+            _ if stays => Ok(()),
+            true => place(linking, revision, path),
+            false => take_away(linking, path),
         };
-        if wanted.contains(path) || result.is_err() {
+        let is_listed = if stays { kept.is_listed(Path::new(path)) } else { wanted.contains(path) || result.is_err() };
+        if is_listed {
             left.push(path.clone());
         }
         first = first.and(result);
@@ -210,7 +204,8 @@ pub fn is_in_place(layout: &Layout, revision: &Revision, link: &Path) -> bool {
     fs::read_link(link).is_ok_and(|now| Some(now) == wanted)
 }
 
-fn place((layout, out, run): (&Layout, &Out, &RunId), revision: &Revision, path: &str) -> Result<(), Fault> {
+fn place(linking: &Linking, revision: &Revision, path: &str) -> Result<(), Fault> {
+    let layout = linking.layout;
     let link = Path::new(path);
     let Some(entry) = held(link, true)? else { return Ok(()) };
     let target = layout.link_target(link, &layout.rendered(revision, path));
@@ -218,21 +213,18 @@ fn place((layout, out, run): (&Layout, &Out, &RunId), revision: &Revision, path:
         return Ok(());
     }
     if entry.exists() && !is_ours(layout, link) {
-        let aside = files::parent(link).join(files::set_entry_aside(&entry)?.name());
-        let mut asides = load_asides(layout, run);
-        asides.push(Aside { run: run.clone(), path: link.to_owned(), aside: aside.clone() });
-        files::write(&self::asides(layout), &serde_json::to_vec(&asides).unwrap_or_default(), 0o600)?;
-        out.warn(format!("{path} was not a link of hoist; it was renamed to {}", aside.display()));
+        let aside = (linking.make_room)(&entry, link)?;
+        linking.out.warn(format!("{path} was not a link of hoist; it was renamed to {}", aside.display()));
     }
     files::point_entry(&entry, &target)
 }
 
-fn take_away(layout: &Layout, out: &Out, path: &str) -> Result<(), Fault> {
+fn take_away(linking: &Linking, path: &str) -> Result<(), Fault> {
     let link = Path::new(path);
-    if is_ours(layout, link) {
+    if is_ours(linking.layout, link) {
         let Some(entry) = held(link, false)? else { return Ok(()) };
         files::remove_entry(&entry)?;
-        out.warn(format!("{path} is not configured in this revision; its link is removed"));
+        linking.out.warn(format!("{path} is not configured in this revision; its link is removed"));
     }
     Ok(())
 }

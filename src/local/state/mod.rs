@@ -1,5 +1,6 @@
 //! What the target keeps of deployments: the layout of its folders, links, records, locks, fence and lease.
 
+pub mod aside;
 pub mod claim;
 pub mod config_files;
 pub mod confirmed;

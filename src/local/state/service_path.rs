@@ -36,6 +36,11 @@ pub fn is_clear(layout: &Layout) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether something stands at the service's path that neither Hoist nor Scap has made.
+pub fn is_foreign(layout: &Layout) -> bool {
+    fs::symlink_metadata(layout.live()).is_ok_and(|found| !found.is_symlink()) || foreign_target(layout).is_some()
+}
+
 /// Where the service's path leads if it is a link that neither Hoist nor Scap has made.
 pub fn foreign_target(layout: &Layout) -> Option<PathBuf> {
     let target = fs::read_link(layout.live()).ok()?;
