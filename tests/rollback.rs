@@ -397,3 +397,34 @@ fn a_host_that_is_written_in_another_way_now_is_no_host_that_has_left_its_list()
     assert!(!ran.err.contains("in no list any more"), "{}", ran.err);
     all_on(&farm, 2, &one);
 }
+
+#[test]
+fn hosts_that_somebody_elses_release_served_are_served_by_it_again_when_the_first_deployment_fails_or_dies() {
+    let (farm, project) = Project::on_farm(0, 2);
+    let releases: Vec<_> = (0..2).map(|n| farm.srv(&address(n)).join("deployment/app")).collect();
+    for release in &releases {
+        std::fs::create_dir_all(release).unwrap();
+        std::fs::write(release.join("version"), "theirs").unwrap();
+    }
+    let is_back = || {
+        for (n, release) in releases.iter().enumerate() {
+            assert_eq!(std::fs::read_to_string(release.join("version")).unwrap(), "theirs");
+            assert!(!release.is_symlink());
+            assert_eq!(Links::of(&farm, n), Links::default());
+            let names = std::fs::read_dir(release.parent().unwrap()).unwrap().flatten().map(|entry| entry.file_name());
+            assert!(names.into_iter().all(|name| !name.to_string_lossy().contains("before-hoist")));
+        }
+    };
+    project.check("bad", "promote", "test -e /srv/deployment/app/version");
+    project.commit("one");
+    let ran = project.deploy(&[]).ends(1);
+    ran.says("/srv/deployment/app is a directory that neither Hoist nor Scap has made")
+        .says("2 hosts were rolled back and verified");
+    is_back();
+    // Its deployer dies, and somebody else undoes it.
+    project.check("waits", "promote", common::WAITS);
+    project.commit("two");
+    common::kill_at_checks(&farm, &project, &["deploy", "--yes"], 2, 2);
+    project.run(&["rollback", "--yes"]).ends(1).says("2 hosts were rolled back and verified");
+    is_back();
+}

@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use crate::repo::Repo;
 use crate::report::{Cause, causes};
-use crate::targets::fold;
-use crate::wire::{CheckType, Facts, Level, Preflight, Revision, ScriptHead, Stage, StageRequest};
+use crate::targets::{Target, fold};
+use crate::wire::{CheckType, Facts, Level, Occupant, Preflight, Revision, ScriptHead, Stage, StageRequest};
 
 use super::plan::{GroupId, Kind, Plan};
 use super::table::Row;
@@ -31,6 +31,11 @@ impl Ahead {
         // The revision of a resumed run may not exist here any more. Then nothing is known of its scripts.
         let scripts = script_heads(repo, request).unwrap_or_default();
         Ahead { stages, scripts }
+    }
+
+    /// Whether a revision goes live, or would after a dry run.
+    fn runs_promote(plan: &Plan) -> bool {
+        plan.kind == Kind::DryRun || plan.stages.iter().any(|it| it.stage == Stage::Promote)
     }
 
     /// For the current requests.
@@ -109,5 +114,21 @@ pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
         found.filter(|(level, _)| *level == Level::Warning).map(move |(_, message)| ((), message, target))
     };
     let told = |cause: Cause<()>| format!("{}: {}", fold(&cause.hosts), cause.text);
-    causes(rows.iter().flat_map(of)).into_iter().map(told).collect()
+    let moved: Vec<(String, &Target)> = rows.iter().filter_map(|row| Some((moved(row, plan)?, &row.target))).collect();
+    let moved = moved.iter().map(|(message, target)| ((), message.as_str(), *target));
+    causes(rows.iter().flat_map(of).chain(moved)).into_iter().map(told).collect()
+}
+
+/// That promote moves aside what somebody else has put at the path that the service uses.
+fn moved(row: &Row, plan: &Plan) -> Option<String> {
+    let facts = row.facts.as_ref()?;
+    let Occupant { path, what, .. } = facts.state.occupant.as_deref()?;
+    if !Ahead::runs_promote(plan) || failing(facts, plan, row.group).is_some() {
+        return None;
+    }
+    let (shown, name) = (path.display(), path.file_name().unwrap_or_default().to_string_lossy());
+    Some(format!(
+        "{shown} is {what} that neither Hoist nor Scap has made: promote renames it to {name}.before-hoist-TIME, and a \
+         rollback of the run moves it back"
+    ))
 }

@@ -1,6 +1,7 @@
 //! What a target says of itself.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,17 @@ pub struct State {
     /// The target was drained, and is not back in service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<Box<Drained>>,
+    /// What stands at the path that the service uses, if neither Hoist nor Scap has put it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occupant: Option<Box<Occupant>>,
+}
+
+/// What somebody else has put where the link to the live revision belongs. Promote moves it aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occupant {
+    pub path: PathBuf,
+    /// `a directory`, `a link to /srv/releases/1`.
+    pub what: String,
 }
 
 /// A process of Scap's on a target.

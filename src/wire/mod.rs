@@ -38,7 +38,7 @@ pub use content::{
     SubmoduleSource,
 };
 pub use drain::{Drain, DrainOn, DrainPart, DrainReply, Drained, NO_DEPLOYER};
-pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
+pub use facts::{Facts, Finding, Lacking, Occupant, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
 pub use header::Header;
 pub use lease::{Lease, LeaseStands, WENT_BACK};

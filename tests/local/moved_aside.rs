@@ -156,3 +156,102 @@ fn what_stood_at_the_services_path_has_its_place_again_after_a_rollback() {
         assert_eq!(fs::read(target.live().join("precious")).unwrap(), b"data");
     }
 }
+
+/// A target to which nothing of Hoist's was ever deployed, with a release of somebody else's at the service's path and a
+/// configuration file of their own; and the request of the first deployment, which is checked out.
+fn served_by_somebody_else(is_link: bool) -> (Target, Revision, StageRequest) {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let release = target.dir.path().join("releases/1");
+    fs::create_dir_all(&release).unwrap();
+    fs::write(release.join("precious"), "data").unwrap();
+    fs::create_dir_all(target.live().parent().unwrap()).unwrap();
+    match is_link {
+        true => symlink(&release, target.live()).unwrap(),
+        false => fs::rename(&release, target.live()).unwrap(),
+    }
+    fs::create_dir_all(target.etc("")).unwrap();
+    fs::write(target.etc("app.conf"), "by hand").unwrap();
+    let request = request(&target, "r1", &one, "one");
+    target.fetch(&request).ok();
+    run(&request, Stage::ConfigDeploy).ok();
+    target.forget_log();
+    (target, one, request)
+}
+
+/// What a service sees, without what is Hoist's own.
+fn served(target: &Target) -> Vec<String> {
+    let beside = snapshot(target.live().parent().unwrap()).into_iter().filter(|line| !line.contains("-cache"));
+    beside.chain(etc(target)).filter(|line| !line.contains(".hoist-tmp")).collect()
+}
+
+#[test]
+fn a_host_that_somebody_elses_release_served_is_served_by_it_again_after_a_rollback() {
+    for is_link in [false, true] {
+        let (target, one, request) = served_by_somebody_else(is_link);
+        let (before, state) = (served(&target), target.facts(&request).state);
+        assert!(state.occupant.is_some());
+        run(&request, Stage::Promote).ok();
+        let promoted = target.facts(&request).state;
+        assert_eq!((promoted.current, promoted.occupant), (Some(one), None));
+        target.forget_log();
+        let back = roll_back(&request, None).ok();
+        assert_eq!(served(&target), before);
+        assert_eq!(target.logged(), ["restart app"], "on what is there again");
+        assert_eq!((&back.state().occupant, &back.state().current), (&state.occupant, &None));
+        assert!(back.state().stray_links.is_empty());
+        // Once more: there is nothing left to do.
+        roll_back(&request, None).ok();
+        assert_eq!(served(&target), before);
+        assert_eq!(target.logged(), ["restart app"]);
+        // The next deployment finds the host as the first one did.
+        let next = in_run("r2", request);
+        run(&next, Stage::Promote).ok();
+        roll_back(&next, None).ok();
+        assert_eq!(served(&target), before);
+    }
+}
+
+#[test]
+fn somebody_elses_release_has_its_place_again_wherever_the_first_promote_and_its_rollback_are_killed() {
+    let (target, _, first) = served_by_somebody_else(false);
+    let before = served(&target);
+    let mut moments = Moments(5);
+    let mut killed = 0;
+    for round in 0..16 {
+        let request = in_run(&format!("s{round:02}"), first.clone());
+        killed += usize::from(kill_in(&request, Stage::Promote, b"", moments.next(Duration::from_millis(25))));
+        killed += usize::from(kill_in(&request, Stage::Rollback, b"", moments.next(Duration::from_millis(25))));
+        run(&request, Stage::Rollback).ok();
+        assert_eq!(served(&target), before, "round {round}");
+        assert_eq!(target.facts(&request).state.current, None);
+    }
+    assert!(killed > 0, "none was killed at work");
+}
+
+#[test]
+fn a_release_that_cannot_have_its_place_again_leaves_the_new_one_live_and_says_so() {
+    let (target, one, request) = served_by_somebody_else(false);
+    run(&request, Stage::Promote).ok();
+    for entry in fs::read_dir(target.live().parent().unwrap()).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().contains(".before-hoist-") {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+    let reply = roll_back(&request, None);
+    assert!(reply.reason().ends_with("is not what it was before this run"), "{reply:?}");
+    assert_eq!(reply.state().current.as_ref(), Some(&one));
+    assert_eq!(fs::read_link(target.live()).unwrap(), target.rev(&one));
+}
+
+#[test]
+fn what_a_first_deployment_leaves_aside_is_named_where_nothing_stood_at_the_services_path() {
+    let (target, one, request) = served_by_somebody_else(false);
+    fs::remove_dir_all(target.live()).unwrap();
+    run(&request, Stage::Promote).ok();
+    let back = roll_back(&request, None).ok();
+    back.says("left unchanged");
+    assert_eq!(back.state().current.as_ref(), Some(&one));
+    let told = back.lines(Level::Warning).join("\n");
+    assert!(told.contains("app.conf.before-hoist-") && told.contains("it is not moved back"), "{told}");
+}

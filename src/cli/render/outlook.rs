@@ -157,6 +157,10 @@ fn way_back(plan: &Plan, outlook: &Outlook) -> Vec<String> {
     if !back.none.is_empty() {
         lines.push(format!("nothing to go back to, left as it is: {}", fold(back.none)));
     }
+    if !back.foreign.is_empty() {
+        let on = fold(back.foreign);
+        lines.push(format!("to what stands at the path of the service now, which promote moves aside: {on}"));
+    }
     if !back.unknown.is_empty() {
         lines.push(format!("to what the probe finds: {}", fold(back.unknown)));
     }
@@ -171,10 +175,13 @@ fn way_back(plan: &Plan, outlook: &Outlook) -> Vec<String> {
 }
 
 /// What a rollback of the whole deployment would do.
+#[derive(Default)]
 struct Back<'a> {
     to: Vec<(&'a Revision, Vec<&'a Target>)>,
     /// Nothing is live there.
     none: Vec<&'a Target>,
+    /// Nothing is live there, and something of somebody else's is moved aside, and back.
+    foreign: Vec<&'a Target>,
     /// It is not known what they run.
     unknown: Vec<&'a Target>,
     /// The revision is live there, and stays; what else the run has changed is restored.
@@ -183,9 +190,11 @@ struct Back<'a> {
 
 impl<'a> Back<'a> {
     fn of(plan: &'a Plan, outlook: &'a Outlook) -> Back<'a> {
-        let mut back = Back { to: Vec::new(), none: Vec::new(), unknown: Vec::new(), same: Vec::new() };
+        let mut back = Back::default();
         for View { target, known, .. } in outlook.to_do(plan) {
+            let has_occupant = known.state.as_ref().is_some_and(|state| state.occupant.is_some());
             match known.state.as_ref().map(|state| state.current.as_ref()) {
+                Some(None) if has_occupant => back.foreign.push(target),
                 None => back.unknown.push(target),
                 Some(None) => back.none.push(target),
                 // It is live there, and stays.

@@ -149,7 +149,8 @@ impl Table {
         row.out &= !stage.restarts();
         match stage {
             Stage::Rollback => {
-                let next = if row.restore().is_some() { HostState::RolledBack } else { HostState::Left };
+                let is_back = row.restore().is_some() || row.occupant_is_back();
+                let next = if is_back { HostState::RolledBack } else { HostState::Left };
                 self.go(host, next);
             }
             Stage::Finalize => self.go(host, HostState::Finalized),
@@ -203,8 +204,14 @@ impl Table {
     /// Records the end of a rollback. It counts only if the host, read back, is in the state that the probe saw.
     fn verified_rollback(&self, host: HostId, state: Option<&State>) -> Outcome {
         let row = &self.rows[host.index()];
-        let (Some(wanted), Some(facts)) = (row.restore(), &row.facts) else { return Ok(()) };
-        let before = &facts.state;
+        let Some(before) = row.facts.as_ref().map(|facts| &facts.state) else { return Ok(()) };
+        if let (Some(occupant), Some(state)) = (&before.occupant, state)
+            && state.occupant != before.occupant
+        {
+            let (path, what) = (occupant.path.display(), &occupant.what);
+            return Err(Fault::failed(format!("{path} is not {what} again after the rollback")));
+        }
+        let Some(wanted) = row.restore() else { return Ok(()) };
         let name = |revision: &Option<Revision>| revision.as_ref().map_or("nothing".to_owned(), |it| it.short().into());
         let reason = match state {
             None => "the host did not report its revision after the rollback".to_owned(),

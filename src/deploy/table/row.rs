@@ -85,6 +85,13 @@ impl Row {
         self.facts.as_ref().is_some_and(|facts| facts.state.current.is_none())
     }
 
+    /// Whether nothing was live, and what somebody else has put at the path that the service uses stands there as at the
+    /// probe: it was moved back, or was never moved.
+    pub(super) fn occupant_is_back(&self) -> bool {
+        let (Some(facts), Some(now)) = (&self.facts, &self.links) else { return false };
+        facts.state.occupant.is_some() && facts.state.occupant == now.occupant && self.as_it_was()
+    }
+
     /// Whether the host, as last read, names the same revisions as at the probe.
     pub fn as_it_was(&self) -> bool {
         match (&self.facts, &self.links) {

@@ -73,6 +73,10 @@ impl Row {
             (None, HostState::RolledBack) if self.current().is_some() && self.nothing_was_live() => {
                 reasons.push("nothing was live before; the finalized revision is live now".to_owned());
             }
+            (None, HostState::RolledBack) if self.occupant_is_back() && self.nothing_was_live() => {
+                let path = self.links.as_ref().and_then(|links| links.occupant.as_ref()).map(|it| it.path.display());
+                reasons.extend(path.map(|path| format!("nothing was live before; {path} is again what it was")));
+            }
             (None, _) => {}
         }
         reasons.extend(self.drained().map(|drained| match self.is_read() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::wire::{CheckPoint, Revision, Stage};
+use crate::wire::{CheckPoint, Revision, Stage, State};
 
 use super::checks;
 use super::own_checks;
@@ -14,11 +14,12 @@ use crate::local::drain;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
+use crate::local::os::dir::Entry;
 use crate::local::state::aside;
 use crate::local::state::going_live;
 use crate::local::state::layout::Link;
 use crate::local::state::links;
-use crate::local::state::links::Kept;
+use crate::local::state::links::{Kept, Linking};
 use crate::local::state::observed;
 use crate::local::state::record;
 use crate::local::tree::checkout;
@@ -31,12 +32,68 @@ use crate::local::tree::verify;
 pub fn run(job: &Job) -> Result<(), Fault> {
     let layout = &job.layout;
     let Some(restore) = &job.request.restore else {
-        job.remove(Link::InProgress)?;
-        restore_done(job)?;
-        job.out.info(format!("nothing of {} was live here before: left unchanged", layout.repo()));
-        return undrain::if_healthy(job);
+        return match aside::is_noted_for_service(layout, &job.request.header.holder.run) {
+            true => vacate(job),
+            false => leave(job),
+        };
     };
     if was_promoted(job, restore) { bring_back(job, restore) } else { clean_up(job, restore) }
+}
+
+/// There is nothing to go back to: what is live stays.
+fn leave(job: &Job) -> Result<(), Fault> {
+    let layout = &job.layout;
+    job.remove(Link::InProgress)?;
+    restore_done(job)?;
+    for (path, aside) in aside::still_aside(layout, &job.request.header.holder.run) {
+        let (path, aside) = (path.display(), aside.display());
+        job.out.warn(format!("{aside} is what stood at {path} before this run; it is not moved back"));
+    }
+    job.out.info(format!("nothing of {} was live here before: left unchanged", layout.repo()));
+    undrain::if_healthy(job)
+}
+
+/// Nothing of Hoist's was live, but something else stood at the path that the service uses: it has its place again, and
+/// so have the configuration files. Nothing is live then, as it was.
+fn vacate(job: &Job) -> Result<(), Fault> {
+    let (layout, revision, run) = (&job.layout, &job.request.revision, &job.request.header.holder.run);
+    let was_live = layout.read(Link::Current).is_some() || going_live::is_marked(layout);
+    let mut parts = Parts::new(job, revision);
+    let restarts = was_live && (job.request.service.names.is_empty() || service::any_here(job).unwrap_or(true));
+    if restarts {
+        drain::before_rollback(job);
+    }
+    let (kept, brought) = aside::bring_back((layout, &job.out, run), true, &[]);
+    parts.note(brought);
+    if !kept.has(layout.live()) {
+        // The revision is what the service runs: it stays the live one, with its configuration files.
+        let shown = layout.live().display();
+        parts.note(Err(Fault::failed(format!("{shown} is not what it was before this run"))));
+        return parts.end();
+    }
+    let make_room = |place: &Entry, path: &Path| aside::move_away(layout, None, place, path);
+    parts.note(links::withdraw(&Linking { layout, out: &job.out, make_room: &make_room, kept: &kept }));
+    parts.note(job.remove(Link::Current));
+    parts.note(job.remove(Link::InProgress));
+    parts.note(restore_done(job));
+    if was_live {
+        parts.note(service::restart(job));
+    }
+    parts.note(match observed::look(layout) {
+        Ok(State { current: Some(current), .. }) => {
+            Err(Fault::failed(format!("{} is live after the rollback to nothing", current.short())))
+        }
+        Ok(State { occupant: None, .. }) => {
+            Err(Fault::failed(format!("{} is not what it was before this run", layout.live().display())))
+        }
+        Ok(_) => Ok(()),
+        Err(fault) => Err(fault),
+    });
+    if parts.is_well() {
+        parts.note(going_live::unmark(layout));
+        parts.note(drain::undrain(job));
+    }
+    parts.end()
 }
 
 /// Whether the run may have changed what is live. Where its records are gone, the links tell.

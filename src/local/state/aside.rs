@@ -183,3 +183,14 @@ fn put_back(layout: &Layout, out: &Out, path: &Path, aside: &Path) -> Result<boo
     out.info(format!("{} is again what it was before this run", path.display()));
     Ok(true)
 }
+
+/// Whether the run's promote was to move something at the path that the service uses.
+pub fn is_noted_for_service(layout: &Layout, run: &RunId) -> bool {
+    of_run(layout, run).iter().any(|aside| aside.path == layout.live())
+}
+
+/// The names of what the run has moved aside and is still there, each with the path where it stood.
+pub fn still_aside(layout: &Layout, run: &RunId) -> Vec<(PathBuf, PathBuf)> {
+    let noted = of_run(layout, run).into_iter();
+    noted.filter(|aside| fs::symlink_metadata(&aside.aside).is_ok()).map(|it| (it.path, it.aside)).collect()
+}

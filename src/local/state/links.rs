@@ -187,7 +187,7 @@ pub fn apply(
         let result = match wanted.contains(path) {
             _ if stays => Ok(()),
             true => place(linking, revision, path),
-            false => take_away(linking, path),
+            false => take_away(linking, path, "is not configured in this revision"),
         };
         let is_listed = if stays { kept.is_listed(Path::new(path)) } else { wanted.contains(path) || result.is_err() };
         if is_listed {
@@ -196,6 +196,23 @@ pub fn apply(
         first = first.and(result);
     }
     first.and(save(layout, &left))
+}
+
+/// Removes all links of ours, but for what is kept.
+pub fn withdraw(linking: &Linking) -> Result<(), Fault> {
+    let all = load(linking.layout);
+    let (mut first, mut left) = (Ok(()), Vec::new());
+    for path in all {
+        let result = match linking.kept.has(Path::new(&path)) {
+            true => Ok(()),
+            false => take_away(linking, &path, "did not exist before this run"),
+        };
+        if result.is_err() || linking.kept.is_listed(Path::new(&path)) {
+            left.push(path);
+        }
+        first = first.and(result);
+    }
+    first.and(save(linking.layout, &left))
 }
 
 /// Whether a path is already the very link that a revision needs there.
@@ -219,12 +236,13 @@ fn place(linking: &Linking, revision: &Revision, path: &str) -> Result<(), Fault
     files::point_entry(&entry, &target)
 }
 
-fn take_away(linking: &Linking, path: &str) -> Result<(), Fault> {
+/// `why`: what is said of the path.
+fn take_away(linking: &Linking, path: &str, why: &str) -> Result<(), Fault> {
     let link = Path::new(path);
     if is_ours(linking.layout, link) {
         let Some(entry) = held(link, false)? else { return Ok(()) };
         files::remove_entry(&entry)?;
-        linking.out.warn(format!("{path} is not configured in this revision; its link is removed"));
+        linking.out.warn(format!("{path} {why}; its link is removed"));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::wire::{Revision, State};
 use super::drained;
 use super::layout::{Layout, Link};
 use super::links;
+use super::service_path;
 
 /// Reads it; what cannot be read is not there.
 pub fn state(layout: &Layout) -> State {
@@ -23,5 +24,6 @@ pub fn look(layout: &Layout) -> Result<State, Fault> {
 fn with(layout: &Layout, current: Option<Revision>, done: Option<Revision>, in_progress: Option<Revision>) -> State {
     let stray_links = links::stray(layout, current.as_ref());
     let drained = drained::read(layout).map(|record| Box::new(record.drained));
-    State { current, done, in_progress, stray_links, drained }
+    let occupant = service_path::occupant(layout).map(Box::new);
+    State { current, done, in_progress, stray_links, drained, occupant }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::text;
+use crate::wire::Occupant;
 
 use super::layout::{Layout, Link};
 use crate::local::fault::Fault;
@@ -38,7 +39,19 @@ pub fn is_clear(layout: &Layout) -> Result<(), Fault> {
 
 /// Whether something stands at the service's path that neither Hoist nor Scap has made.
 pub fn is_foreign(layout: &Layout) -> bool {
-    fs::symlink_metadata(layout.live()).is_ok_and(|found| !found.is_symlink()) || foreign_target(layout).is_some()
+    occupant(layout).is_some()
+}
+
+/// What stands at the service's path that neither Hoist nor Scap has made.
+pub fn occupant(layout: &Layout) -> Option<Occupant> {
+    let path = layout.live();
+    let found = fs::symlink_metadata(path).ok()?;
+    let what = match found.is_symlink() {
+        true => format!("a link to {}", foreign_target(layout)?.display()),
+        false if found.is_dir() => "a directory".to_owned(),
+        false => "a file".to_owned(),
+    };
+    Some(Occupant { path: path.to_owned(), what })
 }
 
 /// Where the service's path leads if it is a link that neither Hoist nor Scap has made.
