@@ -255,3 +255,31 @@ fn what_a_first_deployment_leaves_aside_is_named_where_nothing_stood_at_the_serv
     let told = back.lines(Level::Warning).join("\n");
     assert!(told.contains("app.conf.before-hoist-") && told.contains("it is not moved back"), "{told}");
 }
+
+#[test]
+fn a_link_that_somebody_made_into_a_release_is_not_taken_for_one_of_hoists_and_comes_back() {
+    let (target, _, request) = served_by_somebody_else(false);
+    let conf = target.etc("app.conf");
+    fs::remove_file(&conf).unwrap();
+    symlink(target.live().join("precious"), &conf).unwrap();
+    let before = served(&target);
+    run(&request, Stage::Promote).ok();
+    assert_eq!(target.reads(&conf), "one");
+    roll_back(&request, None).ok();
+    assert_eq!(served(&target), before);
+    assert_eq!(target.reads(&conf), "data");
+
+    // Into a tree of Hoist's, to a file that was never rendered.
+    let (target, one, two) = edited_by_hand();
+    let conf = target.etc("c.conf");
+    symlink(target.live().join("a"), &conf).unwrap();
+    let before = etc(&target);
+    let mut request = self::request(&target, "r2", &two, "two");
+    request.config_files.as_mut().unwrap().push(config_file(&conf, "t"));
+    run(&request, Stage::ConfigDeploy).ok();
+    run(&request, Stage::Promote).ok();
+    assert_eq!(target.reads(&conf), "two");
+    roll_back(&request, Some(&one)).ok();
+    assert_eq!(etc(&target), before);
+    assert_eq!(target.reads(&conf), "1");
+}

@@ -16,6 +16,9 @@ use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
 use crate::local::os::files::TEMPORARY;
 
+/// The folder of a working tree's rendered configuration files.
+pub const RENDERED: &str = ".git/config-files";
+
 /// The links that say how far a target is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
@@ -138,7 +141,7 @@ impl Layout {
 
     /// The folder of a revision's rendered configuration files.
     pub fn rendered_root(&self, revision: &Revision) -> PathBuf {
-        self.rev(revision).join(".git/config-files")
+        self.rev(revision).join(RENDERED)
     }
 
     /// Where a link leads, or would lead if it were there: what Scap tells its checks.

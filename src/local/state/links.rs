@@ -8,7 +8,7 @@ use crate::files::no_links;
 use crate::paths;
 use crate::wire::Revision;
 
-use super::layout::Layout;
+use super::layout::{Layout, RENDERED};
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::dir::{Dir, Entry};
 use crate::local::os::files;
@@ -135,15 +135,20 @@ fn target_of(link: &Path) -> Option<PathBuf> {
     Some(paths::without_dots(&fs::canonicalize(files::parent(link)).ok()?.join(target)))
 }
 
-/// Whether a path is a link into our working trees, dangling or not.
+/// Whether a path is a link to what was rendered into one of our working trees, dangling or not. A link to anything else
+/// in a tree is somebody else's.
 pub fn is_ours(layout: &Layout, path: &Path) -> bool {
     let Some(target) = target_of(path) else { return false };
-    if target.starts_with(layout.revs()) || target.starts_with(layout.live()) {
+    let is_rendered = |target: &Path, revs: &Path| {
+        let inside = target.strip_prefix(revs).map(|inside| inside.iter().skip(1).collect::<PathBuf>());
+        inside.is_ok_and(|inside| inside.starts_with(RENDERED))
+    };
+    if is_rendered(&target, &layout.revs()) || target.starts_with(layout.live().join(RENDERED)) {
         return true;
     }
     // The deploy directory may be reached by two names.
     match (fs::canonicalize(files::parent(&target)), fs::canonicalize(layout.revs())) {
-        (Ok(target), Ok(revs)) => target.starts_with(revs),
+        (Ok(target), Ok(revs)) => is_rendered(&target, &revs),
         _ => false,
     }
 }
