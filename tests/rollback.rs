@@ -92,6 +92,21 @@ fn a_host_that_is_new_is_left_as_it_is_and_nothing_is_said_to_be_deployed_there(
 }
 
 #[test]
+fn nobody_else_is_blamed_where_only_a_host_that_does_not_answer_has_the_last_revision() {
+    let (farm, project, _, two) = with_two(0, 3);
+    project.write("index.html", "three\n");
+    let three = project.commit("three");
+    project.deploy(&["-l", &address(2)]).ends(0);
+    farm.set_down(&address(2), true);
+    let ran = project.run(&["rollback", "--yes"]).ends(2);
+    let ran = ran.says(&format!("{} is not on any host that answers (finalized: {} ", &three[..10], &two[..10]));
+    ran.says("127.0.0.3 may have it, and did not answer: run this again when it does");
+    farm.set_down(&address(2), false);
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 3, &two);
+}
+
+#[test]
 fn a_deployment_to_some_hosts_is_undone_on_these_alone() {
     let (farm, project, _, two) = with_two(0, 3);
     let to_one = |words: &str| {

@@ -201,6 +201,7 @@ fn refuse_after_others(
         )));
     }
     refuse_where_another_environment_has_deployed(config, &seen)?;
+    refuse_where_nobody_answers(config, (last, history), views, &seen)?;
     let earlier = match seen.finalized_everywhere().map(|only| tagged_before(config, repo, only, history)) {
         Some(found) => found?,
         None => None,
@@ -211,6 +212,31 @@ fn refuse_after_others(
         "somebody else has deployed since the last deployment in the journals (finalized: {}); {}",
         shown(&seen.done),
         earlier.unwrap_or_else(offer)
+    )))
+}
+
+/// Fails where the targets that answer have what the journals say that they have: nobody else has deployed, and those that
+/// may have the last revision do not answer.
+fn refuse_where_nobody_answers(
+    config: &Config,
+    (last, history): (&Revision, &History),
+    views: &[View],
+    seen: &Seen,
+) -> Result<(), Refused> {
+    let is_as_told = |view: &&View| {
+        let stack = history.stack(&view.target, history.runs.len());
+        stack.last().map(|(_, revision)| revision) == view.live()
+    };
+    let (read, silent): (Vec<&View>, Vec<&View>) = views.iter().partition(|view| view.was_read());
+    if silent.is_empty() || !read.iter().all(is_as_told) {
+        return Ok(());
+    }
+    let (short, silent) = (last.short(), fold(silent.iter().map(|view| &view.target)));
+    Err(Refused::new(format!(
+        "{short} is not on any host that answers (finalized: {}), so there is nothing to go back from there; {silent} may \
+         have it, and did not answer: run this again when it does, or {}",
+        shown(&seen.done),
+        name_one(config)
     )))
 }
 
