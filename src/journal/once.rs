@@ -5,6 +5,7 @@ use crate::deploy::Answer;
 use crate::fleet::{Fleet, Flow, HostId, OnceCall, OnceEvent, OnceObserver};
 use crate::once::OnceEnd;
 
+use super::record::once_of;
 use super::{Record, Replay};
 
 /// Why a step is not begun.
@@ -99,12 +100,6 @@ impl PastOnce {
     pub fn is_unknown(&self) -> bool {
         matches!(self.end, Some(OnceEnd::Unknown { .. }))
     }
-}
-
-/// The step of a try, of so many in the plan, and whether the try undoes it.
-pub fn once_of(steps: usize, number: u32) -> (usize, bool) {
-    let kind = number as usize % (2 * steps.max(1));
-    (kind / 2, kind % 2 == 1)
 }
 
 /// The last try of each step of a run with so many, and of undoing it, from the records of its journal.

@@ -57,6 +57,12 @@ impl Opened {
     }
 }
 
+/// The step of a try, of so many in the plan, and whether the try undoes it.
+pub fn once_of(steps: usize, number: u32) -> (usize, bool) {
+    let kind = number as usize % (2 * steps.max(1));
+    (kind / 2, kind % 2 == 1)
+}
+
 fn first_format() -> u32 {
     1
 }

@@ -6,9 +6,8 @@ use crate::fleet::Step;
 use crate::invocation::Invocation;
 use crate::wire::Stage;
 
-use super::once::once_of;
 use super::parse::ReadRecords;
-use super::record::{Opened, Record};
+use super::record::{Opened, Record, once_of};
 
 /// A deployment that was begun and not ended.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::past_steps::Undoing;
 use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
+use super::repository::is_here;
 use super::standing::{Standing, most};
 use super::status::Asking;
 use super::way_back::Described;
@@ -494,11 +495,6 @@ fn gone(config: &Config, repo: &Repo, wanted: &WantedOn) -> Result<Option<String
     let deploy = config.invocation.command(&format!("deploy -r REVISION -l {}", quoted(&names.join(","))));
     let all = gone.iter().map(one).collect::<Vec<_>>().join("; ");
     Ok(Some(format!("{all}: fetch it, or deploy another revision with `{deploy}`{others}; nothing was touched")))
-}
-
-/// Whether this repository has a revision, or what is no commit but was made here.
-pub fn is_here(repo: &Repo, revision: &Revision) -> anyhow::Result<bool> {
-    Ok(repo.is_artifact(revision) || !repo.has(std::slice::from_ref(revision))?.is_empty())
 }
 
 /// Revisions, and the targets that are to be brought there.

@@ -18,6 +18,11 @@ pub fn repository(config: &Config) -> anyhow::Result<Repo> {
     Ok(Repo::open(&config.top)?.with_artifacts(&state_folder(config)))
 }
 
+/// Whether this repository has a revision, or what is no commit but was made here.
+pub fn is_here(repo: &Repo, revision: &Revision) -> anyhow::Result<bool> {
+    Ok(repo.is_artifact(revision) || !repo.has(std::slice::from_ref(revision))?.is_empty())
+}
+
 /// Drops the artifacts that nobody can go back to, go on with or bring to a host any more. Call it with the repository's
 /// lock held, when old journals are removed. `wanted`: what the run is about that begins.
 ///

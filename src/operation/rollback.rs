@@ -20,6 +20,7 @@ use super::past_steps::{StepTried, Undoing};
 use super::recorded::{
     begin, look_for_unfinished, refuse_another_environment, refuse_left_behind, refuse_live, refuse_unfinished,
 };
+use super::repository::is_here;
 use super::way_back::{WayBack, Why};
 use super::{
     Frontend, Refused, View, announce, interlocks, limit, load, load_telling, previous, reconcile, repository, resume,
@@ -266,7 +267,7 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     let undoing = Undoing::of(&history, &groups, &way.to.revision, &config.invocation)
         .within(&taking_part, back.limit_hosts.is_some());
     // The hosts may keep what this repository has not; the command that the way names deploys from here.
-    if !way.lacking.is_empty() && !reconcile::is_here(repo, &way.to.revision)? {
+    if !way.lacking.is_empty() && !is_here(repo, &way.to.revision)? {
         front.tell(&format!(
             "warning: {} is not in this repository: fetch it before it is deployed",
             way.to.revision.short()

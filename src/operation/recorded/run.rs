@@ -14,7 +14,7 @@ use crate::fleet_state::{FleetState, Known, Observation};
 use crate::invocation::Invocation;
 use crate::journal::{Replay, Told, Unfinished};
 use crate::operation::announce::Announcer;
-use crate::operation::reconcile::is_here;
+use crate::operation::repository::is_here;
 use crate::operation::{Frontend, distance, state_folder};
 use crate::procfs;
 use crate::repo::Repo;
