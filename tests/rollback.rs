@@ -225,6 +225,24 @@ fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
 }
 
 #[test]
+fn a_rollback_that_was_not_finalized_everywhere_is_what_the_next_deployment_leads_back_to() {
+    let (farm, project) = Project::on_farm(0, 3);
+    project.write("hoist/checks.yaml", "checks:\n  end:\n    stage: finalize\n    command: test ! -e /srv/bad\n");
+    let (one, two) = (deploy(&project, "one"), deploy(&project, "two"));
+    std::fs::write(farm.srv(&address(1)).join("bad"), "").unwrap();
+    let went_back = format!("went back to {}, but 1 host was not finalized", &one[..10]);
+    project.run(&["rollback", "--yes"]).ends(4).says(&went_back);
+    let done = format!("went back from {} to {}", &two[..10], &one[..10]);
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back").says(&done);
+    project.run(&["stats"]).ends(0).says("1 of them by hoist rollback");
+    std::fs::remove_file(farm.srv(&address(1)).join("bad")).unwrap();
+    project.git(&["revert", "--no-edit", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 3, &one);
+}
+
+#[test]
 fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses() {
     let (farm, project, one, two) = with_two(0, 2);
     project.check("waits", "promote", common::WAITS);

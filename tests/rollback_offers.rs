@@ -89,6 +89,38 @@ fn a_no_in_the_middle_of_it_returns_the_hosts_to_what_they_ran_and_says_so() {
 }
 
 #[test]
+fn a_rollback_that_the_operator_leaves_as_it_is_says_what_the_hosts_should_run() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    project.write("hoist/checks.yaml", "checks:\n  bad:\n    stage: promote\n    command: test ! -e /srv/bad\n");
+    let (one, two) = (deploy(&project, "one", &[]), deploy(&project, "two", &[]));
+    let bad = farm.srv(&address(1)).join("bad");
+    let stopped = || {
+        std::fs::write(&bad, "").unwrap();
+        let mut terminal = answered(&project, &["rollback"], &[("Go back ", "y\n"), ("undo it on 3 hosts?", "n\n")]);
+        terminal.ends(3);
+        let goes_on = format!("`hoist rollback --to {}` goes on", &one[..10]);
+        assert!(terminal.unbroken().contains(&goes_on), "{}", terminal.unbroken());
+        std::fs::remove_file(&bad).unwrap();
+    };
+    stopped();
+    project.run(&["history", "-n", "1"]).ends(0).says("stopped, not undone");
+    let why = format!("not completed: the rollback to {} by op@", &one[..10]);
+    project.run(&["rollback", "--yes"]).ends(0).says(&why);
+    all_on(&farm, 3, &one);
+    project.run(&["rollback", "--yes", &two]).ends(0);
+    stopped();
+    project.run(&["reconcile", "--yes"]).ends(0);
+    all_on(&farm, 3, &one);
+    project.run(&["rollback", "--yes", &two]).ends(0);
+    stopped();
+    project.git(&["revert", "--no-edit", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 3, &one);
+}
+
+#[test]
 fn of_two_people_who_type_it_the_second_is_told_and_goes_no_further_unless_they_say_where() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);

@@ -63,8 +63,8 @@ pub struct Verdict {
     pub on_lease: Vec<bool>,
     /// For each target, in the order of the plan, whether the run never read anything of it.
     pub unheard: Vec<bool>,
-    /// If the run was finalized: for each target, in the order of the plan, whether it is finalized; `None` for one to
-    /// which somebody else has deployed since.
+    /// If the run was finalized, or is a rollback that the operator did not want undone: for each target, in the order of the
+    /// plan, whether it is finalized; `None` for one to which somebody else has deployed since.
     pub finalized: Option<Vec<Option<bool>>>,
     /// Whether the run's revision is finalized on a host, or may have stayed live there.
     pub stayed: bool,
@@ -86,6 +86,10 @@ impl Verdict {
             && plan.finalize.is_some()
             && plan.kind.changes_revision()
             && count(table, Row::came_to_finalize) > 0;
+        let stayed = stayed(end, table, plan);
+        // Of a deployment that is left half done, the revision before it is what the hosts should run; of a rollback, the
+        // one that it leads to.
+        let is_left = end == End::RollbackDeclined && plan.kind == Kind::Rollback && stayed;
         let is_finalized = |row: &Row| (!was_changed_by_others(row)).then_some(row.state() == HostState::Finalized);
         let finalized = || table.rows().iter().map(is_finalized).collect();
         Verdict {
@@ -95,8 +99,8 @@ impl Verdict {
             rows: table.report(plan),
             on_lease: table.rows().iter().map(|row| row.is_on_lease(plan)).collect(),
             unheard: table.rows().iter().map(|row| row.facts.is_none()).collect(),
-            finalized: through.then(finalized),
-            stayed: stayed(table, plan),
+            finalized: (through || is_left).then(finalized),
+            stayed,
             rolled_back_for: None,
             open: matches!(end, End::Undecided { .. }),
             locked: table.rows().iter().filter_map(lock_on).collect(),
@@ -138,9 +142,11 @@ impl Judgement {
 }
 
 /// Whether the run's revision is finalized on a host, or may still be live there after the run promoted it: a later
-/// rollback starts from it. If a rollback did not succeed on a host, the next one leads to the same revision again.
-fn stayed(table: &Table, plan: &Plan) -> bool {
+/// rollback starts from it. If a rollback was turned back, the next one leads to the same revision again, also from a host
+/// that did not get back.
+fn stayed(end: End, table: &Table, plan: &Plan) -> bool {
     use HostState::*;
+    let may_stay = plan.kind == Kind::Deploy || end != End::Halted;
     let may_be_live = |row: &Row| {
         let is_elsewhere = row.links.as_ref().is_some_and(|links| links.current.as_ref() != Some(&plan.revision));
         row.was_promoted() && !is_elsewhere
@@ -148,7 +154,7 @@ fn stayed(table: &Table, plan: &Plan) -> bool {
     let stays = |row: &Row| match row.state() {
         Finalized => true,
         RolledBack | Unwell | MovedOn => false,
-        _ => plan.kind == Kind::Deploy && may_be_live(row),
+        _ => may_stay && may_be_live(row),
     };
     plan.kind.changes_revision() && table.rows().iter().any(stays)
 }
@@ -172,7 +178,7 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
         End::RollbackDeclined => {
             let is_changed = count(table, |row| row.touched && !row.as_it_was()) > 0;
             let ways_out = if is_changed { way_out::for_declined_rollback(plan) } else { Vec::new() };
-            Judgement::from((declined(table), ExitCode::Mixed)).with(ways_out)
+            Judgement::from((declined(table, plan), ExitCode::Mixed)).with(ways_out)
         }
         End::Halted => halted(why, table, plan),
         End::Done => done(table, plan),
@@ -237,13 +243,17 @@ fn mixed(table: &Table) -> &'static str {
 }
 
 /// What hosts run if the operator declined the rollback, and how to continue or roll back.
-fn declined(table: &Table) -> String {
+fn declined(table: &Table, plan: &Plan) -> String {
+    let stopped = match plan.kind {
+        Kind::Rollback => "stopped, not undone",
+        _ => "stopped, not rolled back",
+    };
     let is_changed = |row: &Row| row.touched && !row.as_it_was();
     let touched = count(table, |row| row.touched);
     match (count(table, is_changed), touched) {
-        (0, 1) => "stopped, not rolled back: 1 host still runs what it ran before".into(),
-        (0, _) => format!("stopped, not rolled back: {} still run what they ran before", hosts(touched)),
-        _ => format!("stopped, not rolled back{}{}", mixed(table), changed(table, is_changed)),
+        (0, 1) => format!("{stopped}: 1 host still runs what it ran before"),
+        (0, _) => format!("{stopped}: {} still run what they ran before", hosts(touched)),
+        _ => format!("{stopped}{}{}", mixed(table), changed(table, is_changed)),
     }
 }
 
@@ -355,7 +365,11 @@ fn is_not_restored(row: &Row) -> bool {
 }
 
 fn done(table: &Table, plan: &Plan) -> Judgement {
-    let (short, came_to) = (plan.revision.short(), came_to(plan.deed()));
+    let short = plan.revision.short();
+    let came = match plan.kind {
+        Kind::Rollback => format!("went back to {short} on"),
+        _ => format!("{short} {}", came_to(plan.deed())),
+    };
     let unfinished = count(table, |row| row.state() == HostState::FinalizeFailed);
     let astray = count(table, is_not_restored);
     let failed = count(table, |row| row.failed);
@@ -380,17 +394,20 @@ fn done(table: &Table, plan: &Plan) -> Judgement {
                 not_rolled_back(table, is_not_restored)
             }
         };
-        let text = format!("{short} {came_to} {of}{}{what}", mixed(table));
+        let text = format!("{came} {of}{}{what}", mixed(table));
         return Judgement::from((text, ExitCode::Mixed)).with(ways_out);
     }
     let moved = count(table, was_changed_by_others);
     if moved > 0 {
-        let text = format!("{short} {came_to} {of}{}{}", mixed(table), moved_on(moved));
+        let text = format!("{came} {of}{}{}", mixed(table), moved_on(moved));
         return (text, ExitCode::Mixed).into();
     }
     if unfinished > 0 {
-        return (format!("{short} deployed, but {} not finalized", hosts_were(unfinished)), ExitCode::NotFinalized)
-            .into();
+        let done = match plan.kind {
+            Kind::Rollback => format!("went back to {short}"),
+            _ => format!("{short} deployed"),
+        };
+        return (format!("{done}, but {} not finalized", hosts_were(unfinished)), ExitCode::NotFinalized).into();
     }
     let text = match plan.kind {
         Kind::DryRun if failed > 0 => {
@@ -400,8 +417,8 @@ fn done(table: &Table, plan: &Plan) -> Judgement {
         Kind::ServiceRestart => format!("services restarted on {of}{within}"),
         Kind::Rollback => format!("went back to {short} and finalized it on {of}{within}"),
         Kind::Deploy if plan.finalize.is_some() => format!("{short} deployed and finalized on {of}{within}"),
-        Kind::Deploy if plan.promotes() => format!("{short} {came_to} {of}, not finalized{within}"),
-        Kind::Deploy => format!("{short} {came_to} {of}, not promoted{within}"),
+        Kind::Deploy if plan.promotes() => format!("{came} {of}, not finalized{within}"),
+        Kind::Deploy => format!("{came} {of}, not promoted{within}"),
     };
     match failing_checks(table) {
         Some(where_) => (format!("{text}; hosts that were rolled back fail their checks: {where_}"), ExitCode::Mixed),
@@ -425,13 +442,14 @@ fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
     }
     let moved = count(table, was_changed_by_others);
     if moved == plan.size() {
-        return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
+        return (format!("{}: {}", not_done(plan), moved_on(moved)), ExitCode::Failed);
     }
     let is_changed = |row: &Row| row.touched && !was_changed_by_others(row) && !row.as_it_was();
     let failed = match plan.size() {
-        1 => "not deployed: the only host failed, within the failure limit",
-        _ => "not deployed: every host failed, within the failure limits",
+        1 => "the only host failed, within the failure limit",
+        _ => "every host failed, within the failure limits",
     };
+    let failed = format!("{}: {failed}", not_done(plan));
     if count(table, is_changed) > 0 {
         return (format!("{failed}{}{}", mixed(table), changed(table, is_changed)), ExitCode::Mixed);
     }

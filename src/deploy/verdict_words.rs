@@ -18,8 +18,11 @@ pub fn how_it_failed(text: &str) -> &'static str {
 
 /// After a run that ended with status 3.
 pub fn what_is_wrong(text: &str) -> &'static str {
+    // What a rollback failed to do tells nothing of the hosts.
+    let text = text.strip_prefix("not rolled back to ").unwrap_or(text);
     let says = |words: &str| text.contains(words);
     match () {
+        () if says("stopped, not undone") => "stopped, not undone",
         () if says("stopped, not rolled back") => "stopped, not rolled back",
         () if says("the fleet is mixed") => "failed, mixed",
         () if says("not rolled back") || says("may not be rolled back") => "rollback incomplete",
@@ -68,5 +71,14 @@ mod tests {
         assert_eq!(what_is_wrong(declined), "stopped, not rolled back");
         let failed = "not deployed; the fleet is mixed: 1 host was not rolled back";
         assert_eq!(what_is_wrong(failed), "failed, mixed");
+        assert_eq!(what_is_wrong("stopped, not undone: 2 hosts were changed"), "stopped, not undone");
+    }
+
+    #[test]
+    fn a_rollback_whose_hosts_are_all_back_where_it_began_is_not_incomplete() {
+        let not = "not rolled back to 1111111111: ";
+        let back = "3 hosts were rolled back and verified, but checks fail: web1";
+        assert_eq!(what_is_wrong(&format!("{not}{back}")), "rolled back, checks fail");
+        assert_eq!(what_is_wrong(&format!("{not}1 host was not rolled back")), "rollback incomplete");
     }
 }

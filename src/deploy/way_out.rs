@@ -62,6 +62,10 @@ pub fn for_not_restored<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [R
 
 /// Of a run that was stopped and that the operator did not want undone: how that is done after all, and how to go on.
 pub fn for_declined_rollback(plan: &Plan) -> Vec<String> {
+    if plan.kind == Kind::Rollback {
+        let to = format!("rollback --to {}", plan.revision.short());
+        return vec![format!("`{}` goes on", plan.invocation.on_these_hosts(&to))];
+    }
     let back = format!("`{}` goes back", plan.invocation.on_these_hosts("rollback"));
     if !plan.brings_code() {
         return vec![back];

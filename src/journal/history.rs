@@ -104,6 +104,12 @@ impl PastRun {
         self.undone && self.promotes
     }
 
+    /// Whether what it brought is what its targets are to run from then on: not that of a deployment that failed, wherever it
+    /// has stayed. A rollback that the operator left as it was says so too.
+    pub fn settles(&self) -> bool {
+        self.stayed() && (!self.left_mixed || self.kind == Kind::Rollback)
+    }
+
     /// Whether another revision was live on a host afterwards, or for a while.
     pub fn moved_hosts(&self) -> bool {
         self.stayed() || self.was_undone() || self.left_mixed
@@ -228,11 +234,20 @@ pub fn environments_of(
     found
 }
 
+/// Whether the revision of a run that has ended stayed on any host, finalized or not.
+pub fn stayed(past: &Past) -> bool {
+    !stayed_on(past).is_empty()
+}
+
 /// The hosts on which the run's revision went live, or was finalized, and was not taken back afterwards.
 fn stayed_on(past: &Past) -> HashSet<HostId> {
     let plan = &past.opened.plan;
     let stayed = past.end.as_ref().and_then(|end| end.stayed);
-    if stayed == Some(false) {
+    // A rollback that was turned back leads from where it began, also where it could not get back to.
+    let goes_live = plan.kind.changes_revision() && !(plan.kind == Kind::Rollback && was_turned_back(past));
+    // Earlier builds said so of every rollback that finalized no host.
+    let is_doubted = stayed == Some(false);
+    if is_doubted && !(goes_live && plan.kind == Kind::Rollback) {
         return HashSet::new();
     }
     let mut there = HashSet::new();
@@ -240,10 +255,12 @@ fn stayed_on(past: &Past) -> HashSet<HostId> {
         for PastResult { host, outcome, links, .. } in results {
             let current = links.as_ref().map(|links| links.current.as_ref() == Some(&plan.revision));
             match step {
+                // Somebody else has deployed there meanwhile, or the host has gone back by itself.
+                Step::Run(Stage::Finalize) if current == Some(false) => drop(there.remove(host)),
                 Step::Run(Stage::Finalize) if outcome.is_ok() => drop(there.insert(*host)),
                 Step::Run(Stage::Promote | Stage::Finalize)
-                    if plan.kind == Kind::Deploy
-                        && (current == Some(true) || matches!(outcome, Err(Fault::Lost { .. }))) =>
+                    if goes_live
+                        && (current == Some(true) || !is_doubted && matches!(outcome, Err(Fault::Lost { .. }))) =>
                 {
                     there.insert(*host);
                 }
@@ -259,4 +276,13 @@ fn stayed_on(past: &Past) -> HashSet<HostId> {
     }
     // The run knew more than its records say of single hosts.
     if stayed == Some(true) && there.is_empty() { plan.hosts().collect() } else { there }
+}
+
+/// Whether the last thing that the run did was to go back. Single hosts are rolled back before others are finalized.
+fn was_turned_back(past: &Past) -> bool {
+    let ends = past.steps.iter().rev().filter_map(|step| match step.step {
+        Step::Run(stage @ (Stage::Rollback | Stage::Finalize)) => Some(stage),
+        _ => None,
+    });
+    ends.take(1).any(|stage| stage == Stage::Rollback)
 }

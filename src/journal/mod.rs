@@ -30,7 +30,7 @@ mod whole;
 pub use durations::{PastDuration, durations};
 pub use fate::{Fate, fate};
 pub use file::{Journal, make_folder};
-pub use history::{History, PastRun, deployments_of, environments_of, history, in_another_environment};
+pub use history::{History, PastRun, deployments_of, environments_of, history, in_another_environment, stayed};
 pub use looks::{PastLook, PastLooks, past_looks};
 pub use once::{PastOnce, past_steps};
 pub use parse::{Parsed, ReadRecords, Wrong, parse};

@@ -15,7 +15,7 @@ use super::{Frontend, Refused};
 pub const NOT_RECORDED: &str = "not recorded";
 
 /// Every result that a run of the past may have, in the order of hoist-history(1).
-const RESULTS: [&str; 28] = [
+const RESULTS: [&str; 29] = [
     "deployed",
     "rolled back to",
     "restarted",
@@ -26,6 +26,7 @@ const RESULTS: [&str; 28] = [
     "failed, hosts as before",
     "failed, mixed",
     "stopped, not rolled back",
+    "stopped, not undone",
     "rollback incomplete",
     "rolled back, checks fail",
     "checks fail on hosts",

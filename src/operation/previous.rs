@@ -127,13 +127,19 @@ fn takes_part(view: &View, undone: &Revision, to: &Revision, had_it: bool) -> bo
     was_for_it || if view.was_read() { is_on(undone) || is_on(to) } else { had_it || view.known.wanted.is_none() }
 }
 
-/// What all hosts should run, when a deployment failed and left some of them on something else.
+/// What all hosts should run, when a deployment failed and left some of them on something else, or a rollback was left half
+/// done.
 fn mixed(history: &History, views: &[View]) -> Option<(Revision, String)> {
     let concerns = |past: &&PastRun| past.moved_hosts() && views.iter().any(|view| past.targets.contains(&view.target));
-    let last = history.runs.iter().rfind(concerns).filter(|past| past.kind == Kind::Deploy && past.left_mixed)?;
+    let last = history.runs.iter().rfind(concerns).filter(|past| past.left_mixed)?;
     let wanted = most(views.iter().filter_map(|view| view.known.wanted.as_ref()))?;
+    let what = match last.kind {
+        Kind::Rollback if last.revision == wanted => "rollback to",
+        Kind::Deploy => "deployment of",
+        _ => return None,
+    };
     let is_elsewhere = |view: &View| view.was_read() && !view.serves(&wanted);
-    views.iter().any(is_elsewhere).then(|| (wanted, format!("the deployment of {} ended with status 3", by(last))))
+    views.iter().any(is_elsewhere).then(|| (wanted, format!("the {what} {} ended with status 3", by(last))))
 }
 
 /// `1111111111 by op@deploy1, 3 min ago`

@@ -211,8 +211,7 @@ fn refuse_without_memory(config: &Config) -> Result<(), Refused> {
         return Ok(());
     }
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    // A deployment that failed says nothing of it, wherever its revision has stayed.
-    let Some(last) = history.runs.iter().rfind(|past| past.stayed() && !past.left_mixed) else {
+    let Some(last) = history.runs.iter().rfind(|past| past.settles()) else {
         return match history.runs.iter().any(PastRun::stayed) {
             false => Ok(()),
             true => Err(Refused::new(format!(

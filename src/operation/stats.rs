@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use crate::clock;
 use crate::config::Options;
 use crate::deploy::Kind;
+use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::gates::statistics::median;
 use crate::journal;
@@ -174,8 +175,9 @@ impl Figures {
                     is_undone: false,
                 });
             }
-            Kind::Rollback if is_good => {
-                self.rollbacks.extend(past.seconds());
+            Kind::Rollback if journal::stayed(past) => {
+                // One that the operator left as it was did not come to its end.
+                self.rollbacks.extend(past.seconds().filter(|_| status != ExitCode::Mixed.status()));
                 self.undo(past.opened.environment.as_ref(), &plan.revision);
             }
             _ => self.left_out.other += 1,

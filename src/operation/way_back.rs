@@ -149,6 +149,11 @@ impl WayBack {
         matches!(self.why, Why::Mixed(_)) && !self.lacking.is_empty()
     }
 
+    /// Whether the revision is live on every host that answers, finalized or not.
+    fn is_live_everywhere(&self) -> bool {
+        self.empty.is_empty() && self.from.iter().all(|(what, _)| what.revision == self.to.revision)
+    }
+
     /// Whether it has something to do with a host.
     pub fn is_for(&self, target: &Target) -> bool {
         !self.apart.contains(target)
@@ -164,6 +169,7 @@ impl WayBack {
         let mut lines = Vec::new();
         match &self.why {
             Why::Named | Why::Before => {}
+            Why::Mixed(run) if self.is_live_everywhere() => lines.push(format!("not completed: {run}")),
             Why::Mixed(run) => lines.push(format!("the fleet is mixed: {run}")),
             Why::Further { done, .. } => lines.push(format!("already rolled back: {done}")),
         }

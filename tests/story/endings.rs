@@ -79,7 +79,8 @@ fn a_declined_rollback_ends_mixed_with_every_host_named() {
     let back = Plan { kind: Kind::Rollback, ..plan(vec![(4, None, FailureLimit::Hosts(0))], 4) };
     let told = tell(back, scripts, vec![Answer::No], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Mixed);
-    assert!(!told.verdict.stayed, "a later rollback leads to the same revision");
+    assert!(told.verdict.stayed, "it is what the next deployment leads back to");
+    assert_eq!(told.verdict.finalized, Some(vec![Some(false); 4]), "and what all hosts should run");
     assert!(told.verdict.text.contains("mixed: 3 hosts were changed"), "{}", told.verdict.text);
     let mut scripts = vec![Script::good(); 4];
     scripts[3] = failing(Stage::Fetch, Act::FailEarly);
