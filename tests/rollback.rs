@@ -225,6 +225,32 @@ fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
 }
 
 #[test]
+fn a_rollback_that_was_turned_back_is_done_again_also_where_a_host_was_not_well_afterwards() {
+    let (farm, project) = Project::on_farm(0, 3);
+    project.write("hoist/checks.yaml", "checks:\n  well:\n    stage: promote\n    command: test ! -e /srv/bad\n");
+    let (one, two) = (deploy(&project, "one"), deploy(&project, "two"));
+    std::fs::write(farm.srv(&address(1)).join("bad"), "").unwrap();
+    project.run(&["rollback", "--yes"]).ends(3).says("3 hosts were rolled back and verified, but checks fail");
+    all_on(&farm, 3, &two);
+    project.run(&["history", "-n", "1"]).ends(0).says("rolled back, checks fail");
+    std::fs::remove_file(farm.srv(&address(1)).join("bad")).unwrap();
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 3, &one);
+}
+
+#[test]
+fn a_host_that_a_rollback_has_missed_is_taken_to_where_it_led_and_not_further() {
+    let (farm, project, _, two) = with_two(0, 3);
+    deploy(&project, "three");
+    farm.set_down(&address(2), true);
+    project.run(&["rollback", "--yes", "-D", "failure_limit:1"]).ends(0);
+    farm.set_down(&address(2), false);
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 3, &two);
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back");
+}
+
+#[test]
 fn a_rollback_that_was_not_finalized_everywhere_is_what_the_next_deployment_leads_back_to() {
     let (farm, project) = Project::on_farm(0, 3);
     project.write("hoist/checks.yaml", "checks:\n  end:\n    stage: finalize\n    command: test ! -e /srv/bad\n");

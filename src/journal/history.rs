@@ -110,9 +110,13 @@ impl PastRun {
         self.stayed() && (!self.left_mixed || self.kind == Kind::Rollback)
     }
 
-    /// Whether another revision was live on a host afterwards, or for a while.
+    /// Whether another revision was live on a host afterwards, or for a while. A rollback that was turned back says nothing of
+    /// what the hosts have behind them, whether all of them are well again or not.
     pub fn moved_hosts(&self) -> bool {
-        self.stayed() || self.was_undone() || self.left_mixed
+        match self.kind {
+            Kind::Rollback => self.stayed(),
+            _ => self.stayed() || self.was_undone() || self.left_mixed,
+        }
     }
 
     /// When it began: RFC 3339, UTC.

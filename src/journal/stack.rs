@@ -21,8 +21,8 @@ pub type Before<'a> = (&'a Target, Option<Revision>);
 struct TargetPast {
     /// The revisions that are behind one another on it, the deployed one last.
     stack: Vec<Layer>,
-    /// The last run that concerned it, whether its revision stayed there or not, and whether it was a deployment that was
-    /// undone there.
+    /// The last run that concerned it, whether its revision stayed there or not, and whether that took it back: a rollback
+    /// that did not fail there, or a deployment that was undone there.
     last: Option<(usize, bool)>,
 }
 
@@ -49,7 +49,11 @@ impl History {
                             put(index, run, target, &mut past.stack);
                         }
                         if run.moved_hosts() {
-                            past.last = Some((index, run.promotes && (run.undone || run.rolled_back) && !stays));
+                            let goes_back = match run.kind {
+                                Kind::Rollback => stays,
+                                _ => run.promotes && (run.undone || run.rolled_back) && !stays,
+                            };
+                            past.last = Some((index, goes_back));
                         }
                     }
                 }
@@ -106,7 +110,7 @@ impl History {
 
     /// The last run on any of these targets, when it went back: a deployment that was rolled back, or a rollback after which
     /// none of the targets is left where it was. There is nothing to undo any more. A run that brought nothing live, such as
-    /// one of `fetch` alone, is passed over.
+    /// one of `fetch` alone, is passed over, and so is a rollback that was turned back.
     pub fn went_back<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) -> Option<(usize, &PastRun)> {
         let pasts = self.pasts(self.runs.len());
         let last = |target| {
@@ -115,8 +119,8 @@ impl History {
         };
         let lasts: Vec<(usize, &PastRun, bool)> = targets.into_iter().filter_map(last).collect();
         let newest = *lasts.iter().max_by_key(|(index, ..)| *index)?;
-        let goes_back = |(_, past, undone): &(usize, &PastRun, bool)| past.kind == Kind::Rollback || *undone;
-        (newest.2 || lasts.iter().all(goes_back)).then_some((newest.0, newest.1))
+        let is_undone = newest.1.kind == Kind::Deploy && newest.2;
+        (is_undone || lasts.iter().all(|(.., goes_back)| *goes_back)).then_some((newest.0, newest.1))
     }
 
     /// Whether a revision was never live as far as the journals tell, and all that they tell of it is that it was fetched.
@@ -139,9 +143,11 @@ impl History {
         undone
     }
 
-    /// The revision of the last run that is for none of these.
+    /// The revision of the last run that is for none of these. A rollback that was turned back is passed over.
     pub fn last_but(&self, except: &HashSet<Revision>) -> Option<&Revision> {
-        self.runs.iter().map(|past| &past.revision).rfind(|revision| !except.contains(*revision))
+        let turned_back = |past: &PastRun| past.kind == Kind::Rollback && !past.stayed();
+        let runs = self.runs.iter().filter(|past| !turned_back(past));
+        runs.map(|past| &past.revision).rfind(|revision| !except.contains(*revision))
     }
 
     /// The deployment that brought a revision last.
@@ -288,6 +294,7 @@ mod tests {
         let again = vec![run(Deploy, 'a', "a", "a"), undone('b'), run(Deploy, 'b', "a", "a")];
         assert_eq!(last(again).as_deref(), Some("b"));
         assert_eq!(last(vec![run(Deploy, 'b', "a", "a"), run(Rollback, 'a', "a", "a")]).as_deref(), Some("a"));
+        assert_eq!(last(vec![run(Deploy, 'b', "a", "a"), run(Rollback, 'a', "a", "")]).as_deref(), Some("b"));
     }
 
     #[test]
@@ -300,6 +307,9 @@ mod tests {
         assert_eq!(went_back(and(run(Deploy, 'c', "a b", "")), "a b"), Some(2), "it was rolled back");
         assert_eq!(went_back(and(run(Rollback, 'a', "a b", "")), "a b"), None, "it did not succeed");
         assert_eq!(went_back(and(run(Rollback, 'a', "a", "a")), "a b"), None, "one host is still there");
+        assert_eq!(went_back(and(run(Rollback, 'a', "a b", "a")), "a b"), None, "one host failed, and is still there");
+        let not_well = PastRun { left_mixed: true, ..run(Rollback, 'a', "a b", "") };
+        assert_eq!(went_back(and(not_well), "a b"), None, "it was turned back");
         assert_eq!(went_back(and(run(Rollback, 'a', "a", "a")), "a"), Some(2));
         assert_eq!(
             went_back(and(run(Deploy, 'c', "a", "")), "a b"),
