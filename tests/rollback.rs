@@ -107,6 +107,33 @@ fn nobody_else_is_blamed_where_only_a_host_that_does_not_answer_has_the_last_rev
 }
 
 #[test]
+fn what_another_deploy_host_deployed_in_between_is_what_is_gone_back_to() {
+    let (farm, project, _, _) = with_two(1, 2);
+    let other = Project::clone_of(&project);
+    let lock_dir = tempfile::tempdir().unwrap();
+    let lock_dir = format!("lock_dir:{}", lock_dir.path().display());
+    other.write("index.html", "three\n");
+    let three = other.commit("three");
+    other.deploy(&["-D", &lock_dir]).ends(0);
+    project.git(&["pull", "-q", other.path("").to_str().unwrap(), "HEAD"]);
+    deploy(&project, "four");
+    project.run(&["rollback", "--yes"]).ends(0).says(&three[..10]);
+    all_on(&farm, 3, &three);
+
+    // Hosts that had different ones go where the journals lead, and it is said what is passed over.
+    other.write("index.html", "five\n");
+    let five = other.commit("five");
+    other.deploy(&["-D", &lock_dir, "-l", &address(2)]).ends(0);
+    project.git(&["pull", "-q", "--no-rebase", "--no-edit", "-X", "ours", other.path("").to_str().unwrap(), "HEAD"]);
+    project.write("index.html", "six\n");
+    project.commit("six");
+    project.deploy(&["--break-glass", "more"]).ends(0);
+    let passed_over = format!("not gone back to {}, which somebody else had deployed before to 127.0.0.3", &five[..10]);
+    project.run(&["rollback", "--yes"]).ends(0).says(&three[..10]).says(&passed_over);
+    all_on(&farm, 3, &three);
+}
+
+#[test]
 fn a_deployment_to_some_hosts_is_undone_on_these_alone() {
     let (farm, project, _, two) = with_two(0, 3);
     let to_one = |words: &str| {

@@ -30,6 +30,9 @@ pub struct PastRun {
     /// What its targets had finalized before it, as its probe saw them. Those that had nothing are left out, and those
     /// that had the run's own revision.
     pub before: Vec<(Target, Revision)>,
+    /// What its probe found live and finalized on the hosts on which its revision stayed, whoever had deployed that: the same
+    /// on all of them. Those on which nothing was live, or the run's own revision, say nothing.
+    pub found: Option<Revision>,
     pub by: StartedBy,
     /// A person stopped it, or called for its rollback.
     pub interrupted: bool,
@@ -60,6 +63,7 @@ impl PastRun {
         let (status, once) = (past.status(), RunSteps::of(&past));
         let Past { opened: Opened { plan, asked, control_files, .. }, interrupted, steps, once: past_once, .. } = past;
         let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
+        let found = found(&steps, &there, &plan.revision);
         let mut before = Vec::new();
         for result in steps.iter().filter(|step| step.step == Step::Probe).flat_map(|step| &step.results) {
             let done = result.links.as_ref().and_then(|links| links.done.clone());
@@ -75,6 +79,7 @@ impl PastRun {
         let stayed_on = plan.hosts().zip(&all).filter(|(host, _)| there.contains(host));
         PastRun {
             before,
+            found,
             undone,
             promotes: plan.promotes(),
             tried: ran(Stage::Promote) || !past_once.is_empty(),
@@ -97,6 +102,11 @@ impl PastRun {
     /// Whether its revision stayed on any host.
     pub fn stayed(&self) -> bool {
         !self.stayed_on.is_empty()
+    }
+
+    /// Whether a target had this finalized before it.
+    pub fn had(&self, target: &Target, revision: &Revision) -> bool {
+        self.before.iter().any(|(other, before)| other == target && before == revision)
     }
 
     /// Whether it was to make its revision live, and went back.
@@ -280,6 +290,21 @@ fn stayed_on(past: &Past) -> HashSet<HostId> {
     }
     // The run knew more than its records say of single hosts.
     if stayed == Some(true) && there.is_empty() { plan.hosts().collect() } else { there }
+}
+
+/// What was live and finalized on these hosts when they were first probed, if that was one revision.
+fn found(steps: &[PastStep], hosts: &HashSet<HostId>, own: &Revision) -> Option<Revision> {
+    let probes = steps.iter().filter(|step| step.step == Step::Probe);
+    let mut heard = HashSet::new();
+    let mut live: HashSet<Option<&Revision>> = HashSet::new();
+    for result in probes.flat_map(|step| &step.results).filter(|result| hosts.contains(&result.host)) {
+        let Some(links) = result.links.as_ref().filter(|_| heard.insert(result.host)) else { continue };
+        if let Some(current) = links.current.as_ref().filter(|current| *current != own) {
+            live.insert(Some(current).filter(|current| links.done.as_ref() == Some(*current)));
+        }
+    }
+    let mut live = live.into_iter();
+    live.next().filter(|_| live.next().is_none())?.cloned()
 }
 
 /// Whether the last thing that the run did was to go back. Single hosts are rolled back before others are finalized.

@@ -108,6 +108,19 @@ impl History {
         Some((newest.1.clone(), stacks.into_iter().filter_map(before).collect()))
     }
 
+    /// What targets had finalized when their newest revision was deployed, and what nothing here tells of: a way back from
+    /// there passes it over. If all targets of that deployment had it, it is on their stacks.
+    pub fn passed_over<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) -> Vec<(Revision, Target)> {
+        let pasts = self.pasts(self.runs.len());
+        let passed_over = |target: &Target| {
+            let stack = &pasts.get(target)?.stack;
+            let newest = stack.last()?.0.map(|index| &self.runs[index])?;
+            let (_, had) = newest.before.iter().find(|(other, _)| other == target)?;
+            stack.iter().all(|(_, revision)| revision != had).then(|| (had.clone(), target.clone()))
+        };
+        targets.into_iter().filter_map(passed_over).collect()
+    }
+
     /// The last run on any of these targets, when it went back: a deployment that was rolled back, or a rollback after which
     /// none of the targets is left where it was. There is nothing to undo any more. A run that brought nothing live, such as
     /// one of `fetch` alone, is passed over, and so is a rollback that was turned back.
@@ -162,6 +175,14 @@ fn put(index: usize, run: &PastRun, target: &Target, stack: &mut Vec<Layer>) {
         let before = run.before.iter().find(|(other, _)| other == target);
         stack.extend(before.map(|(_, revision)| (None, revision.clone())));
     }
+    // Somebody else has deployed since, of whom these journals do not tell.
+    let found = run.found.as_ref().filter(|found| run.kind == Kind::Deploy && run.had(target, found));
+    if let Some(found) = found.filter(|found| stack.last().is_some_and(|(_, top)| top != *found)) {
+        match stack.iter().rposition(|(_, revision)| revision == found) {
+            Some(place) => stack.truncate(place + 1),
+            None => stack.push((Some(index), found.clone())),
+        }
+    }
     let place = stack.iter().rposition(|(_, revision)| *revision == run.revision);
     match place {
         Some(place) if run.kind == Kind::Rollback => stack.truncate(place + 1),
@@ -195,6 +216,7 @@ mod tests {
             targets: targets(of),
             stayed_on: targets(stayed_on),
             before: Vec::new(),
+            found: None,
             interrupted: false,
             undone: kind == Deploy && stayed_on.is_empty(),
             promotes: true,
@@ -255,6 +277,33 @@ mod tests {
             history(vec![run(Deploy, 'a', "a b", "a b"), run(Deploy, 'b', "a b", "a b"), run(Deploy, 'c', "a", "a")]);
         assert_eq!((newest(&canary, "a b"), newest(&canary, "b")), ("c: b".into(), "b: a".into()));
         assert_eq!(newest(&history(Vec::new()), "a b"), "");
+    }
+
+    #[test]
+    fn what_all_hosts_were_found_with_was_deployed_before_whoever_did_that() {
+        let finds = |digit, on: &str, found| PastRun {
+            before: targets(on).into_iter().map(|target| (target, revision(found))).collect(),
+            found: Some(revision(found)),
+            ..run(Deploy, digit, "a b", "a b")
+        };
+        let before =
+            |last: PastRun| history(vec![run(Deploy, '1', "a b", "a b"), run(Deploy, '2', "a b", "a b"), last]);
+        assert_eq!(newest(&before(finds('4', "a b", '3')), "a b"), "4: 3 3");
+        assert_eq!(newest(&before(finds('4', "a b", '2')), "a b"), "4: 2 2", "the journals tell of it");
+        assert_eq!(newest(&before(finds('2', "a b", '3')), "a b"), "2: 3 3", "it was deployed again");
+        assert_eq!(newest(&before(finds('4', "a", '3')), "a b"), "4: 3 2", "one had it already");
+        let went_back = before(finds('4', "a b", '1'));
+        assert_eq!(newest(&went_back, "a b"), "4: 1 1", "somebody else went back");
+        let differ = PastRun { found: None, ..finds('4', "a", '3') };
+        let differ = before(differ);
+        assert_eq!(newest(&differ, "a b"), "4: 2 2", "one alone had it");
+        let passed_over = differ.passed_over(&targets("a b"));
+        assert_eq!(passed_over, [(revision('3'), "a".parse().unwrap())], "which is told");
+        let below = went_back.stack(&"a".parse().unwrap(), 3);
+        assert_eq!(below.len(), 2, "and 2 is not what is behind that");
+        let mut back = before(finds('4', "a b", '3'));
+        back.runs.push(run(Rollback, '3', "a b", "a b"));
+        assert_eq!(newest(&back, "a b"), "3: 2 2");
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub struct WayBack {
     pub apart: Vec<Target>,
     /// Those of them on which nothing is live: new ones, for example.
     apart_empty: Vec<Target>,
+    /// What somebody else had deployed to hosts before the deployment that is undone, and not to all of them.
+    passed_over: Vec<(Revision, Vec<Target>)>,
     /// Hosts that do not keep the revision.
     pub lacking: Vec<Target>,
     /// Hosts that did not say what they run.
@@ -116,6 +118,15 @@ impl WayBack {
             }
         }
         from.sort_by_key(|(_, targets)| std::cmp::Reverse(targets.len()));
+        let mut passed_over: Vec<(Revision, Vec<Target>)> = Vec::new();
+        let unnamed = matches!(why, Why::Before | Why::Further { .. });
+        let found = history.passed_over(views.iter().map(|view| &view.target).filter(|_| unnamed));
+        for (revision, target) in found.into_iter().filter(|(revision, _)| revision != to) {
+            match passed_over.iter_mut().find(|(other, _)| *other == revision) {
+                Some((_, targets)) => targets.push(target),
+                None => passed_over.push((revision, vec![target])),
+            }
+        }
         let described = |(revision, targets)| (Described::new(repo, history, &revision), targets);
         WayBack {
             to: Described::new(repo, history, to),
@@ -126,6 +137,7 @@ impl WayBack {
             amiss: amiss(&views, to),
             apart_empty: apart_empty.map(|view| view.target.clone()).collect(),
             apart,
+            passed_over,
             lacking: names(&|view| view.was_read() && !view.kept().contains(to)),
             unreachable: names(&|view| !view.was_read()),
             size: views.len(),
@@ -193,6 +205,9 @@ impl WayBack {
             let deploy = self.invocation.command(&format!("deploy -r {short}{only}"));
             lines.push(format!("not kept on {missing}: `{deploy}` deploys it there"));
         }
+        lines.extend(self.passed_over.iter().map(|(revision, on)| {
+            format!("not gone back to {}, which somebody else had deployed before to {}", revision.short(), fold(on))
+        }));
         let left = |hosts: &[&Target], why: &str| match hosts {
             [] => None,
             [it] => Some(format!("left as it is, since {why}: {it}")),
