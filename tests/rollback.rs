@@ -134,6 +134,17 @@ fn what_another_deploy_host_deployed_in_between_is_what_is_gone_back_to() {
 }
 
 #[test]
+fn under_another_name_the_repository_has_no_deployment_yet_that_could_be_undone() {
+    let (farm, project, _, two) = with_two(0, 2);
+    project.configure("git_repo: renamed");
+    project.run(&["rollback", "--yes"]).ends(2).says("no deployment of renamed is unfinished");
+    project.run(&["reconcile", "--yes"]).ends(0).says("nothing was deployed from here yet");
+    deploy(&project, "three");
+    project.run(&["rollback", "--yes"]).ends(2).says("no revision that was finalized before");
+    all_on(&farm, 2, &two);
+}
+
+#[test]
 fn a_deployment_to_some_hosts_is_undone_on_these_alone() {
     let (farm, project, _, two) = with_two(0, 3);
     let to_one = |words: &str| {

@@ -152,13 +152,17 @@ impl History {
     }
 }
 
-/// The finished runs of an environment that began a stage on a host.
+/// The finished runs of an environment that began a stage on a host. The environments of a configuration may deploy several
+/// repositories, and one may have had another name: on hosts, that is another repository.
 ///
 /// # Errors
 /// A folder that cannot be read.
-pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
+pub fn history(folder: &Path, repo: &str, environment: Option<&str>) -> Result<History> {
     let (mut history, mut unreadable) = (History::default(), Unreadable::default());
-    let wanted = |opened: &Opened| opened.environment.as_deref() == environment && opened.plan.kind.changes_revision();
+    let wanted = |opened: &Opened| {
+        let plan = &opened.plan;
+        opened.environment.as_deref() == environment && plan.repo == repo && plan.kind.changes_revision()
+    };
     for path in journals(folder)? {
         match past_if(&path, wanted) {
             Ok(Some(past)) if past.end.is_some() && past.touched() => history.runs.push(PastRun::new(past)),

@@ -8,7 +8,6 @@ use crate::deploy::{Choice, Deployed, HostChoice, Kind, Prepared};
 use crate::exit_code::ExitCode;
 use crate::fleet::ssh::Ssh;
 use crate::invocation::Invocation;
-use crate::journal;
 use crate::repo::{Repo, Tags};
 use crate::report::{LogFile, Reporter, Tee};
 use crate::text::quoted;
@@ -24,7 +23,7 @@ use super::recorded::{begin, refuse_unfinished};
 use super::signatures::SignedPlan;
 use super::turn::{Queueing, Turn, deployed_since, superseded, take_turn};
 use super::{
-    Frontend, Refused, interlocks, limit, load, load_telling, repository, shrinkage, signatures, ssh, state_folder,
+    Frontend, Refused, interlocks, limit, load, load_telling, past_deployments, repository, shrinkage, signatures, ssh,
 };
 
 /// What is to be deployed.
@@ -172,7 +171,7 @@ pub fn deployed_before(config: &Config, choice: &Choice) -> Result<Deployed, Ref
     if choice.rev.is_some() || (choice.kind == Kind::Deploy && choice.stages.is_none()) {
         return Ok(Deployed::default());
     }
-    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    let history = past_deployments(config)?;
     let mut not_these = history.undone();
     if choice.kind == Kind::ServiceRestart {
         let all = history.runs.iter().map(|past| &past.revision);

@@ -3,12 +3,11 @@
 use serde::Serialize;
 
 use crate::config::Options;
-use crate::journal;
 use crate::targets::Target;
 use crate::wire::Revision;
 
 use super::way_back::Described;
-use super::{Frontend, Refused, limit, load_telling, repository, state_folder, status};
+use super::{Frontend, Refused, limit, load_telling, past_deployments, repository, status};
 
 /// A revision that targets keep.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ pub fn kept(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) 
     let config = load_telling(options, front)?;
     let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
-    let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
+    let history = past_deployments(&config)?;
     let views = status::ask(&config, groups, status::Asking::default(), front)?;
     let mut found: Vec<(Revision, Vec<Target>)> = Vec::new();
     for (revision, target) in views.iter().flat_map(|view| view.kept().iter().map(move |it| (it, &view.target))) {

@@ -52,6 +52,8 @@ use std::path::PathBuf;
 
 use crate::config::{Config, Note, Options};
 use crate::fleet_state::{Damaged, FleetState};
+use crate::journal;
+use crate::journal::History;
 use crate::targets::HostPattern;
 use crate::text::meant_or_known;
 
@@ -123,6 +125,14 @@ fn load_for_journals(options: &Options, front: &dyn Frontend) -> Result<Config, 
 /// Where the journals of a repository lie.
 fn state_folder(config: &Config) -> PathBuf {
     config.control.join("state")
+}
+
+/// What the journals tell of deployments of the repository in this environment.
+///
+/// # Errors
+/// A folder that cannot be read.
+fn past_deployments(config: &Config) -> anyhow::Result<History> {
+    journal::history(&state_folder(config), &config.settings.git_repo, config.environment.as_deref())
 }
 
 /// What is remembered of the targets of the repository.

@@ -1,12 +1,11 @@
 //! Names that people type, for completion and for hints: quickly, and without a word where there are none.
 
 use crate::config::{Config, Options, keys};
-use crate::journal;
 use crate::repo::Repo;
 use crate::targets::Group;
 use crate::wire::Revision;
 
-use super::{repository, state_folder};
+use super::{past_deployments, repository};
 
 /// Revisions that are offered, the newest first.
 const REVISIONS: usize = 1000;
@@ -74,7 +73,7 @@ pub fn deployed(options: &Options) -> Vec<(String, String)> {
 fn past(options: &Options) -> Option<Vec<(String, String)>> {
     let config = Config::load(options).ok()?;
     let repo = repository(&config).ok()?;
-    let history = journal::history(&state_folder(&config), config.environment.as_deref()).ok()?;
+    let history = past_deployments(&config).ok()?;
     let mut revisions: Vec<&Revision> = Vec::new();
     for past in history.runs.iter().rev().filter(|past| past.stayed()) {
         if revisions.len() < DEPLOYED && !revisions.contains(&&past.revision) {

@@ -4,7 +4,6 @@ use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::{Choice, Deployed, HostChoice};
 use crate::exit_code::ExitCode;
-use crate::journal;
 use crate::journal::{History, PastRun};
 use crate::repo::Repo;
 use crate::report::{HostRow, RowState};
@@ -21,8 +20,8 @@ use super::standing::{Standing, most};
 use super::status::Asking;
 use super::way_back::Described;
 use super::{
-    Frontend, Refused, View, interlocks, limit, load, load_telling, memory, repository, shrinkage, ssh, state_folder,
-    status,
+    Frontend, Refused, View, interlocks, limit, load, load_telling, memory, past_deployments, repository, shrinkage,
+    ssh, state_folder, status,
 };
 
 /// What a reconcile would do.
@@ -189,7 +188,7 @@ fn look(
     front: &dyn Frontend,
 ) -> Result<(Vec<View>, Vec<View>, History), Refused> {
     let views = status::ask(config, groups, asking, front)?;
-    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    let history = past_deployments(config)?;
     let is_known = |revision: &Revision| history.runs.iter().any(|past| past.revision == *revision);
     if let (None, Some((other, share))) = (limit_hosts, deployed_elsewhere(&views, is_known)) {
         let short = other.short();
@@ -210,7 +209,7 @@ fn refuse_without_memory(config: &Config) -> Result<(), Refused> {
     if !memory(config)?.is_empty() {
         return Ok(());
     }
-    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    let history = past_deployments(config)?;
     let Some(last) = history.runs.iter().rfind(|past| past.settles()) else {
         return match history.runs.iter().any(PastRun::stayed) {
             false => Ok(()),

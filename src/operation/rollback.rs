@@ -23,8 +23,8 @@ use super::recorded::{
 use super::repository::is_here;
 use super::way_back::{WayBack, Why};
 use super::{
-    Frontend, Refused, View, announce, interlocks, limit, load, load_telling, previous, reconcile, repository, resume,
-    shrinkage, ssh, state_folder, status,
+    Frontend, Refused, View, announce, interlocks, limit, load, load_telling, past_deployments, previous, reconcile,
+    repository, resume, shrinkage, ssh, state_folder, status,
 };
 
 /// Where to go back to, and where.
@@ -233,7 +233,7 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
         (named, _) => named.and_then(Result::ok),
     };
     let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
-    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    let history = past_deployments(config)?;
     let views = status::ask(config, groups.clone(), status::Asking::default(), front)?;
     let found = match (named, &back.to) {
         (Some(revision), _) => {

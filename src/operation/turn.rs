@@ -6,14 +6,13 @@ use crate::config::Config;
 use crate::deploy;
 use crate::deploy::{Choice, Plan};
 use crate::exit_code::ExitCode;
-use crate::journal;
 use crate::locks::{DeployLock, LockError, LockHolder, Locks, NotTaken, Place, Refusal, Waiting};
 use crate::repo::Repo;
 use crate::report::Event;
 use crate::wire::Holder;
 
 use super::locking::{Beginning, for_lock};
-use super::{Frontend, Refused, state_folder};
+use super::{Frontend, Refused, past_deployments};
 
 /// Commits of a revision's history that are compared with what others wait with.
 const MOST: usize = 2000;
@@ -92,7 +91,7 @@ fn waits(newer: &Waiting) -> String {
 
 /// The newer revision that was deployed last to all hosts of the plan, in words. Call it with the lock held.
 pub fn deployed_since(config: &Config, repo: &Repo, plan: &Plan) -> Result<Option<String>, Refused> {
-    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    let history = past_deployments(config)?;
     let Some(last) = history.runs.iter().rfind(|past| past.stayed() && !past.rolled_back) else { return Ok(None) };
     let covers = plan.targets().all(|(_, target)| last.targets.contains(target));
     let are_two = covers && last.revision != plan.revision;

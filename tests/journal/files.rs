@@ -28,7 +28,7 @@ fn a_journal_of_a_newer_build_is_in_the_way_only_when_it_is_unfinished_and_is_le
     let head = "{\"record\":\"opened\",\"version\":\"9.1.0\",\"format\":99,\"strategy\":{\"waves\":[1]}}\n";
     std::fs::write(&path, format!("{head}{{\"record\":\"soaked\"}}\n{{\"record\":\"closed\"}}\n")).unwrap();
     assert!(unfinished(folder.path(), &Invocation::default()).unwrap().is_none());
-    assert!(history(folder.path(), None).unwrap().runs.is_empty());
+    assert!(history(folder.path(), "app", None).unwrap().runs.is_empty());
     let text = format!("{head}{{\"record\":\"soaked\"}}\n");
     std::fs::write(&path, &text).unwrap();
     let error = format!("{:#}", unfinished(folder.path(), &Invocation::default()).unwrap_err());

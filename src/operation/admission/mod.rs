@@ -11,12 +11,11 @@ use crate::clock;
 use crate::config::{Config, Note};
 use crate::deploy::{Kind, Plan};
 use crate::exit_code::ExitCode;
-use crate::journal;
 use crate::locks;
 use crate::repo::Repo;
 use crate::wire::{Level, Stage};
 
-use super::{Frontend, Refused, state_folder};
+use super::{Frontend, Refused, past_deployments, state_folder};
 
 /// What speaks against a deployment.
 enum Objection {
@@ -101,8 +100,7 @@ fn objections(config: &Config, repo: &Repo, plan: &Plan) -> Result<Vec<Objection
     if plan.kind != Kind::Deploy || !promotes {
         return Ok(Vec::new());
     }
-    let folder = state_folder(config);
-    let history = journal::history(&folder, config.environment.as_deref())?;
+    let history = past_deployments(config)?;
     let all = [
         locked(config)?.map(Objection::Locked),
         barred(config).map(Objection::Time),
