@@ -442,7 +442,9 @@ fn going_back_restarts_the_services_of_either_revision_in_the_folder_that_was_de
     deploy(&project, "two");
     (0..2).for_each(|n| drop(restarted(&farm, n)));
     project.configure("service_name:\ngit_deploy_dir: /srv/elsewhere");
-    project.run(&["rollback", "--yes"]).ends(0);
+    project.run(&["rollback", "--dry-run"]).ends(0).says("; kept on 2 of 2 hosts");
+    project.run(&["rollback", "--list"]).ends(0).says(&one[..10]);
+    project.run(&["rollback", "--yes"]).ends(0).says("; kept on 2 of 2 hosts");
     all_on(&farm, 2, &one);
     for n in 0..2 {
         assert_eq!(restarted(&farm, n), ["restart api", "restart web"]);

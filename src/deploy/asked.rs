@@ -1,6 +1,7 @@
 //! The request of a run, stored in its journal: a run is finished or undone with the settings that it began with.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -41,6 +42,11 @@ impl Asked {
         let submodules = matches!(extras.submodules, Some(SubmoduleSource::Session));
         let large_files = matches!(extras.lfs, Some(LfsSource::Session));
         Parts::of(repo, &plan.revision, Wanted { submodules, large_files })
+    }
+
+    /// Where targets keep the repository.
+    pub fn deploy_dir(&self) -> &Path {
+        &self.request.header.deploy_dir
     }
 
     /// Whether the run renders configuration files, and so needs variables.

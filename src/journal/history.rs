@@ -145,6 +145,11 @@ pub struct History {
 }
 
 impl History {
+    /// What the targets of the last run were asked whose revision stayed on any host: a rollback goes back from it.
+    pub fn last_asked(&self) -> Option<&Asked> {
+        self.runs.iter().rfind(|past| past.stayed())?.asked.as_deref()
+    }
+
     /// A run that began after a moment ([`crate::clock::run_id_stamp`]), if one did: by a clock that was wrong, if that
     /// moment is now.
     pub fn run_after(&self, stamp: &str) -> Option<&RunId> {

@@ -6,6 +6,7 @@ use crate::config::Options;
 use crate::targets::Target;
 use crate::wire::Revision;
 
+use super::rollback::where_undone;
 use super::way_back::Described;
 use super::{Frontend, Refused, limit, load_telling, past_deployments, repository, status};
 
@@ -40,7 +41,7 @@ pub fn kept(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) 
     let repo = repository(&config)?;
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
     let history = past_deployments(&config)?;
-    let views = status::ask(&config, groups, status::Asking::default(), front)?;
+    let views = status::ask(&where_undone(&config, &history), groups, status::Asking::default(), front)?;
     let mut found: Vec<(Revision, Vec<Target>)> = Vec::new();
     for (revision, target) in views.iter().flat_map(|view| view.kept().iter().map(move |it| (it, &view.target))) {
         match found.iter_mut().find(|(other, _)| other == revision) {

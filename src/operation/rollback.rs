@@ -116,7 +116,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
     prepared.notes.extend(warnings);
     let mut stayed = history.runs.iter().filter(|past| past.stayed());
-    let restored = history.deployment_of(&revision).or_else(|| stayed.clone().rfind(|past| past.revision == revision));
+    let restored = history.deployment_of(&revision).or_else(|| stayed.rfind(|past| past.revision == revision));
     let noted = restored.map(|then| deploy::changed(&then.control_files, &prepared.control_files));
     if let Some(changed) = noted.filter(|changed| !changed.is_empty()) {
         let (short, changed) = (revision.short(), some(&changed, resume::SHOWN));
@@ -126,8 +126,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         );
         prepared.notes.push((Level::Info, note));
     }
-    let undone = stayed.next_back().and_then(|past| past.asked.as_deref());
-    prepared.requests.go_back(undone, restored.and_then(|past| past.asked.as_deref()));
+    prepared.requests.go_back(history.last_asked(), restored.and_then(|past| past.asked.as_deref()));
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     count_elsewhere(&config, &mut prepared, &views, front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
@@ -223,6 +222,16 @@ fn misnamed(config: &Config, word: &str) -> Option<Refused> {
     )))
 }
 
+/// The configuration with the folder that was deployed to: the current one may name another, in which the targets have
+/// nothing yet.
+pub(super) fn where_undone(config: &Config, history: &History) -> Config {
+    let mut config = config.clone();
+    if let Some(asked) = history.last_asked() {
+        config.settings.git_deploy_dir = asked.deploy_dir().to_owned();
+    }
+    config
+}
+
 /// Asks the targets what they run, and finds the way back.
 fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Result<Look, Refused> {
     let named = back.to.as_deref().map(|name| previous::named(config, repo, name));
@@ -234,7 +243,7 @@ fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Resu
     };
     let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
     let history = past_deployments(config)?;
-    let views = status::ask(config, groups.clone(), status::Asking::default(), front)?;
+    let views = status::ask(&where_undone(config, &history), groups.clone(), status::Asking::default(), front)?;
     let found = match (named, &back.to) {
         (Some(revision), _) => {
             Ok((previous::as_kept(repo, revision, back.to.as_deref(), &views), Why::Named, Vec::new()))
