@@ -225,6 +225,24 @@ fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
 }
 
 #[test]
+fn a_host_that_does_not_answer_is_not_said_to_run_what_somebody_else_has_deployed() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    project.deploy(&[]).ends(0);
+    let other = Project::clone_of(&project);
+    for file in ["hoist.cfg", "default", "canary"] {
+        other
+            .write(&format!("hoist/{file}"), &std::fs::read_to_string(project.path(&format!("hoist/{file}"))).unwrap());
+    }
+    let two = page(&other, "two");
+    other.deploy(&[]).ends(0);
+    let all = |which: &str| format!("{which} run {}, which is finalized", &two[..10]);
+    project.run(&["reconcile", "--yes"]).ends(2).says(&all("all hosts"));
+    farm.set_down(&address(2), true);
+    project.run(&["reconcile", "--yes"]).ends(2).says(&all("all hosts that answered"));
+}
+
+#[test]
 fn a_host_that_missed_other_configuration_of_the_same_revision_is_behind_until_it_has_it() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);

@@ -194,7 +194,7 @@ fn look(
         let short = other.short();
         let fetch = if is_here(repo, &other)? { "" } else { "it is not in this repository; fetch it first, then " };
         return Err(Refused::new(format!(
-            "{share} hosts run {short}, which is finalized and is not what was deployed last from here, so somebody else \
+            "{share} run {short}, which is finalized and is not what was deployed last from here, so somebody else \
              has deployed since: {fetch}`{}` makes it the wanted revision; with `-l`, reconcile brings hosts to the old one",
             config.invocation.command(&format!("deploy -r {short}"))
         )));
@@ -302,15 +302,17 @@ fn deployed_elsewhere(views: &[View], is_known: impl Fn(&Revision) -> bool) -> O
         state.done.as_ref().filter(|_| other)
     }
     let read: Vec<&View> = views.iter().filter(|view| view.was_read()).collect();
+    let all_answered = read.len() == views.len();
     let revision = most(read.iter().copied().filter_map(finalized))?;
     let count = read.iter().filter(|view| finalized(view) == Some(&revision)).count();
     if read.len() < 2 {
         return None;
     }
     if count == read.len() {
-        return Some((revision, "all"));
+        return Some((revision, if all_answered { "all hosts" } else { "all hosts that answered" }));
     }
-    (count * 2 > read.len() && !is_known(&revision)).then_some((revision, "most"))
+    let most = if all_answered { "most hosts" } else { "most hosts that answered" };
+    (count * 2 > read.len() && !is_known(&revision)).then_some((revision, most))
 }
 
 /// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that did not say what they run
