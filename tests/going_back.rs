@@ -220,6 +220,8 @@ fn hosts_that_somebody_else_has_deployed_to_since_are_left_and_named_and_the_run
         (0..2).for_each(by_somebody_else);
         let ran = project.run(&[command, "--yes"]).ends(1);
         ran.says("2 hosts got another revision meanwhile").says(&format!("now runs {}", &other[..10]));
+        let failed = format!("failed: 127.0.0.[1-2] (promote: now runs {} of another deployment", &other[..10]);
+        project.run(&["history", "-n", "1"]).ends(0).says(&failed);
         for n in 0..2 {
             let now = Links::of(&farm, n);
             assert_eq!((now.current, now.done), (Some(other.clone()), Some(other.clone())), "{command}");

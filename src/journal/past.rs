@@ -132,17 +132,32 @@ impl Past {
 
     /// The hosts that failed and the step that each failed, on the way forward and on the way back. One that passed when it
     /// was tried again has not failed.
-    pub fn failures(&self) -> Vec<(&Target, Step, &Fault)> {
+    pub fn failures(&self) -> Vec<(&Target, Step, Fault)> {
         let targets = self.targets();
-        let mut last: Vec<[Option<(Step, &Outcome)>; 2]> = vec![[None; 2]; targets.len()];
+        let mut probed: Vec<Option<&PastLinks>> = vec![None; targets.len()];
+        let mut last: Vec<[Option<(Step, Outcome)>; 2]> = vec![Default::default(); targets.len()];
         for step in &self.steps {
             for result in &step.results {
-                last[result.host.index()][usize::from(!step.is_forward())] = Some((step.step, &result.outcome));
+                let host = result.host.index();
+                if step.step == Step::Probe {
+                    probed[host] = probed[host].or(result.links.as_ref());
+                }
+                let moved_on = probed[host].and_then(|before| self.foreign(step.step, result, before));
+                let outcome = moved_on.map_or_else(|| result.outcome.clone(), |to| Err(Fault::MovedOn { to }));
+                last[host][usize::from(!step.is_forward())] = Some((step.step, outcome));
             }
         }
         let ends = targets.into_iter().zip(last).flat_map(|(target, ends)| ends.map(|end| (target, end)));
-        ends.filter_map(|(target, end)| end.and_then(|(step, outcome)| Some((target, step, outcome.as_ref().err()?))))
-            .collect()
+        ends.filter_map(|(target, end)| end.and_then(|(step, outcome)| Some((target, step, outcome.err()?)))).collect()
+    }
+
+    /// The revision that somebody else has brought to a host behind a stage, which may have succeeded before: what the host
+    /// said of the stage is not what came of it.
+    fn foreign(&self, step: Step, result: &PastResult, before: &PastLinks) -> Option<Revision> {
+        let links = result.links.as_ref().filter(|_| matches!(step, Step::Run(_)))?;
+        let ours = [Some(&self.opened.plan.revision), before.current.as_ref(), before.done.as_ref()];
+        let is_foreign = |found: &Option<Revision>| found.is_some() && !ours.contains(&found.as_ref());
+        links.current.clone().filter(|_| is_foreign(&links.current) && is_foreign(&links.done))
     }
 }
 
