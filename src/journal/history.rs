@@ -218,7 +218,7 @@ pub fn deployments_of(folder: &Path, repo: &str, revision: &Revision) -> Result<
 /// tells, where it was last deployed to any of `everyone`. What cannot be read is passed over.
 pub fn environments_of(
     folder: &Path,
-    revision: &Revision,
+    (repo, revision): (&str, &Revision),
     targets: &[Target],
     everyone: &[&Target],
 ) -> Vec<(Option<String>, Vec<Target>)> {
@@ -231,7 +231,9 @@ pub fn environments_of(
     let (mut rest, mut newest) = (targets.to_vec(), None);
     let wanted = |opened: &Opened| {
         let is_for = |(_, target): (_, &Target)| everyone.contains(&target);
-        opened.plan.kind.changes_revision() && opened.plan.revision == *revision && opened.plan.targets().any(is_for)
+        let plan = &opened.plan;
+        let is_it = plan.repo == repo && plan.revision == *revision;
+        plan.kind.changes_revision() && is_it && plan.targets().any(is_for)
     };
     for path in journals(folder).unwrap_or_default().iter().rev() {
         if rest.is_empty() {

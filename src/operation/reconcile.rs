@@ -4,6 +4,7 @@ use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::{Choice, Deployed, HostChoice};
 use crate::exit_code::ExitCode;
+use crate::journal;
 use crate::journal::{History, PastRun};
 use crate::repo::Repo;
 use crate::report::{HostRow, RowState};
@@ -236,7 +237,8 @@ fn refuse_of_another_environment(config: &Config, wanted: &WantedOn, limit_hosts
     let (groups, _) = config.groups(None)?;
     let everyone: Vec<&Target> = groups.iter().flat_map(|group| &group.targets).collect();
     for (revision, targets) in wanted {
-        let deployed = journal::environments_of(&state_folder(config), revision, targets, &everyone);
+        let deployed =
+            journal::environments_of(&state_folder(config), (&config.settings.git_repo, revision), targets, &everyone);
         let Some((other, on)) = deployed.into_iter().find(|(environment, _)| *environment != config.environment) else {
             continue;
         };

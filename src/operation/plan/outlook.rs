@@ -8,7 +8,7 @@ use crate::gates::statistics::median;
 use crate::journal;
 use crate::journal::{PastDuration, PastRun};
 use crate::operation::status::View;
-use crate::operation::{Refused, past_deployments, state_folder};
+use crate::operation::{Refused, state_folder};
 use crate::repo::{ChangedFiles, Distance, Repo};
 use crate::targets::Target;
 use crate::wire::{Revision, ServiceName, Stage};
