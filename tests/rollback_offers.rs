@@ -275,7 +275,8 @@ fn a_dry_run_says_from_what_to_what_and_names_the_hosts_that_cannot_go_there_and
     std::fs::remove_dir_all(farm.srv(&address(1)).join(CACHE).join("revs").join(&one)).unwrap();
     let bring = format!("`hoist deploy -r {} -l '127.0.0.2'`", &one[..10]);
     project.run(&["rollback", "--dry-run"]).ends(1).says("not kept on 127.0.0.2").says(&bring);
-    let leave = "unreachable: 127.0.0.9:1; `-l '!127.0.0.9:1'` leaves it out";
+    let leave = "unreachable: 127.0.0.9:1; `-D failure_limit:1` goes back without it, and `hoist reconcile` takes it back \
+                 later; `-l '!127.0.0.9:1'` leaves it out";
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n127.0.0.9:1\n");
     project.run(&["rollback", "--dry-run"]).ends(1).says(leave);
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n");

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 
+use crate::config::keys;
 use crate::targets::{Target, fold};
 use crate::wire::{Fault, Revision};
 
@@ -87,9 +88,8 @@ pub fn for_failed_rollback(table: &[Row], plan: &Plan) -> Vec<String> {
     }
     let limit = |group| {
         let count = failed.iter().filter(|row| row.group == group).count();
-        let name = &plan.group(group).name;
-        let of_group = if name == "default" { String::new() } else { format!("{name}_") };
-        (count > 0).then(|| format!(" -D {of_group}failure_limit:{count}"))
+        let key = keys::of_group(&plan.group(group).name, "failure_limit");
+        (count > 0).then(|| format!(" -D {key}:{count}"))
     };
     let limits: String = plan.group_ids().filter_map(limit).collect();
     vec![format!("{hosts}: fix what failed and run `{again}` again, or tolerate it: `{again}{limits}`")]

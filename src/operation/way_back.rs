@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use indexmap::IndexMap;
+
 use crate::clock;
+use crate::config::keys;
 use crate::invocation::Invocation;
 use crate::journal::History;
 use crate::repo::Repo;
@@ -89,6 +92,8 @@ pub struct WayBack {
     pub lacking: Vec<Target>,
     /// Hosts that did not say what they run.
     pub unreachable: Vec<Target>,
+    /// How many of them each group has.
+    unreachable_in: IndexMap<String, usize>,
     /// All of them.
     pub size: usize,
     /// For the commands that the lines name.
@@ -127,6 +132,10 @@ impl WayBack {
                 None => passed_over.push((revision, vec![target])),
             }
         }
+        let mut unreachable_in: IndexMap<String, usize> = IndexMap::new();
+        for view in views.iter().filter(|view| !view.was_read()) {
+            *unreachable_in.entry(view.group.clone()).or_default() += 1;
+        }
         let described = |(revision, targets)| (Described::new(repo, history, &revision), targets);
         WayBack {
             to: Described::new(repo, history, to),
@@ -140,6 +149,7 @@ impl WayBack {
             passed_over,
             lacking: names(&|view| view.was_read() && !view.kept().contains(to)),
             unreachable: names(&|view| !view.was_read()),
+            unreachable_in,
             size: views.len(),
             invocation: invocation.clone(),
         }
@@ -219,13 +229,22 @@ impl WayBack {
         lines.extend(left(&empty, "nothing is live there"));
         if !self.unreachable.is_empty() {
             let others = pattern(&self.unreachable, "!");
+            let limits = self.limits();
             lines.push(format!(
-                "unreachable: {}; `-l {others}` leaves {} out",
+                "unreachable: {}; `{limits}` goes back without {them}, and `{}` takes {them} back later; `-l {others}` leaves \
+                 {them} out",
                 fold(&self.unreachable),
-                if self.unreachable.len() == 1 { "it" } else { "them" }
+                self.invocation.command("reconcile"),
+                them = if self.unreachable.len() == 1 { "it" } else { "them" }
             ));
         }
         lines
+    }
+
+    /// The flags by which a rollback tolerates those that are unreachable.
+    fn limits(&self) -> String {
+        let of = |(group, count): (&String, &usize)| format!("-D {}:{count}", keys::of_group(group, "failure_limit"));
+        self.unreachable_in.iter().map(of).collect::<Vec<_>>().join(" ")
     }
 
     /// What the operator is asked.
