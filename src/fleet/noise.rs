@@ -72,6 +72,8 @@ impl StrayOutput {
 
     /// Why a command that should have started Hoist gave no answer; `None`: Hoist did run, and nothing more is known.
     pub fn explain(&self, end: &ExecEnd, waited: Duration) -> Option<String> {
+        // It began a little after the time that it has, and ends with that.
+        let waited = waited.as_secs_f64().round();
         let said = match (&self.first, &self.last) {
             (Some(first), Some(last)) if first != last => {
                 Some(format!("it began with \"{first}\" and ended with \"{last}\""))
@@ -89,14 +91,12 @@ impl StrayOutput {
             }
             (_, _) if self.understood && matches!(end, ExecEnd::TimedOut) => return None,
             (ExecEnd::TimedOut, None) => format!(
-                "no answer to the probe, and no output, within {} s: {START_UP} may wait for input or hang",
-                waited.as_secs()
+                "no answer to the probe, and no output, within {waited} s: {START_UP} may wait for input or hang"
             ),
-            (ExecEnd::TimedOut, Some(_)) if self.first.as_deref() == Some(FIRST_LINE) => format!(
-                "no answer to the probe within {} s: {START_UP} reads the request and prints it",
-                waited.as_secs()
-            ),
-            (ExecEnd::TimedOut, Some(said)) => format!("no answer to the probe within {} s: {said}", waited.as_secs()),
+            (ExecEnd::TimedOut, Some(_)) if self.first.as_deref() == Some(FIRST_LINE) => {
+                format!("no answer to the probe within {waited} s: {START_UP} reads the request and prints it")
+            }
+            (ExecEnd::TimedOut, Some(said)) => format!("no answer to the probe within {waited} s: {said}"),
             (ExecEnd::Status(_), None) => {
                 format!("no answer to the probe, and no output: {START_UP} may end the shell")
             }

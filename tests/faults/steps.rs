@@ -76,7 +76,13 @@ impl Steps {
         if let (Some((key, _)), Some(answer)) = (asked, &answer) {
             self.scene.start(&flags).wait().ends(6).says("it is not known whether").says(&format!("--step {key}=done"));
             let status = self.scene.project.run(&["status", "--offline"]).ends(1);
-            status.says(&format!("add --step {key}=done or --step {key}=not-done"));
+            // On the way back an answer leads to something else.
+            let [done, not_done] = match (command, key.ends_with(".undo")) {
+                (_, true) => [" (it is not undone again)", " (the undo is run again)"],
+                ("resume", false) => ["", ""],
+                _ => [" (it is undone)", " (nothing is undone)"],
+            };
+            status.says(&format!("add --step {key}=done{done} or --step {key}=not-done{not_done}"));
             flags.extend(["--step", answer]);
         }
         let summary = self.scene.start(&flags).end(&self.scene);
