@@ -31,6 +31,7 @@ mod past_runs;
 mod past_steps;
 mod plan;
 mod previous;
+mod reconcilable;
 mod reconcile;
 mod recorded;
 mod refused;
