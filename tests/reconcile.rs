@@ -201,16 +201,21 @@ fn links_that_lead_elsewhere_and_a_finalize_that_failed_are_put_right() {
     assert_eq!(words(&project, &[]).0, 0);
 }
 
+/// Another deploy host's clone, with the control files of this one as they are.
+fn configured_clone(project: &Project) -> Project {
+    let other = Project::clone_of(project);
+    for file in ["hoist.cfg", "default", "canary"].map(|name| format!("hoist/{name}")) {
+        other.write(&file, &std::fs::read_to_string(project.path(&file)).unwrap());
+    }
+    other
+}
+
 #[test]
 fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);
     project.deploy(&[]).ends(0);
-    let other = Project::clone_of(&project);
-    for file in ["hoist.cfg", "default", "canary"] {
-        other
-            .write(&format!("hoist/{file}"), &std::fs::read_to_string(project.path(&format!("hoist/{file}"))).unwrap());
-    }
+    let other = configured_clone(&project);
     let two = page(&other, "two");
     other.deploy(&[]).ends(0);
     assert_eq!(words(&project, &[]).1, ["drifted", "drifted"]);
@@ -229,11 +234,7 @@ fn a_host_that_does_not_answer_is_not_said_to_run_what_somebody_else_has_deploye
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 3);
     project.deploy(&[]).ends(0);
-    let other = Project::clone_of(&project);
-    for file in ["hoist.cfg", "default", "canary"] {
-        other
-            .write(&format!("hoist/{file}"), &std::fs::read_to_string(project.path(&format!("hoist/{file}"))).unwrap());
-    }
+    let other = configured_clone(&project);
     let two = page(&other, "two");
     other.deploy(&[]).ends(0);
     let all = |which: &str| format!("{which} run {}, which is finalized", &two[..10]);

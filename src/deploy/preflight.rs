@@ -33,11 +33,6 @@ impl Ahead {
         Ahead { stages, scripts }
     }
 
-    /// Whether a revision goes live, or would after a dry run.
-    fn runs_promote(plan: &Plan) -> bool {
-        plan.kind == Kind::DryRun || plan.stages.iter().any(|it| it.stage == Stage::Promote)
-    }
-
     /// For the current requests.
     pub fn preflight(&self, request: &StageRequest) -> Preflight {
         // In a rollback, the old revision's own checks and configuration are used.
@@ -123,7 +118,8 @@ pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
 fn moved(row: &Row, plan: &Plan) -> Option<String> {
     let facts = row.facts.as_ref()?;
     let Occupant { path, what, .. } = facts.state.occupant.as_deref()?;
-    if !Ahead::runs_promote(plan) || failing(facts, plan, row.group).is_some() {
+    // A dry run tells of what the deployment would do.
+    if !(plan.promotes() || plan.kind == Kind::DryRun) || failing(facts, plan, row.group).is_some() {
         return None;
     }
     let (shown, name) = (path.display(), path.file_name().unwrap_or_default().to_string_lossy());

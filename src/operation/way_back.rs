@@ -114,24 +114,12 @@ impl WayBack {
         let names = |which: &dyn Fn(&View) -> bool| -> Vec<Target> {
             views.iter().filter(|view| which(view)).map(|view| view.target.clone()).collect()
         };
-        let mut from: Vec<(Revision, Vec<Target>)> = Vec::new();
-        for view in views.iter().filter(|view| view.was_read()) {
-            let Some(live) = view.live() else { continue };
-            match from.iter_mut().find(|(revision, _)| revision == live) {
-                Some((_, targets)) => targets.push(view.target.clone()),
-                None => from.push((live.clone(), vec![view.target.clone()])),
-            }
-        }
+        let live = views.iter().filter(|view| view.was_read());
+        let mut from = by_revision(live.filter_map(|view| Some((view.live()?.clone(), view.target.clone()))));
         from.sort_by_key(|(_, targets)| std::cmp::Reverse(targets.len()));
-        let mut passed_over: Vec<(Revision, Vec<Target>)> = Vec::new();
         let unnamed = matches!(why, Why::Before | Why::Further { .. });
         let found = history.passed_over(views.iter().map(|view| &view.target).filter(|_| unnamed));
-        for (revision, target) in found.into_iter().filter(|(revision, _)| revision != to) {
-            match passed_over.iter_mut().find(|(other, _)| *other == revision) {
-                Some((_, targets)) => targets.push(target),
-                None => passed_over.push((revision, vec![target])),
-            }
-        }
+        let passed_over = by_revision(found.into_iter().filter(|(revision, _)| revision != to));
         let mut unreachable_in: IndexMap<String, usize> = IndexMap::new();
         for view in views.iter().filter(|view| !view.was_read()) {
             *unreachable_in.entry(view.group.clone()).or_default() += 1;
@@ -282,6 +270,15 @@ fn amiss(views: &[&View], revision: &Revision) -> Vec<(String, Vec<Target>)> {
         }
     }
     amiss
+}
+
+/// The targets of each revision, in the order in which they come.
+fn by_revision(pairs: impl Iterator<Item = (Revision, Target)>) -> Vec<(Revision, Vec<Target>)> {
+    let mut found: IndexMap<Revision, Vec<Target>> = IndexMap::new();
+    for (revision, target) in pairs {
+        found.entry(revision).or_default().push(target);
+    }
+    found.into_iter().collect()
 }
 
 /// Hosts for `-l`, each with `sign` ahead of it; a word in their place where there are many.
